@@ -1,0 +1,18 @@
+"""State-tracking tasks: automata and groups turned into batches of words and targets.
+
+`get_task` gives a task by name, `list_tasks` the names, `register_task` adds your own.
+"""
+
+from automata.tasks.registry import get_task, list_tasks, register_task
+from automata.tasks.task import SUPERVISIONS, Batch, Task
+from automata.tasks.word_problems import word_problem
+
+__all__ = [
+    "SUPERVISIONS",
+    "Batch",
+    "Task",
+    "get_task",
+    "list_tasks",
+    "register_task",
+    "word_problem",
+]
