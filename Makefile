@@ -1,0 +1,48 @@
+# statetrack: every target installs what it needs into $(VENV), pinned by constraints.txt, once.
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help run test test-all lint types docs clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+run: $(VENV)/.installed-core ## train the first experiment on the CPU and write its figure, report and table
+	$(VENV)/bin/statetrack grid experiments/eigenvalue_ranges.py --preset cpu
+
+test: $(VENV)/.installed-test ## run the tests, all but the slow ones
+	$(PYTEST)
+
+test-all: $(VENV)/.installed-test ## run every test
+	$(PYTEST) -m ""
+
+lint: $(VENV)/.installed-dev ## check style and the banned constructs
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	PATH="$(abspath $(VENV))/bin:$$PATH" SKIP=ruff-format,ruff-check,mypy pre-commit run --all-files
+
+types: $(VENV)/.installed-dev ## check types
+	$(VENV)/bin/mypy
+
+docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html, warnings are errors
+	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+clean: ## remove the environment and everything built; results under runs/ stay
+	rm -rf $(VENV) .bootstrap build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The packages alone (core), or with one of the extras of pyproject.toml: test, dev, docs.
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "installing into $(VENV): a minute with the CPU build of torch, longer with CUDA"
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".$(if $(filter core,$*),,[$*])"
+	touch $@
+
+# A Python without ensurepip (Debian's, bare) cannot make an environment: virtualenv can.
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV) || { \
+	  $(PYTHON) -m pip install --quiet --constraint constraints.txt --target .bootstrap virtualenv && \
+	  PYTHONPATH=.bootstrap $(PYTHON) -m virtualenv --quiet $(VENV); }

@@ -1,0 +1,79 @@
+"""Reading trained models: length curves, learned matrices, spectra, algebra, figures, reports.
+
+Drawing names (`length_curves`, `eigenvalue_plane`, `curves_and_spectra`) load matplotlib and
+seaborn when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from statetrack.analysis.extrapolation import (
+    accuracy_table,
+    best_runs,
+    horizon,
+    horizons,
+    summarize_curves,
+)
+from statetrack.analysis.group_matrices import canonical_words, extend_to_group
+from statetrack.analysis.homomorphism import (
+    HeadHomomorphism,
+    HomomorphismErrors,
+    Tolerances,
+    homomorphism_error,
+)
+from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
+from statetrack.analysis.spectra import determinants, eigenvalues, orthogonality, roots_of_unity
+from statetrack.analysis.subspace import (
+    ActiveSubspace,
+    active_subspace,
+    persistent_subspace,
+    restrict,
+)
+from statetrack.analysis.transitions import LayerTransitions, Transitions, extract_transitions
+
+if TYPE_CHECKING:
+    from statetrack.analysis.figures import curves_and_spectra, eigenvalue_plane, length_curves
+
+__all__ = [
+    "ActiveSubspace",
+    "HeadHomomorphism",
+    "HomomorphismErrors",
+    "LayerTransitions",
+    "ReportFigure",
+    "ReportSection",
+    "ReportTable",
+    "Tolerances",
+    "Transitions",
+    "accuracy_table",
+    "active_subspace",
+    "best_runs",
+    "canonical_words",
+    "curves_and_spectra",
+    "determinants",
+    "eigenvalue_plane",
+    "eigenvalues",
+    "extend_to_group",
+    "extract_transitions",
+    "homomorphism_error",
+    "horizon",
+    "horizons",
+    "length_curves",
+    "orthogonality",
+    "persistent_subspace",
+    "restrict",
+    "roots_of_unity",
+    "summarize_curves",
+    "write_report",
+]
+
+_DRAWING = ("curves_and_spectra", "eigenvalue_plane", "length_curves")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DRAWING:
+        return getattr(import_module("statetrack.analysis.figures"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,336 @@
+"""The command line: ``statetrack COMMAND``, every command with an example in its help."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from automata.errors import InputError, unknown_name
+
+EXIT_BAD_INPUT = 2
+EXIT_FAILED_RUNS = 1
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line without the program's name; ``sys.argv`` by default.
+
+    Returns
+    -------
+    int
+        0 when all went well, 1 when runs failed, 2 on bad input (one line on standard error says
+        what), 130 when interrupted.
+
+    Examples
+    --------
+    >>> main(["train", "task=partiy", "model=diagonal"])
+    2
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parse(given)
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except InputError as error:
+        print(f"statetrack: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print(
+            "statetrack: stopped; nothing finished is lost, the same command goes on from here",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, through `InputError`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see: {self.prog} --help)")
+
+
+def _parse(given: list[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="statetrack",
+        description="Which recurrent models follow which automata, how far, and why.",
+        epilog="example: statetrack grid experiments/eigenvalue_ranges.py --preset cpu",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for add in (_add_train, _add_grid, _add_status, _add_results, _add_report, _add_analyze):
+        add(commands)
+    names = list(commands.choices)
+    if given and not given[0].startswith("-") and given[0] not in names:
+        raise unknown_name("command", given[0], names)
+    if not given:
+        parser.print_help()
+        raise SystemExit(EXIT_BAD_INPUT)
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        known = [
+            text
+            for action in commands.choices[given[0]]._actions
+            for text in action.option_strings
+            if text.startswith("--")
+        ]
+        raise unknown_name(f"option of {given[0]}", unknown[0], known)
+    return options
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
+def _command(
+    commands: _Commands, name: str, summary: str, example: str, run: Callable[..., int]
+) -> _Parser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"example: statetrack {name} {example}",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_train(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "train",
+        "Train one model on one task and print its accuracy over length.",
+        'task=s3 model=householder model.num_factors=2 "model.eigenvalue_range=[-1,1]" seed=1',
+        _train,
+    )
+    parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="parts of the configuration")
+    parser.add_argument("--checkpoint", type=Path, help="keep, and go on from, this .safetensors")
+    _add_device(parser)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from rich.progress import Progress as Bar
+
+    from statetrack.training import RunConfig
+    from statetrack.training.execute import execute
+    from statetrack.training.launchers.local import choose_device
+
+    config = RunConfig.from_pairs(options.pairs)
+    device = choose_device(options.device)
+    with Bar(transient=True) as bar:
+        task = bar.add_task("training", total=config.training.steps)
+        record = execute(
+            config,
+            device=device,
+            checkpoint=options.checkpoint,
+            report=lambda progress: bar.update(task, completed=progress.step),
+        )
+    if record.status == "failed":
+        print(f"failed: {record.summary['error']}", file=sys.stderr)
+        return EXIT_FAILED_RUNS
+    print(f"run {record.run_id}: {record.summary['task']}, {record.summary['label']}")
+    curve = record.tables["curves"]
+    print("length  token  whole prefix  majority")
+    rows = list(zip(*(curve[name] for name in _CURVE_COLUMNS), strict=True))
+    for length, token, whole, majority in rows:
+        if length & (length - 1) == 0 or length in (config.training.length, rows[-1][0]):
+            print(f"{length:>6}  {token:.3f}  {whole:>12.3f}  {majority:>8.3f}")
+    return 0
+
+
+_CURVE_COLUMNS = ("length", "token_accuracy", "whole_prefix_accuracy", "majority_rate")
+
+
+def _add_grid(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "grid",
+        "Run what is missing of an experiment, then write its figure, table and report.",
+        "experiments/eigenvalue_ranges.py --preset cpu",
+        _grid,
+    )
+    _add_experiment(parser)
+    parser.add_argument("--workers", type=_positive, help="processes that train side by side")
+    parser.add_argument("--retry-failed", action="store_true", help="run failed runs again")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would run")
+    _add_device(parser)
+
+
+def _grid(options: argparse.Namespace) -> int:
+    from statetrack.experiment import load_experiment, preset_grid, write_products
+    from statetrack.training import LocalLauncher, run_grid
+    from statetrack.training.store import FILE_NAME, Store
+
+    experiment = load_experiment(options.file)
+    grid = preset_grid(experiment, options.preset)
+    folder = _folder(options, grid.name)
+    if options.dry_run:
+        statuses: dict[str, str] = {}
+        if (folder / FILE_NAME).exists():
+            with Store(folder, read_only=True) as store:
+                statuses = store.statuses()
+        missing = grid.missing(statuses, retry_failed=options.retry_failed)
+        print(f"{grid.name}: {len(grid.runs)} runs, {len(missing)} to run, results in {folder}")
+        return 0
+    launcher = LocalLauncher(options.workers, options.device)
+    results = run_grid(grid, folder, launcher=launcher, retry_failed=options.retry_failed)
+    products = write_products(experiment, results, folder, _again(options))
+    for name, path in products.items():
+        print(f"{name:<8} {path}")
+    failed = len(results.runs) - len(results.finished)
+    if failed:
+        print(f"{failed} of {len(results.runs)} runs failed: the report says why", file=sys.stderr)
+    return EXIT_FAILED_RUNS if failed else 0
+
+
+def _add_status(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "status",
+        "Say which runs of an experiment are finished, failed or missing.",
+        "experiments/eigenvalue_ranges.py --preset cpu",
+        _status,
+    )
+    _add_experiment(parser)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from statetrack.experiment import load_experiment, preset_grid
+    from statetrack.training.store import FILE_NAME, Store
+
+    grid = preset_grid(load_experiment(options.file), options.preset)
+    folder = _folder(options, grid.name)
+    statuses: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    if (folder / FILE_NAME).exists():
+        with Store(folder, read_only=True) as store:
+            statuses = store.statuses()
+            reasons = {row["run_id"]: row.get("error", "") for row in store.summaries()}
+    own = [statuses.get(run.run_id, "missing") for run in grid.runs]
+    counts = ", ".join(f"{own.count(s)} {s}" for s in ("finished", "failed", "missing"))
+    stale = len(set(statuses) - {run.run_id for run in grid.runs})
+    print(f"{grid.name} in {folder}: {counts}; {stale} stored runs belong to no run of this preset")
+    for run, status in zip(grid.runs, own, strict=True):
+        if status == "failed":
+            print(f"failed {run.run_id}: {reasons[run.run_id]}")
+    return 0
+
+
+def _add_results(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "results",
+        "Print the results in a folder, or write them as CSV.",
+        "runs/eigenvalue_ranges-cpu --csv exported",
+        _results,
+    )
+    parser.add_argument("folder", type=Path, help="folder with results")
+    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write every table there")
+
+
+def _results(options: argparse.Namespace) -> int:
+    from statetrack.experiment import accuracy_overview
+    from statetrack.training import export_results, load_results
+
+    results = load_results(options.folder)
+    if options.csv is not None:
+        for path in export_results(results, options.csv):
+            print(path)
+        return 0
+    if results.finished.empty:
+        raise InputError(f"no run in {options.folder} is finished")
+    print(accuracy_overview(results).to_string(index=False, float_format="%.3f"))
+    return 0
+
+
+def _add_report(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "report",
+        "Write figure, table and report again from stored results, without training.",
+        "experiments/eigenvalue_ranges.py --output experiments/results/eigenvalue_ranges-full",
+        _report,
+    )
+    _add_experiment(parser)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from statetrack.experiment import load_experiment, preset_grid, write_products
+    from statetrack.training import load_results
+
+    experiment = load_experiment(options.file)
+    grid = preset_grid(experiment, options.preset)
+    folder = _folder(options, grid.name)
+    results = load_results(folder).only([run.run_id for run in grid.runs])
+    again = argparse.Namespace(**{**vars(options), "device": "auto", "workers": None})
+    for name, path in write_products(experiment, results, folder, _again(again)).items():
+        print(f"{name:<8} {path}")
+    return 0
+
+
+def _add_analyze(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "analyze",
+        "Read the learned transition matrices of a checkpoint: eigenvalues, homomorphism error.",
+        "runs/eigenvalue_ranges-cpu/checkpoints/RUN.safetensors",
+        _analyze,
+    )
+    parser.add_argument("checkpoint", type=Path, help=".safetensors file of a run")
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    from statetrack.models import load_model
+    from statetrack.training.checkpoint import load_tensors
+    from statetrack.training.config import RunConfig
+    from statetrack.training.execute import transition_tables
+
+    model = load_model(options.checkpoint)
+    _, description = load_tensors(options.checkpoint)
+    config = RunConfig.from_tree(description["config"])
+    tables = transition_tables(model, config.task.build())
+    if not tables:
+        raise InputError(f"{config.model.name} has no linear transitions to read")
+    for name, frame in tables.items():
+        print(f"{name}\n{frame.to_string(index=False, float_format='%.4f')}\n")
+    return 0
+
+
+def _add_experiment(parser: _Parser) -> None:
+    parser.add_argument("file", metavar="FILE", help="experiment file")
+    parser.add_argument("--preset", help="size of the experiment; the file's first by default")
+    parser.add_argument("--output", type=Path, help="folder of results; runs/NAME by default")
+
+
+def _add_device(parser: _Parser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
+    return int(text)
+
+
+def _folder(options: argparse.Namespace, name: str) -> Path:
+    folder: Path = options.output or Path("runs") / name
+    return folder
+
+
+def _again(options: argparse.Namespace) -> str:
+    parts = ["statetrack", "grid", str(options.file)]
+    for name in ("preset", "output"):
+        value = getattr(options, name)
+        if value is not None:
+            parts += [f"--{name}", str(value)]
+    return shlex.join(parts)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,269 @@
+"""An experiment is a Python file: ``grid(preset)`` says what to run, ``figure(results)`` draws it.
+
+This module finds such a file, runs it, and writes what a person looks at: figure, table, report.
+"""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from automata.errors import InputError, unknown_name
+from statetrack.analysis import (
+    ReportFigure,
+    ReportSection,
+    ReportTable,
+    accuracy_table,
+    best_runs,
+    write_report,
+)
+from statetrack.training.checkpoint import write_atomically
+from statetrack.training.grid import Grid
+from statetrack.training.results import Results, export_results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TABLE_LENGTHS = 4
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment file.
+
+    Attributes
+    ----------
+    path : Path
+    title, question : str
+        First line and rest of the file's docstring.
+    presets : tuple of str
+        Sizes it comes in, the first is the default.
+    grid : callable
+        ``grid(preset) -> Grid``.
+    figure : callable
+        ``figure(results) -> matplotlib Figure``.
+    """
+
+    path: Path
+    title: str
+    question: str
+    presets: tuple[str, ...]
+    grid: Callable[[str], Grid]
+    figure: Callable[[Results], "Figure"]
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read an experiment file.
+
+    Raises
+    ------
+    InputError
+        No such file, or it lacks ``PRESETS``, ``grid`` or ``figure``.
+    """
+    file = Path(path)
+    if file.suffix != ".py" or not file.is_file():
+        nearby = sorted(str(p) for p in file.parent.glob("*.py")) if file.parent.is_dir() else []
+        raise unknown_name("experiment file", str(path), nearby or ["experiments/NAME.py"])
+    spec = importlib.util.spec_from_file_location(f"experiment_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise InputError(f"experiment file {path}: Python cannot import it")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise InputError(f"experiment file {path}, line {error.lineno}: {error.msg}") from None
+    for name in ("PRESETS", "grid", "figure"):
+        if not hasattr(module, name):
+            raise InputError(f"experiment file {path} defines no {name}")
+    title, _, question = (module.__doc__ or file.stem).strip().partition("\n")
+    return Experiment(
+        file, title.rstrip("."), question.strip(), tuple(module.PRESETS), module.grid, module.figure
+    )
+
+
+def preset_grid(experiment: Experiment, preset: str | None) -> Grid:
+    """Grid of a preset, the first one by default.
+
+    Raises
+    ------
+    InputError
+        Unknown preset.
+    """
+    chosen = preset or experiment.presets[0]
+    if chosen not in experiment.presets:
+        raise unknown_name("preset", chosen, experiment.presets)
+    return experiment.grid(chosen)
+
+
+def write_products(
+    experiment: Experiment, results: Results, folder: str | Path, command: str
+) -> dict[str, Path]:
+    """Write the figure, the table, the report, and all results as CSV.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    results : Results
+    folder : str or Path
+    command : str
+        The command line that makes the results again.
+
+    Returns
+    -------
+    dict of str to Path
+        What was written: "figure", "table", "report", "results".
+
+    Raises
+    ------
+    InputError
+        No run is finished.
+    """
+    if results.finished.empty:
+        raise InputError("no run is finished: there is nothing to draw yet")
+    place = Path(folder)
+    export_results(results, place)
+    figure = experiment.figure(results)
+    figure_path = place / "figure.png"
+    figure.savefig(figure_path, dpi=300, facecolor="white", metadata={"Software": None})
+    table = accuracy_overview(results)
+    table_path = place / "table.csv"
+    write_atomically(table_path, table.to_csv(index=False, float_format="%.4f").encode())
+    report_path = write_report(
+        place / "report.html",
+        experiment.title,
+        [ReportFigure(figure, alt=_alternative_text(table), caption=_caption(results))],
+        report_tables(results, table),
+        provenance_rows(results),
+        failures(results),
+        question=experiment.question,
+        command=command,
+    )
+    return {"figure": figure_path, "table": table_path, "report": report_path, "results": place}
+
+
+def accuracy_overview(results: Results) -> pd.DataFrame:
+    """Accuracy at the training length and up to the longest, best and median, with horizons."""
+    curves = results.table("curves")
+    longest = int(curves.length.max())
+    trained = int(results.finished.training_length.max())
+    wanted = [trained, *(trained * 2**k * 8 // 5 // 8 * 8 for k in range(0, 12))]
+    measured = set(curves.groupby("length").run_id.nunique().loc[lambda n: n == n.max()].index)
+    lengths = sorted({n for n in wanted if n in measured and n < longest} | {longest})
+    if len(lengths) > TABLE_LENGTHS:
+        lengths = [*lengths[: TABLE_LENGTHS - 1], longest]
+    return accuracy_table(results.finished, curves, lengths)
+
+
+def report_tables(results: Results, accuracy: pd.DataFrame) -> list[ReportTable]:
+    """Tables of the report: token accuracy, whole-prefix accuracy, homomorphism errors, runs."""
+    curves = results.table("curves")
+    lengths = [int(c.removeprefix("best at ")) for c in accuracy if c.startswith("best at ")]
+    whole = accuracy_table(results.finished, curves, lengths, metric="whole_prefix_accuracy")
+    tables = [
+        ReportTable(
+            "Token accuracy at position L",
+            accuracy,
+            "Accuracy at that position alone. Horizon: the longest length with accuracy at least "
+            ".99 at every length up to it.",
+        ),
+        ReportTable(
+            "Whole-prefix accuracy at L",
+            whole,
+            "Share of words with every position up to L right.",
+        ),
+    ]
+    homomorphism = results.table("homomorphism")
+    if not homomorphism.empty:
+        tables.append(
+            ReportTable(
+                "Learned matrices against the group table",
+                homomorphism_overview(results),
+                "Best seed of every model, the most faithful head. Error: root mean square of "
+                "M_p M_q - M_pq over the whole table, on the subspace the head moves; separation: "
+                "the same of M_p - M_q for different elements. A faithful head has a small error "
+                "and a separation near 1.",
+                {"error": ".2e", "separation": ".3f"},
+            )
+        )
+    shown = ["task", "label", "seed", "status", "solved_step", "final_loss", "seconds"]
+    runs = results.runs[[name for name in shown if name in results.runs]]
+    tables.append(ReportTable("All runs", runs, formats={"final_loss": ".1e", "seconds": ".0f"}))
+    return tables
+
+
+def homomorphism_overview(results: Results) -> pd.DataFrame:
+    """For the best seed of every model the head whose matrices multiply most like the group."""
+    best = best_runs(results.finished, results.table("curves"))
+    joined = best[["run_id", "task", "label", "seed"]].merge(
+        results.table("homomorphism"), on="run_id"
+    )
+    ratio = (joined.error / joined.separation).where(joined.separation > 0.1)
+    kernel_size = joined.kernel_size if "kernel_size" in joined else 0
+    order = joined.assign(kernel_rank=kernel_size, ratio=ratio).sort_values(
+        ["kernel_rank", "ratio"], na_position="last", kind="stable"
+    )
+    chosen = order.drop_duplicates(["task", "label"]).sort_index()
+    columns = ["task", "label", "seed", "layer", "head", "error", "separation", "quotient"]
+    return chosen[[name for name in columns if name in chosen]].reset_index(drop=True)
+
+
+def provenance_rows(results: Results) -> dict[str, object]:
+    """What the numbers were measured with, as rows of a table."""
+    rows: dict[str, object] = {}
+    for number, entry in enumerate(results.provenance, start=1):
+        suffix = f" ({number})" if len(results.provenance) > 1 else ""
+        versions = ", ".join(f"{name} {text}" for name, text in entry["versions"].items())
+        changed = " with uncommitted changes" if entry["uncommitted_changes"] else ""
+        rows |= {
+            f"runs{suffix}": entry["num_runs"],
+            f"device{suffix}": entry["device"],
+            f"processors and threads a run{suffix}": (
+                f"{entry['num_processors']}, {entry['threads']}"
+            ),
+            f"versions{suffix}": versions,
+            f"commit{suffix}": f"{entry['commit'] or 'unknown'}{changed}",
+            f"time (UTC){suffix}": f"{entry['first']} to {entry['last']}",
+        }
+    seeds = sorted(int(seed) for seed in results.finished.seed.unique())
+    rows["seeds"] = ", ".join(map(str, seeds))
+    return rows
+
+
+def failures(results: Results) -> Sequence[ReportSection]:
+    """A section on runs that failed, when some did."""
+    failed = results.runs[results.runs.status == "failed"]
+    if failed.empty:
+        return ()
+    lines = [
+        f"{run.task}, {run.label}, seed {run.seed}: {run.error}" for run in failed.itertuples()
+    ]
+    return (ReportSection("Runs that failed", "\n\n".join(lines)),)
+
+
+def _caption(results: Results) -> str:
+    runs = results.finished
+    curves = results.table("curves")
+    return (
+        f"Trained at length {_span(runs.training_length)}, measured on "
+        f"{_span(curves.num_words)} fresh words of length {int(curves.length.max())}. Thin lines: "
+        f"{runs.seed.nunique()} seeds, thick: their median. Right: eigenvalues of the learned "
+        "transition matrix of every token, best seed."
+    )
+
+
+def _span(values: "pd.Series[Any]") -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _alternative_text(table: pd.DataFrame) -> str:
+    last = [name for name in table if name.startswith("best at ")][-1]
+    length = last.removeprefix("best at ")
+    parts = [f"{row['task']} {row['label']} {row[last]:.2f}" for _, row in table.iterrows()]
+    return (
+        "Accuracy over word length for every model, and the eigenvalues of its learned matrices. "
+        f"Best token accuracy at length {length}: {'; '.join(parts)}."
+    )

@@ -1,0 +1,199 @@
+"""What every model configuration has, and the registry that finds a model by name."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from automata.errors import InputError, unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """Size of the network around the recurrences.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the residual stream.
+    num_layers : int
+        Blocks, each one recurrence and one MLP.
+    mlp_ratio : int
+        Hidden channels of the MLP per channel of the stream.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    width: int = 64
+    num_layers: int = 1
+    mlp_ratio: int = 2
+
+    def __post_init__(self) -> None:
+        require_positive(self, "width", "num_layers", "mlp_ratio")
+
+
+def require_positive(config: object, *names: str) -> None:
+    """Raise `InputError` unless every named field is a positive whole number."""
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(
+                f"{type(config).__name__}.{name} = {value!r}: expected a whole number >= 1"
+            )
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One row of the registry.
+
+    Parameters
+    ----------
+    name : str
+    config_class : type
+        Frozen dataclass of the model's parameters; its defaults are the model's defaults.
+    build : callable
+        ``build(config, num_tokens, num_classes) -> nn.Module`` with
+        ``forward(tokens, state=None) -> (logits, state)``.
+    semantics : int
+        Raised when the same configuration gives other numbers than before.
+    summary : str
+        One line for listings.
+    """
+
+    name: str
+    config_class: type[Any]
+    build: Callable[[Any, int, int], nn.Module]
+    semantics: int
+    summary: str
+
+
+_REGISTRY: dict[str, ModelEntry] = {}
+
+
+def register_model(
+    name: str,
+    config_class: type[Any],
+    build: Callable[[Any, int, int], nn.Module],
+    *,
+    semantics: int = 1,
+    summary: str = "",
+) -> None:
+    """Make a model known by name, from this package or from outside.
+
+    Parameters
+    ----------
+    name : str
+        New name.
+    config_class : type
+        Frozen dataclass with the model's parameters, all with defaults.
+    build : callable
+        ``build(config, num_tokens, num_classes) -> nn.Module``.
+    semantics : int
+        Raise it when the numbers of an unchanged configuration change.
+    summary : str
+        One line for listings.
+
+    Raises
+    ------
+    InputError
+        The name is taken, or `config_class` is not a dataclass.
+    """
+    if name in _REGISTRY:
+        raise InputError(f"model {name!r} is registered already; choose another name")
+    if not dataclasses.is_dataclass(config_class):
+        raise InputError(f"model {name!r}: config_class must be a dataclass, got {config_class!r}")
+    _REGISTRY[name] = ModelEntry(name, config_class, build, semantics, summary)
+
+
+def list_models() -> list[str]:
+    """Names that `build_model` knows.
+
+    Examples
+    --------
+    >>> "diagonal" in list_models()
+    True
+    """
+    return sorted(_REGISTRY)
+
+
+def model_entry(name: str) -> ModelEntry:
+    """Registry row of a model.
+
+    Raises
+    ------
+    InputError
+        Unknown name; the message gives the nearest one.
+    """
+    if name not in _REGISTRY:
+        raise unknown_name("model", name, list_models())
+    return _REGISTRY[name]
+
+
+def model_config(name: str, parameters: Mapping[str, Any]) -> Any:
+    """Configuration of model `name` with some parameters set.
+
+    Raises
+    ------
+    InputError
+        Unknown model or parameter (the message gives the nearest name), or a bad value.
+    """
+    entry = model_entry(name)
+    check_parameter_names(entry, parameters)
+    return entry.config_class(**parameters)
+
+
+def model_label(name: str, config: Any) -> str:
+    """Short name of a configured model for legends: its own `label`, else its name.
+
+    Examples
+    --------
+    >>> model_label("diagonal", model_config("diagonal", {"eigenvalue_range": "[0,1]"}))
+    'diagonal [0,1]'
+    """
+    return str(getattr(config, "label", name))
+
+
+def check_parameter_names(entry: ModelEntry, names: Iterable[str]) -> None:
+    """Raise `InputError` for a name that is no parameter of the model, with the nearest one."""
+    known = [field.name for field in dataclasses.fields(entry.config_class)]
+    for name in names:
+        if name not in known:
+            raise unknown_name(f"parameter of model {entry.name!r}", name, known)
+
+
+def build_model(name: str, num_tokens: int, num_classes: int, **parameters: Any) -> nn.Module:
+    """Build a model with fresh random weights.
+
+    Parameters
+    ----------
+    name : str
+        A name of `list_models()`.
+    num_tokens : int
+        Size of the alphabet, padding included.
+    num_classes : int
+        Size of the output at every position.
+    **parameters
+        Fields of the model's configuration.
+
+    Returns
+    -------
+    torch.nn.Module
+        ``forward(tokens [B, T], state=None) -> (logits [B, T, num_classes], state)``.
+
+    Raises
+    ------
+    InputError
+        Unknown model or parameter (the message gives the nearest name), or a bad value.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = build_model("diagonal", num_tokens=2, num_classes=2, eigenvalue_range="[-1,1]")
+    >>> logits, state = model(torch.tensor([[0, 1, 1]]))
+    >>> tuple(logits.shape)
+    (1, 3, 2)
+    """
+    entry = model_entry(name)
+    return entry.build(model_config(name, parameters), num_tokens, num_classes)

@@ -1,0 +1,46 @@
+"""Small modules that every model shares."""
+
+import torch
+from torch import Tensor, nn
+
+
+class RMSNorm(nn.Module):
+    """Divide by the root mean square of the last axis, then scale per channel.
+
+    Parameters
+    ----------
+    size : int
+        Length of the last axis.
+    groups : tuple of int
+        Leading axes with a scale of their own, such as (heads,).
+    """
+
+    def __init__(self, size: int, groups: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(*groups, size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `x`, [..., size]."""
+        return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6) * self.scale
+
+
+class MLP(nn.Module):
+    """Two linear maps with a GELU between.
+
+    Parameters
+    ----------
+    width : int
+        Size of input and output.
+    hidden : int
+        Size in between.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x`, [..., width], position by position."""
+        y: Tensor = self.down(nn.functional.gelu(self.up(x)))
+        return y

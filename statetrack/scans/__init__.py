@@ -1,0 +1,10 @@
+"""Linear recurrences, one folder each; one file per strategy.
+
+``reference.py`` is a plain loop and the truth; ``parallel.py`` computes the same numbers with few,
+large torch operations on any device. All strategies of a scan share one signature.
+"""
+
+from statetrack.scans.diagonal import diagonal_scan as diagonal_scan
+from statetrack.scans.householder import householder_scan as householder_scan
+from statetrack.scans.matrix import ScaledStates as ScaledStates
+from statetrack.scans.matrix import matrix_scan as matrix_scan

@@ -1,0 +1,111 @@
+"""Uniform words drawn on the device: the torch twin of `automata.words`, bit for bit.
+
+The algorithm and its constants are described in `automata.philox` and `automata.words`. Torch has
+no unsigned 64-bit products, so the high half of a 32 x 32 bit product is put together from two
+48-bit ones.
+"""
+
+import torch
+from torch import Tensor
+
+from automata.errors import InputError
+from automata.philox import Stream, stream_key
+from automata.words import is_split_by_word, word_portion
+
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+LOW_32 = 0xFFFFFFFF
+NUM_ROUNDS = 10
+
+
+def philox_4x32_10(counter: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Ten rounds of Philox-4x32 (Salmon et al. 2011).
+
+    Parameters
+    ----------
+    counter : four Tensors of int64 below 2**32, broadcastable
+    key : two int below 2**32
+
+    Returns
+    -------
+    four Tensors of int64 below 2**32
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(NUM_ROUNDS):
+        high0, low0 = _multiply(c0, MULTIPLIERS[0])
+        high1, low1 = _multiply(c2, MULTIPLIERS[1])
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0, k1 = (k0 + KEY_STEPS[0]) & LOW_32, (k1 + KEY_STEPS[1]) & LOW_32
+    return c0, c1, c2, c3
+
+
+def uniform_letters(
+    num_symbols: int,
+    length: int,
+    first_item: int,
+    num_items: int,
+    *,
+    seed: int = 0,
+    split: str = "train",
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Draw words of independent uniform letters, one for each of consecutive items.
+
+    Parameters
+    ----------
+    num_symbols : int
+        Size of the alphabet, at most 2**31.
+    length : int
+        Letters per word.
+    first_item, num_items : int
+        Items ``first_item, ..., first_item + num_items - 1``.
+    seed : int
+        0 <= seed < 2**32.
+    split : {"train", "selection", "report"}
+    device : torch.device or str
+
+    Returns
+    -------
+    Tensor of int64, [num_items, length]
+        Equal to `automata.words.uniform_letters` of the same items.
+
+    Raises
+    ------
+    InputError
+        An argument out of range, or a split that would hold no word.
+
+    Examples
+    --------
+    >>> uniform_letters(2, 20, 0, 2, seed=1)[:, :5].tolist()
+    [[1, 1, 1, 1, 0], [1, 1, 0, 1, 0]]
+    """
+    if not 1 <= num_symbols <= 2**31:
+        raise InputError(f"num_symbols = {num_symbols}: expected 1 to 2**31")
+    items = torch.arange(first_item, first_item + num_items, device=device).unsqueeze(-1)
+    if length == 0:
+        return items.expand(-1, 0)
+    if is_split_by_word(num_symbols, length):
+        portion = torch.from_numpy(word_portion(num_symbols, length, split).copy()).to(device)
+        block = torch.full((1, 1), length, device=device)
+        draw = _words(items, block, stream_key(seed, split, Stream.SHORT_WORDS))[:, :1]
+        code = portion[draw * len(portion) >> 32]
+        place_values = num_symbols ** torch.arange(length - 1, -1, -1, device=device)
+        return code // place_values % num_symbols
+    blocks = torch.arange(-(-length // 4), device=device).unsqueeze(0)
+    words = _words(items, blocks, stream_key(seed, split, Stream.LETTERS))
+    return (words * num_symbols >> 32)[:, :length]
+
+
+def _words(items: Tensor, blocks: Tensor, key: tuple[int, int]) -> Tensor:
+    """All 32-bit words of items [n, 1] and blocks [1, m], in order: [n, 4 m]."""
+    counter = (items & LOW_32, items >> 32, blocks & LOW_32, blocks >> 32)
+    drawn = torch.broadcast_tensors(*philox_4x32_10(counter, key))
+    return torch.stack(drawn, dim=-1).flatten(-2)
+
+
+def _multiply(value: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """High and low 32 bits of a product of two 32-bit numbers."""
+    upper = (value >> 16) * factor
+    lower = (value & 0xFFFF) * factor
+    return (upper + (lower >> 16)) >> 16, (upper << 16) + lower & LOW_32

@@ -1,0 +1,138 @@
+"""Products of generalised Householder matrices: DeltaNet, DeltaProduct and their gated forms."""
+
+import torch
+from torch import Tensor
+
+from statetrack.scans.householder.parallel import householder_scan_parallel
+from statetrack.scans.householder.reference import householder_scan_reference
+from statetrack.scans.inputs import (
+    broadcast_leading,
+    choose_backend,
+    compute_dtype,
+    require,
+    shape_of,
+)
+
+BACKENDS = {"reference": householder_scan_reference, "parallel": householder_scan_parallel}
+
+
+def householder_scan(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    write: Tensor | None = None,
+    decay: Tensor | None = None,
+    initial: Tensor | None = None,
+    *,
+    backend: str = "auto",
+    precision: str = "ieee",
+) -> tuple[Tensor, Tensor]:
+    """Run a state through R generalised Householder factors per token.
+
+    Per token: ``S <- diag(decay) S`` once, then for r = 0 .. R-1:
+    ``S <- S + k_r (w_r v_r - beta_r k_r^T S)^T`` with w = `write` or `beta`; output ``o = S^T q``.
+    A factor acts on the columns of S as ``I - beta k k^T``: the identity at beta = 0, a projection
+    at 1, a reflection at 2 when the key has unit length.
+
+    Parameters
+    ----------
+    q : Tensor, [..., T, K]
+        Queries.
+    k : Tensor, [..., T, R, K]
+        Keys, used as given: the caller normalises.
+    v : Tensor, [..., T, R, V]
+        Values.
+    beta : Tensor, [..., T, R]
+        Strength of erasing, any sign.
+    write : Tensor, [..., T, R], optional
+        Strength of writing; `beta` by default.
+    decay : Tensor, [..., T] or [..., T, K], optional
+        Linear decay, any sign, zero allowed; per channel when it has as many axes as `q` and ends
+        in K.
+    initial : Tensor, [..., K, V], optional
+        State before the first token; zeros by default.
+    backend : {"auto", "reference", "parallel"}
+    precision : {"ieee"}
+
+    Returns
+    -------
+    outputs : Tensor, [..., T, V]
+        In the type of `v`.
+    final_state : Tensor, [..., K, V]
+        State after the last token, float32 or wider; `initial` when T = 0.
+
+    Raises
+    ------
+    InputError
+        Shapes, devices, backend or precision that do not fit.
+
+    Notes
+    -----
+    Cost: O(T R K V) operations for "reference", in T R steps; "parallel" works in chunks of 32
+    factors. Source: Yang et al. 2024 (arXiv 2406.06484) for the delta rule, Siems et al. 2025
+    (arXiv 2502.10297) for products of factors.
+
+    Examples
+    --------
+    A reflection done twice is the identity:
+
+    >>> import torch
+    >>> k = torch.tensor([1.0, 0.0]).expand(2, 1, 2)
+    >>> outputs, final_state = householder_scan(
+    ...     q=torch.ones(2, 2), k=k, v=torch.zeros(2, 1, 2), beta=torch.full((2, 1), 2.0),
+    ...     initial=torch.eye(2))
+    >>> outputs.tolist()
+    [[-1.0, 1.0], [1.0, 1.0]]
+    """
+    run = choose_backend("householder_scan", BACKENDS, backend, precision)
+    named = {"q": (q, 2), "k": (k, 3), "v": (v, 3), "beta": (beta, 2)}
+    broadcast_leading("householder_scan", **named)
+    length, num_factors, key_size = k.shape[-3:]
+    value_size = v.shape[-1]
+    _require_shape("q", q, (length, key_size))
+    _require_shape("v", v, (length, num_factors, value_size))
+    _require_shape("beta", beta, (length, num_factors))
+    write = beta if write is None else write
+    _require_shape("write", write, (length, num_factors))
+    named["write"] = (write, 2)
+    if initial is None:
+        dtype = compute_dtype(q, k, v, beta, write)
+        initial = torch.zeros(key_size, value_size, dtype=dtype, device=q.device)
+    _require_shape("initial", initial, (key_size, value_size))
+    named["initial"] = (initial, 2)
+    if decay is not None:
+        per_channel = decay.dim() >= 2 and tuple(decay.shape[-2:]) == (length, key_size)
+        per_channel = per_channel and decay.dim() >= q.dim()
+        decay = decay if per_channel else decay.unsqueeze(-1)
+        _require_shape("decay", decay, (length, key_size if per_channel else 1))
+        named["decay"] = (decay, 2)
+
+    leading = broadcast_leading("householder_scan", **named)
+    dtype = compute_dtype(*(tensor for tensor, _ in named.values()))
+
+    def prepare(name: str) -> Tensor:
+        tensor, count = named[name]
+        return tensor.to(dtype).expand(*leading, *tensor.shape[tensor.dim() - count :])
+
+    start = prepare("initial")
+    if length == 0 or num_factors == 0:
+        run = householder_scan_reference
+    outputs, final_state = run(
+        prepare("q"),
+        prepare("k"),
+        prepare("v"),
+        prepare("beta"),
+        prepare("write"),
+        None if decay is None else prepare("decay"),
+        start,
+    )
+    return outputs.to(v.dtype), final_state
+
+
+def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+    require(
+        tensor.dim() >= len(expected) and tuple(tensor.shape[-len(expected) :]) == expected,
+        f"householder_scan: {name} has shape {shape_of(tensor)}, expected "
+        f"[..., {', '.join(map(str, expected))}]",
+    )

@@ -1,0 +1,115 @@
+"""What every scan checks and prepares before it starts: shapes, types, the backend."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from automata.errors import InputError, unknown_name
+
+PRECISIONS = ("ieee", "tf32x3", "tf32")
+
+
+def choose_backend(
+    scan: str,
+    backends: Mapping[str, Callable[..., Any]],
+    backend: str,
+    precision: str,
+) -> Callable[..., Any]:
+    """Return the implementation that `backend` names.
+
+    Parameters
+    ----------
+    scan : str
+        Name of the scan, for messages.
+    backends : mapping of str to callable
+        The implementations that exist; "auto" takes the last one.
+    backend : str
+        "auto" or a key of `backends`.
+    precision : str
+        How products are rounded. The torch backends compute in "ieee" only.
+
+    Raises
+    ------
+    InputError
+        Unknown backend or precision, or one that no implementation here offers.
+    """
+    if precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    if precision != "ieee":
+        raise InputError(
+            f"{scan}: precision {precision!r} needs a GPU kernel, and this scan has none yet; "
+            "use precision='ieee'"
+        )
+    if backend == "auto":
+        return list(backends.values())[-1]
+    if backend not in backends:
+        raise unknown_name(f"{scan} backend", backend, ("auto", *backends))
+    return backends[backend]
+
+
+def compute_dtype(*tensors: Tensor) -> torch.dtype:
+    """Type the state is kept in: float32, or float64 / complex when an input is so.
+
+    Parameters
+    ----------
+    *tensors : Tensor
+        The inputs of a scan.
+
+    Returns
+    -------
+    torch.dtype
+        float32 for half, bfloat16 and float32 inputs; float64, complex64 or complex128 where an
+        input needs them.
+    """
+    dtype = torch.float32
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `InputError(message)` unless `condition` holds."""
+    if not condition:
+        raise InputError(message)
+
+
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """Shape as a plain tuple, for messages."""
+    return tuple(tensor.shape)
+
+
+def broadcast_leading(scan: str, **named: tuple[Tensor, int]) -> tuple[int, ...]:
+    """Common leading shape of tensors whose last `count` axes are their own.
+
+    Parameters
+    ----------
+    scan : str
+        Name of the scan, for messages.
+    **named : (Tensor, int)
+        Each tensor with its number of trailing axes.
+
+    Raises
+    ------
+    InputError
+        The leading axes do not broadcast, or the tensors lie on different devices.
+    """
+    leading = {}
+    for name, (tensor, count) in named.items():
+        require(
+            tensor.dim() >= count,
+            f"{scan}: {name} has shape {shape_of(tensor)}, expected at least {count} axes",
+        )
+        leading[name] = tensor.shape[: tensor.dim() - count]
+    devices = {str(tensor.device) for tensor, _ in named.values()}
+    require(
+        len(devices) == 1,
+        f"{scan}: inputs lie on different devices ({', '.join(sorted(devices))}); "
+        "move them to one device",
+    )
+    try:
+        return tuple(torch.broadcast_shapes(*leading.values()))
+    except RuntimeError as error:
+        shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in leading.items())
+        raise InputError(f"{scan}: leading axes do not broadcast: {shapes}") from error

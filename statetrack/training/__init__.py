@@ -1,0 +1,12 @@
+"""Training: configuration, loop, evaluation, checkpoints, results, grids."""
+
+from statetrack.training.config import RunConfig as RunConfig
+from statetrack.training.evaluate import evaluate as evaluate
+from statetrack.training.grid import Grid as Grid
+from statetrack.training.grid import run_grid as run_grid
+from statetrack.training.launchers.local import LocalLauncher as LocalLauncher
+from statetrack.training.loop import TrainedModel as TrainedModel
+from statetrack.training.loop import train as train
+from statetrack.training.results import Results as Results
+from statetrack.training.results import export_results as export_results
+from statetrack.training.results import load_results as load_results

@@ -1,0 +1,150 @@
+"""Checkpoints: safetensors with a sha256 of our own beside it. Nothing here can run code.
+
+A file is written to a temporary name, synced and renamed, so a crash leaves the old one or the new
+one, never half of one. The digest covers the whole file and is checked before it is read.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn, optim
+
+from automata.errors import InputError
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> str:
+    """Write tensors and a JSON description.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.safetensors``; ``path.sha256`` is written beside it.
+    tensors : mapping of str to Tensor
+    description : mapping
+        Values that JSON can hold.
+
+    Returns
+    -------
+    str
+        sha256 of the file.
+    """
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"description": json.dumps(dict(description), sort_keys=True)}
+    content = save(contiguous, metadata=metadata)
+    digest = hashlib.sha256(content).hexdigest()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(digest_path(path), f"{digest}  {path.name}\n".encode())
+    write_atomically(path, content)
+    return digest
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote.
+
+    Returns
+    -------
+    tensors : dict of str to Tensor
+    description : dict
+
+    Raises
+    ------
+    InputError
+        The file is missing, is no safetensors file, or differs from its sha256.
+    """
+    if path.suffix != ".safetensors":
+        raise InputError(f"checkpoint {path.name!r}: expected a .safetensors file")
+    try:
+        content = path.read_bytes()
+        expected = digest_path(path).read_text().split()[:1]
+    except OSError as error:
+        raise InputError(f"checkpoint {path}: {error.strerror or error}") from None
+    if [hashlib.sha256(content).hexdigest()] != expected:
+        raise InputError(f"checkpoint {path}: content does not match its sha256; it was changed")
+    try:
+        tensors = load(content)
+    except SafetensorError as error:
+        raise InputError(f"checkpoint {path}: not a safetensors file ({error})") from None
+    header_size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + header_size])
+    return tensors, json.loads(header.get("__metadata__", {}).get("description", "{}"))
+
+
+def digest_path(path: Path) -> Path:
+    """Where the sha256 of a checkpoint stands."""
+    return path.with_name(path.name + ".sha256")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write to a temporary file, sync, rename, and sync the folder."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def training_tensors(model: nn.Module, optimizer: optim.Optimizer | None) -> dict[str, Tensor]:
+    """Everything a training needs to go on: weights and the optimiser's moments, by name.
+
+    Without an optimiser, the weights alone: the training is done.
+    """
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    if optimizer is None:
+        return tensors
+    for name, parameter in model.named_parameters():
+        for key, tensor in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = tensor
+    return tensors
+
+
+def restore_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put the weights among `training_tensors` back, in place.
+
+    Raises
+    ------
+    InputError
+        The tensors are those of another model.
+    """
+    weights = {
+        name.removeprefix("model."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("model.")
+    }
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"checkpoint of another model: {error}") from None
+
+
+def restore_training(
+    model: nn.Module, optimizer: optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Put `training_tensors` back, in place.
+
+    Raises
+    ------
+    InputError
+        The tensors are those of another model.
+    """
+    restore_weights(model, tensors)
+    parameters = dict(model.named_parameters())
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind != "optimizer":
+            continue
+        key, _, parameter_name = rest.partition(".")
+        parameter = parameters[parameter_name]
+        device = "cpu" if key == "step" else parameter.device
+        optimizer.state[parameter][key] = tensor.to(device)

@@ -1,0 +1,211 @@
+"""A run is its configuration: a frozen, validated tree with an identity of its own."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic import Field as PydanticField
+from torch import nn
+
+from automata.errors import InputError, unknown_name
+from automata.tasks import Task, get_task
+from statetrack.models.config import build_model, check_parameter_names, model_entry
+
+TRAINER_SEMANTICS = 1
+"""Raised when the same configuration begins to give other numbers."""
+
+
+class Frozen(BaseModel):
+    """Immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskConfig(Frozen):
+    """Which task, by name, and its parameters."""
+
+    name: str
+    parameters: dict[str, JsonValue] = PydanticField(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> Task:
+        """Make the task."""
+        return get_task(self.name, **self.parameters)
+
+
+class ModelConfig(Frozen):
+    """Which model, by name, and its parameters; those left out take the model's defaults."""
+
+    name: str
+    parameters: dict[str, JsonValue] = PydanticField(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+            return data
+        given = dict(data.get("parameters") or {})
+        entry = model_entry(data["name"])
+        check_parameter_names(entry, given)
+        complete = TypeAdapter(entry.config_class).validate_python(given)
+        return {**data, "parameters": dataclasses.asdict(complete)}
+
+    def build(self, task: Task) -> nn.Module:
+        """Build the model for a task, with fresh weights from torch's generator."""
+        return build_model(self.name, task.num_tokens, task.num_classes, **self.parameters)
+
+
+class TrainingConfig(Frozen):
+    """How a model is trained: AdamW, warm-up, cosine decay, gradient clipping.
+
+    Words have a fixed length; every step sees fresh ones.
+    """
+
+    length: int = PydanticField(default=40, ge=1, le=2**20)
+    batch_size: int = PydanticField(default=64, ge=1, le=2**20)
+    steps: int = PydanticField(default=600, ge=1, le=10**8)
+    learning_rate: float = PydanticField(default=3e-3, gt=0, allow_inf_nan=False)
+    weight_decay: float = PydanticField(default=0.1, ge=0, allow_inf_nan=False)
+    warmup_steps: int = PydanticField(default=50, ge=0)
+    final_rate_share: float = PydanticField(default=0.02, ge=0, le=1)
+    beta1: float = PydanticField(default=0.9, ge=0, lt=1)
+    beta2: float = PydanticField(default=0.99, ge=0, lt=1)
+    clip_norm: float = PydanticField(default=1.0, gt=0, allow_inf_nan=False)
+    select_every: int = PydanticField(default=100, ge=1)
+    select_words: int = PydanticField(default=512, ge=1, le=2**20)
+
+
+class EvaluationConfig(Frozen):
+    """How far, and on how many words, a trained model is measured."""
+
+    max_length: int = PydanticField(default=256, ge=1, le=2**20)
+    num_words: int = PydanticField(default=4096, ge=1, le=2**20)
+    seed: int = PydanticField(default=0, ge=0, lt=2**32)
+
+    def lengths(self) -> list[int]:
+        """Positions that are recorded: every one to 64, then at most 64 more."""
+        stride = max(1, (self.max_length - 64) // 64)
+        dense = range(1, min(self.max_length, 64) + 1)
+        sparse = range(64 + stride, self.max_length + 1, stride)
+        return sorted({*dense, *sparse, self.max_length})
+
+
+class RunConfig(Frozen):
+    """Everything that decides the numbers of one run.
+
+    Examples
+    --------
+    >>> config = RunConfig.from_pairs(["task=parity", "model=diagonal", "training.steps=10"])
+    >>> config.training.steps, config.run_id == RunConfig(**config.model_dump()).run_id
+    (10, True)
+    """
+
+    task: TaskConfig
+    model: ModelConfig
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: int = PydanticField(default=0, ge=0, lt=2**32)
+
+    @property
+    def run_id(self) -> str:
+        """Identity, 16 hexadecimal digits of the sha256 of the canonical JSON with semantics."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:16]
+
+    def canonical_json(self) -> str:
+        """JSON with sorted keys, no spaces, and the semantics of task, model and trainer."""
+        tree = self.model_dump(mode="json")
+        tree["semantics"] = {
+            "task": self.task.build().semantics,
+            "model": model_entry(self.model.name).semantics,
+            "trainer": TRAINER_SEMANTICS,
+        }
+        return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Self:
+        """Validate a nested mapping.
+
+        Raises
+        ------
+        InputError
+            One line: which key, what was expected; an unknown key names the nearest known one.
+        """
+        try:
+            return cls.model_validate(dict(tree))
+        except ValidationError as error:
+            raise InputError(_first_problem(error, cls)) from None
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[str]) -> Self:
+        """Read ``key=value`` pairs such as ``task=s3 model.num_factors=2 training.steps=500``.
+
+        Keys of `task.` and `model.` are the parameters of the task and the model named by ``task=``
+        and ``model=``; values are JSON where they parse as JSON, else text.
+
+        Raises
+        ------
+        InputError
+            As `from_tree`; also a pair without ``=``.
+        """
+        tree: dict[str, Any] = {}
+        for pair in pairs:
+            key, equals, text = pair.partition("=")
+            if not equals:
+                raise InputError(f"{pair!r}: expected key=value, such as training.steps=500")
+            _place(tree, key.strip(), _value(text))
+        for name in ("task", "model"):
+            if "name" not in tree.get(name, {}):
+                raise InputError(
+                    f"no {name} given: add {name}=NAME, such as {name}={EXAMPLES[name]}"
+                )
+        return cls.from_tree(tree)
+
+
+EXAMPLES = {"task": "parity", "model": "diagonal"}
+
+
+def _place(tree: dict[str, Any], key: str, value: JsonValue) -> None:
+    head, _, rest = key.partition(".")
+    if head not in RunConfig.model_fields:
+        raise unknown_name("key", key, RunConfig.model_fields)
+    if head in EXAMPLES:
+        branch = tree.setdefault(head, {})
+        if rest:
+            branch.setdefault("parameters", {})[rest] = value
+        else:
+            branch["name"] = value
+    elif rest:
+        tree.setdefault(head, {})[rest] = value
+    else:
+        tree[head] = value
+
+
+def _value(text: str) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(text, parse_constant=lambda name: name)
+    except json.JSONDecodeError:
+        return text
+    return text if isinstance(value, list | dict) else value
+
+
+def _first_problem(error: ValidationError, root: type[BaseModel]) -> str:
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    inner = problem.get("ctx", {}).get("error")
+    if isinstance(inner, InputError):
+        return str(inner)
+    if problem["type"] == "extra_forbidden":
+        branch: Any = root
+        for part in problem["loc"][:-1]:
+            branch = branch.model_fields[part].annotation
+        prefix = place.rpartition(".")[0]
+        known = [f"{prefix}.{name}" if prefix else name for name in branch.model_fields]
+        return str(unknown_name("key", place, known))
+    return f"{place} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -1,0 +1,104 @@
+"""Accuracy as a curve over word length, against the majority rate of the same words."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from automata.tasks import Task
+from statetrack.training.data import draw_batch
+
+TOKENS_PER_BATCH = 2**17
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    *,
+    max_length: int,
+    num_words: int,
+    split: str = "report",
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:
+    """Measure a model at every position of long words.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        ``model(tokens, state=None) -> (logits, state)``.
+    task : Task
+    max_length : int
+        Length of the words.
+    num_words : int
+        How many.
+    split : {"report", "selection", "train"}
+    seed : int
+        Seed of the words.
+    device : torch.device or str
+
+    Returns
+    -------
+    DataFrame
+        One row a length L = 1 .. max_length: ``length``, ``token_accuracy`` (at position L),
+        ``whole_prefix_accuracy`` (share of words with positions 1..L all right), ``majority_rate``
+        (measured share of the most frequent class at position L), ``num_words``.
+
+    Notes
+    -----
+    Targets are those of every prefix, whatever positions the task supervises: the models are
+    causal, so position L answers the word of length L.
+
+    Examples
+    --------
+    >>> from automata.tasks import get_task
+    >>> from statetrack.models import build_model
+    >>> model = build_model("diagonal", num_tokens=2, num_classes=2)
+    >>> curve = evaluate(model, get_task("parity"), max_length=4, num_words=64)
+    >>> list(curve.length)
+    [1, 2, 3, 4]
+    """
+    was_training = model.training
+    model.eval()
+    num_right = torch.zeros(max_length, dtype=torch.int64, device=device)
+    num_whole = torch.zeros(max_length, dtype=torch.int64, device=device)
+    counts = torch.zeros(max_length, task.num_classes, dtype=torch.int64, device=device)
+    batch_size = max(1, min(num_words, TOKENS_PER_BATCH // max_length))
+    for step in range(-(-num_words // batch_size)):
+        size = min(batch_size, num_words - step * batch_size)
+        batch = draw_batch(
+            task,
+            batch_size=batch_size,
+            length=max_length,
+            seed=seed,
+            split=split,
+            step=step,
+            device=device,
+        )
+        tokens, targets = _all_targets(task, *(tensor[:size] for tensor in batch))
+        logits, _ = model(tokens)
+        right = logits.argmax(dim=-1) == targets
+        num_right += right.sum(dim=0)
+        num_whole += right.long().cumprod(dim=1).sum(dim=0)
+        one_hot = nn.functional.one_hot(targets, task.num_classes)
+        counts += one_hot.sum(dim=0)
+    model.train(was_training)
+    return pd.DataFrame(
+        {
+            "length": np.arange(1, max_length + 1),
+            "token_accuracy": num_right.double().cpu().numpy() / num_words,
+            "whole_prefix_accuracy": num_whole.double().cpu().numpy() / num_words,
+            "majority_rate": counts.amax(dim=-1).double().cpu().numpy() / num_words,
+            "num_words": num_words,
+        }
+    )
+
+
+def _all_targets(
+    task: Task, tokens: Tensor, targets: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Tokens with the class after every prefix, also where the task supervises only some."""
+    if not bool(mask.all()):
+        targets = torch.from_numpy(task.targets_of(tokens.cpu().numpy())).to(tokens.device)
+    return tokens, targets

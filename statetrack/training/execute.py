@@ -1,0 +1,174 @@
+"""One run from configuration to record: train, measure, read the transitions."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from automata.tasks import Task
+from statetrack.analysis import eigenvalues, extract_transitions, homomorphism_error
+from statetrack.models.config import model_config, model_label
+from statetrack.training.config import RunConfig
+from statetrack.training.evaluate import evaluate
+from statetrack.training.loop import Progress, TrainingFailedError, train
+from statetrack.training.provenance import provenance
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is kept of a run, in plain values that JSON holds.
+
+    Attributes
+    ----------
+    run_id : str
+    config : str
+        The configuration as JSON.
+    status : {"finished", "failed"}
+    summary : dict
+        One row for the table of runs.
+    provenance : dict
+    tables : dict of str to dict
+        Tables by name, each a dict of columns.
+    """
+
+    run_id: str
+    config: str
+    status: str
+    summary: dict[str, Any]
+    provenance: dict[str, Any]
+    tables: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.__dict__, allow_nan=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunRecord":
+        """Read `to_json`."""
+        return cls(**json.loads(text))
+
+
+def execute(
+    config: RunConfig,
+    *,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> RunRecord:
+    """Train a configuration and measure the model.
+
+    Parameters
+    ----------
+    config : RunConfig
+    device, checkpoint, report, should_stop
+        As for `train`.
+
+    Returns
+    -------
+    RunRecord
+        Tables: ``curves`` (accuracy over length on the report words), ``history`` (training),
+        and for models with linear transitions ``spectra``; for word problems ``homomorphism``.
+        A training whose loss is not finite gives a record with status "failed".
+
+    Raises
+    ------
+    TrainingStoppedError
+        `should_stop` said so; nothing is lost.
+    """
+    try:
+        trained = train(
+            config, device=device, checkpoint=checkpoint, report=report, should_stop=should_stop
+        )
+    except TrainingFailedError as failure:
+        return failed_record(config, str(failure), device)
+    settings = config.evaluation
+    curve = evaluate(
+        trained.model,
+        trained.task,
+        max_length=settings.max_length,
+        num_words=settings.num_words,
+        seed=settings.seed,
+        device=device,
+    )
+    curve = curve[curve.length.isin(settings.lengths())]
+    tables = {"curves": curve, "history": pd.DataFrame(trained.history)}
+    tables |= transition_tables(trained.model.to("cpu"), trained.task)
+    summary = _identity(config) | {
+        "num_parameters": sum(p.numel() for p in trained.model.parameters()),
+        "state_size": getattr(trained.model, "state_size", None),
+        "solved_step": trained.solved_step,
+        "final_loss": trained.history[-1]["loss"],
+        "token_accuracy": float(curve.token_accuracy.iloc[-1]),
+        "whole_prefix_accuracy": float(curve.whole_prefix_accuracy.iloc[-1]),
+        "seconds": round(trained.seconds, 3),
+    }
+    return RunRecord(
+        config.run_id,
+        config.model_dump_json(),
+        "finished",
+        summary,
+        provenance(device),
+        {name: frame.to_dict(orient="list") for name, frame in tables.items()},
+    )
+
+
+def transition_tables(model: nn.Module, task: Task) -> dict[str, pd.DataFrame]:
+    """Eigenvalues of every token's matrix, and how well the matrices multiply like the group.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        On the CPU.
+    task : Task
+
+    Returns
+    -------
+    dict of str to DataFrame
+        ``spectra``, and ``homomorphism`` for word problems; empty for a model without linear
+        transitions.
+    """
+    if not has_linear_transitions(model):
+        return {}
+    transitions = extract_transitions(model, task)
+    tables = {"spectra": eigenvalues(transitions)}
+    if task.group is not None and task.token_elements is not None:
+        errors = homomorphism_error(transitions, task.group, task.token_elements, basis="active")
+        tables["homomorphism"] = errors.to_frame()
+    return tables
+
+
+def has_linear_transitions(model: nn.Module) -> bool:
+    """Whether some layer of the model is linear in its state."""
+    transitions: Callable[..., list[torch.Tensor | None]] | None = getattr(
+        model, "transitions", None
+    )
+    if transitions is None:
+        return False
+    token = torch.zeros(1, 1, dtype=torch.int64)
+    return any(layer is not None for layer in transitions(token))
+
+
+def failed_record(config: RunConfig, reason: str, device: str) -> RunRecord:
+    """Record of a run that could not be finished."""
+    summary = _identity(config) | {"error": reason}
+    return RunRecord(config.run_id, config.model_dump_json(), "failed", summary, provenance(device))
+
+
+def _identity(config: RunConfig) -> dict[str, Any]:
+    parameters: Mapping[str, Any] = config.model.parameters
+    return {
+        "task": config.task.name,
+        "model": config.model.name,
+        "label": model_label(config.model.name, model_config(config.model.name, parameters)),
+        "eigenvalue_range": parameters.get("eigenvalue_range"),
+        "seed": config.seed,
+        "training_length": config.training.length,
+        "training_steps": config.training.steps,
+        **{f"model.{name}": value for name, value in parameters.items()},
+    }

@@ -1,0 +1,1 @@
+"""Where runs are executed. A launcher gets what is missing and yields records."""

@@ -1,0 +1,195 @@
+"""A pool of processes on this machine, one run at a time each.
+
+The parent sends configurations as JSON and gets progress and records as JSON back; a worker that
+dies costs the run it was on, which is recorded as failed with the reason.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from automata.errors import InputError
+from statetrack.training.config import RunConfig
+from statetrack.training.execute import RunRecord, execute, failed_record
+from statetrack.training.loop import Progress, TrainingStoppedError
+
+if TYPE_CHECKING:
+    from statetrack.training.progress import GridProgress
+
+SECONDS_TO_STOP = 10.0
+WORKERS_PER_GPU = 8
+
+
+def choose_device(device: str) -> str:
+    """Device that "auto" stands for here, or the named one.
+
+    Raises
+    ------
+    InputError
+        No such device on this machine.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {device!r} cannot be used here: {reason}") from None
+    return device
+
+
+class LocalLauncher:
+    """Processes on this machine.
+
+    Parameters
+    ----------
+    num_workers : int, optional
+        By default one per processor on the CPU, and eight on a GPU: small models leave it idle.
+    device : str
+        "auto", "cpu", "cuda", "cuda:1", ...
+    """
+
+    def __init__(self, num_workers: int | None = None, device: str = "auto") -> None:
+        if num_workers is not None and num_workers < 1:
+            raise InputError(f"workers = {num_workers}: expected a whole number >= 1")
+        self.device = choose_device(device)
+        processors = os.cpu_count() or 1
+        default = processors if self.device == "cpu" else min(WORKERS_PER_GPU, processors)
+        self.num_workers = num_workers or default
+
+    def run(
+        self, configs: Sequence[RunConfig], checkpoints: Path, progress: "GridProgress"
+    ) -> Iterator[RunRecord]:
+        """Yield one record a configuration as they are done."""
+        waiting = list(reversed(configs))
+        pool = [
+            _Worker(self.device, self.num_workers, checkpoints)
+            for _ in range(min(self.num_workers, len(waiting)))
+        ]
+        try:
+            while waiting or any(worker.config for worker in pool):
+                for worker in pool:
+                    if worker.config is None and waiting:
+                        worker.start(waiting.pop())
+                for worker in _ready(pool):
+                    record = worker.receive(progress)
+                    if record is not None:
+                        yield record
+        except KeyboardInterrupt:
+            progress.note("stopping: keeping the checkpoints of the running trainings")
+            raise
+        finally:
+            for worker in pool:
+                worker.ask_to_stop()
+            for worker in pool:
+                worker.stop()
+
+
+class _Worker:
+    """The parent's view of one process."""
+
+    def __init__(self, device: str, num_workers: int, checkpoints: Path) -> None:
+        self._arguments = (device, num_workers, str(checkpoints))
+        self._device = device
+        self.config: RunConfig | None = None
+        self._launch()
+
+    def _launch(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, *self._arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def start(self, config: RunConfig) -> None:
+        """Hand a run over."""
+        self.config = config
+        try:
+            self.connection.send_bytes(config.model_dump_json().encode())
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def receive(self, progress: "GridProgress") -> RunRecord | None:
+        """Take one message; a record when the run is done, one way or the other."""
+        config = self.config
+        if config is None:
+            raise AssertionError("only busy workers are waited for")
+        try:
+            kind, body = json.loads(self.connection.recv_bytes())
+        except (EOFError, ConnectionResetError):
+            self._process.join()
+            code = self._process.exitcode
+            self._launch()
+            self.config = None
+            return failed_record(
+                config, f"the worker process died (exit code {code})", self._device
+            )
+        if kind == "progress":
+            progress.advanced(config.run_id, Progress(*body))
+            return None
+        self.config = None
+        return RunRecord.from_json(body)
+
+    def ask_to_stop(self) -> None:
+        """Let the process keep its checkpoint and end."""
+        if self._process.is_alive():
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """Wait for the process, and end it when it takes too long."""
+        self._process.join(SECONDS_TO_STOP)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self.connection.close()
+
+
+def _ready(pool: Sequence[_Worker]) -> list[_Worker]:
+    by_connection: dict[Any, _Worker] = {
+        worker.connection: worker for worker in pool if worker.config is not None
+    }
+    return [by_connection[connection] for connection in wait(list(by_connection))]
+
+
+def _work(connection: Connection, device: str, num_workers: int, checkpoints: str) -> None:
+    """Body of a worker process."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // num_workers))
+
+    def send(kind: str, body: Any) -> None:
+        connection.send_bytes(json.dumps([kind, body]).encode())
+
+    while not stopping.is_set():
+        if not connection.poll(0.2):
+            continue
+        try:
+            config = RunConfig.model_validate_json(connection.recv_bytes())
+        except EOFError:
+            return
+        try:
+            record = execute(
+                config,
+                device=device,
+                checkpoint=Path(checkpoints) / f"{config.run_id}.safetensors",
+                report=lambda progress: send("progress", progress),
+                should_stop=stopping.is_set,
+            )
+        except TrainingStoppedError:
+            return
+        except (RuntimeError, ArithmeticError, ValueError, MemoryError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            record = failed_record(config, f"{type(error).__name__}: {reason}"[:2000], device)
+        try:
+            send("done", record.to_json())
+        except (BrokenPipeError, ConnectionResetError):
+            return

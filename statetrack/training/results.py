@@ -1,0 +1,142 @@
+"""Results as tables: from a store, or from a folder of exported CSV files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from automata.errors import InputError
+from statetrack.training.checkpoint import write_atomically
+from statetrack.training.store import FILE_NAME, Store
+
+PROVENANCE_NAME = "provenance.json"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tidy tables of a grid.
+
+    Attributes
+    ----------
+    runs : DataFrame
+        One row a run: run_id, status, label, task, seed, ...
+    tables : dict of str to DataFrame
+        ``curves``, ``history``, ``spectra``, ``homomorphism``; each with a column run_id.
+    provenance : list of dict
+        Every distinct machine and version the runs were measured with, with the number of runs.
+    """
+
+    runs: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+    provenance: list[dict[str, Any]]
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        """Rows of `runs` that are finished."""
+        return self.runs[self.runs.status == "finished"]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table by name, of finished runs; empty with a run_id column when no run has it."""
+        return self.tables.get(name, pd.DataFrame({"run_id": pd.Series(dtype=str)}))
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """All tables, finished runs among them, as the figures take them."""
+        return {"runs": self.finished, **self.tables}
+
+    def only(self, run_ids: list[str]) -> "Results":
+        """The same results for some runs, in the given order."""
+        order = {run_id: place for place, run_id in enumerate(run_ids)}
+        runs = self.runs[self.runs.run_id.isin(order)]
+        runs = runs.sort_values("run_id", key=lambda ids: ids.map(order), kind="stable")
+        tables = {
+            name: frame[frame.run_id.isin(order)].reset_index(drop=True)
+            for name, frame in self.tables.items()
+        }
+        return Results(runs.reset_index(drop=True), tables, self.provenance)
+
+
+def load_results(folder: str | Path) -> Results:
+    """Load the results of a grid.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds ``results.sqlite``, or the CSV files that `export_results` wrote.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    InputError
+        Neither is there, or the files are damaged.
+    """
+    path = Path(folder)
+    if (path / FILE_NAME).exists():
+        with Store(path, read_only=True) as store:
+            return results_of(store)
+    if not (path / "runs.csv").exists():
+        raise InputError(f"no results in {path}: expected {FILE_NAME} or runs.csv there")
+    try:
+        provenance = json.loads((path / PROVENANCE_NAME).read_text())
+        runs = pd.read_csv(path / "runs.csv")
+        tables = {
+            file.stem: pd.read_csv(file)
+            for file in sorted(path.glob("*.csv"))
+            if file.stem not in ("runs", "table")
+        }
+    except (OSError, ValueError) as error:
+        raise InputError(f"results in {path}: {error}") from None
+    return Results(runs, tables, provenance)
+
+
+def results_of(store: Store) -> Results:
+    """Tables of everything in an open store."""
+    summaries = store.summaries()
+    runs = pd.DataFrame(summaries or {"run_id": [], "status": []})
+    tables = {}
+    for name in store.table_names():
+        frames = [
+            pd.DataFrame(columns).assign(run_id=run_id) for run_id, columns in store.table(name)
+        ]
+        joined = pd.concat(frames, ignore_index=True)
+        tables[name] = joined[["run_id", *(c for c in joined.columns if c != "run_id")]]
+    return Results(runs, tables, _distinct(store.provenances()))
+
+
+def export_results(results: Results, folder: str | Path) -> list[Path]:
+    """Write every table as CSV and the provenance as JSON; `load_results` reads them back.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, frame in {"runs": results.runs, **results.tables}.items():
+        file = path / f"{name}.csv"
+        write_atomically(file, frame.to_csv(index=False, float_format="%.7g").encode())
+        written.append(file)
+    file = path / PROVENANCE_NAME
+    write_atomically(file, (json.dumps(results.provenance, indent=2) + "\n").encode())
+    return [*written, file]
+
+
+def _distinct(provenances: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Distinct provenances, times left out but for the first and last, with run counts."""
+    groups: dict[str, dict[str, Any]] = {}
+    for entry in provenances.values():
+        fixed = {key: value for key, value in entry.items() if key != "time"}
+        group = groups.setdefault(
+            json.dumps(fixed, sort_keys=True),
+            {**fixed, "num_runs": 0, "first": entry["time"], "last": entry["time"]},
+        )
+        group["num_runs"] += 1
+        group["first"] = min(group["first"], entry["time"])
+        group["last"] = max(group["last"], entry["time"])
+    return list(groups.values())

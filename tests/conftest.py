@@ -1,0 +1,58 @@
+"""Shared by all tests: hypothesis profiles, devices, threads.
+
+Kernel tests and TRITON_INTERPRET: Triton reads the variable when a kernel is defined, so it must be
+set before the first import. Either run all tests under it
+(`TRITON_INTERPRET=1 make test`) or give it to a subprocess; never set it from inside a test. The
+interpreter proves index logic only: precision is proved on a GPU (`pytest -m gpu`).
+"""
+
+import os
+from importlib.metadata import version
+
+import pytest
+from hypothesis import settings
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread a worker, or the workers fight for the cores. Read by torch when it is imported.
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
+)
+
+
+def cuda_available() -> bool:
+    """Ask torch late: tests of `automata` alone never import it."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def pytest_report_header() -> str:
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy"))
+    return f"{versions}, TRITON_INTERPRET={os.environ.get('TRITON_INTERPRET', '0')}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `device` runs on the CPU, and also on the GPU where there is one."""
+    if "device" in metafunc.fixturenames:
+        devices = ["cpu"]
+        if cuda_available():
+            devices.append(pytest.param("cuda", marks=pytest.mark.gpu))
+        metafunc.parametrize("device", devices, indirect=True)
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest):
+    import torch
+
+    return torch.device(request.param)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not cuda_available():
+        pytest.skip("needs a CUDA device, torch sees none here")

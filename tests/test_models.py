@@ -1,0 +1,248 @@
+"""What every model promises, over the whole registry."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from automata.errors import InputError
+from statetrack.models import (
+    EigenvalueRange,
+    build_model,
+    list_models,
+    model_entry,
+    register_model,
+)
+
+TOKENS, CLASSES = 6, 5
+VARIANTS = [
+    ("diagonal", {"eigenvalue_range": "[0,1]"}),
+    ("diagonal", {"eigenvalue_range": "[-1,1]", "num_layers": 2}),
+    ("householder", {"num_factors": 1, "eigenvalue_range": "[0,1]"}),
+    ("householder", {"num_factors": 3, "eigenvalue_range": "[-1,1]", "num_layers": 2}),
+    *[("mru", {"input_method": name}) for name in ("residual", "exponential", "cayley", "ldu")],
+    ("lstm", {"num_layers": 2}),
+]
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda v: "-".join([v[0], *map(str, v[1].values())]))
+def model(request):
+    name, parameters = request.param
+    torch.manual_seed(0)
+    return build_model(name, TOKENS, CLASSES, width=16, **parameters).double()
+
+
+def words(batch=3, length=12, seed=0):
+    return torch.randint(0, TOKENS, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_registered_model_is_tested_here():
+    assert set(list_models()) - {"test_counter"} == {name for name, _ in VARIANTS}
+
+
+def test_shapes_and_types(model):
+    logits, state = model(words())
+    assert logits.shape == (3, 12, CLASSES)
+    assert logits.dtype == torch.float64
+    assert len(state) == len(model.blocks)
+
+
+def test_one_step_at_a_time_is_the_whole_word(model):
+    tokens = words()
+    whole, final = model(tokens)
+    state = model.initial_state(3)
+    steps = []
+    for t in range(tokens.shape[1]):
+        logits, state = model.step(tokens[:, t], state)
+        steps.append(logits)
+    torch.testing.assert_close(torch.stack(steps, dim=1), whole)
+    for one, other in zip(state, final, strict=True):
+        for left, right in zip(one, other, strict=True):
+            torch.testing.assert_close(left, right)
+
+
+def test_state_carries_over_a_cut(model):
+    tokens = words(length=31)
+    whole, _ = model(tokens)
+    first, state = model(tokens[:, :13])
+    second, _ = model(tokens[:, 13:], state)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+
+
+def test_an_empty_word_changes_nothing(model):
+    _, state = model(words())
+    logits, after = model(words(length=0), state)
+    assert logits.shape == (3, 0, CLASSES)
+    for one, other in zip(state, after, strict=True):
+        for left, right in zip(one, other, strict=True):
+            assert torch.equal(left, right)
+
+
+def test_no_token_changes_what_came_before(model):
+    tokens = words()
+    logits, _ = model(tokens)
+    changed = tokens.clone()
+    changed[:, 7] = (changed[:, 7] + 1) % TOKENS
+    other, _ = model(changed)
+    torch.testing.assert_close(other[:, :7], logits[:, :7])
+    assert not torch.allclose(other[:, 7], logits[:, 7])
+
+
+def test_every_parameter_gets_a_gradient(model):
+    logits, _ = model(words(batch=16))
+    targets = torch.randint(0, CLASSES, (16, 12), generator=torch.Generator().manual_seed(1))
+    nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
+    silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert silent == []
+
+
+def test_one_step_of_the_optimiser_lowers_the_loss(model):
+    tokens = words(batch=16)
+    targets = torch.randint(0, CLASSES, tokens.shape, generator=torch.Generator().manual_seed(1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+
+    def loss():
+        return nn.functional.cross_entropy(model(tokens)[0].flatten(0, 1), targets.flatten())
+
+    before = loss()
+    before.backward()
+    optimizer.step()
+    assert loss() < before
+
+
+def test_state_size_counts_the_numbers_of_the_state(model):
+    _, state = model(words(batch=1))
+    assert model.state_size == sum(t.numel() for layer in state for t in layer)
+
+
+def test_transitions_are_what_the_state_does(model):
+    """Differences of states of one layer are carried by the product of its row matrices."""
+    tokens = words(batch=1)
+    found = model.transitions(tokens)
+    mixer, block = model.blocks[0].mixer, model.blocks[0]
+    x = block.mixer_norm(model.embedding(tokens))
+    if found[0] is None:
+        assert type(mixer).__name__ == "LSTMMixer"
+        return
+    matrices = found[0][0]
+    product = torch.eye(matrices.shape[-1], dtype=matrices.dtype).expand_as(matrices[0])
+    for t in range(tokens.shape[1]):
+        product = product @ matrices[t]
+    start = mixer.initial_state(1)[0]
+    moved = start + torch.randn(
+        start.shape, dtype=start.dtype, generator=torch.Generator().manual_seed(2)
+    )
+    scale = mixer.initial_state(1)[1:]
+    ends = [mixer(x, (initial, *scale))[1] for initial in (start, moved)]
+    if scale:
+        ends = [(torch.ldexp(e[0], e[1][..., None, None]),) for e in ends]
+    change = (ends[1][0] - ends[0][0])[0]
+    before = (moved - start)[0]
+    if type(mixer).__name__ == "HouseholderMixer":
+        expected = product.transpose(-1, -2) @ before
+    elif type(mixer).__name__ == "DiagonalMixer":
+        expected = product[:, 0, 0] * before
+    else:
+        expected = before @ product
+    torch.testing.assert_close(change, expected)
+
+
+@pytest.mark.parametrize("text", ["[0,1]", "[-1,1]", "[-0.5,0.25]"])
+def test_eigenvalues_stay_in_their_range_and_reach_its_ends(text):
+    range_ = EigenvalueRange.parse(text)
+    raw = torch.randn(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 3
+    for values in (range_.eigenvalue(raw), 1 - range_.beta(raw)):
+        assert values.min() >= range_.lo
+        assert values.max() <= range_.hi
+        assert values.min() < range_.lo + 1e-3
+        assert values.max() > range_.hi - 1e-3
+    middle = (range_.lo + range_.hi) / 2 + 0.1
+    back = range_.eigenvalue(torch.tensor(range_.raw_of_eigenvalue(middle), dtype=torch.float64))
+    assert back.item() == pytest.approx(middle)
+
+
+@pytest.mark.parametrize(("name", "text"), [("diagonal", "[0,1]"), ("diagonal", "[-0.5,0.5]")])
+def test_diagonal_spectra_obey_the_range(name, text):
+    torch.manual_seed(1)
+    model = build_model(name, TOKENS, CLASSES, eigenvalue_range=text)
+    with torch.no_grad():
+        model.blocks[0].mixer.to_eigenvalue.weight.mul_(30)
+        (found,) = model.transitions(words())
+    range_ = EigenvalueRange.parse(text)
+    assert found.min() >= range_.lo and found.max() <= range_.hi
+
+
+@pytest.mark.parametrize("factors", [1, 2, 4])
+def test_factors_with_beta_in_0_1_have_no_unit_eigenvalue_but_one(factors):
+    """Products of positive contractions: an eigenvalue of modulus 1 is 1 (Grazzi et al. 2024)."""
+    torch.manual_seed(factors)
+    model = build_model(
+        "householder", 50, 2, num_factors=factors, eigenvalue_range="[0,1]"
+    ).double()
+    with torch.no_grad():
+        model.blocks[0].mixer.to_beta.weight.mul_(30)
+        (found,) = model.transitions(torch.arange(50).unsqueeze(0))
+    spectrum = torch.linalg.eigvals(found)
+    on_circle = (spectrum.abs() - 1).abs() < 1e-9
+    assert on_circle.any()
+    assert (spectrum[on_circle] - 1).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("method", "orthogonal", "determinant"),
+    [("exponential", True, True), ("cayley", True, True), ("ldu", False, True)],
+)
+def test_mru_input_methods_keep_their_promise(method, orthogonal, determinant):
+    torch.manual_seed(0)
+    model = build_model("mru", 50, 2, input_method=method, head_size=5).double()
+    with torch.no_grad():
+        model.blocks[0].mixer.to_elements.weight.mul_(4)
+        (found,) = model.transitions(torch.arange(50).unsqueeze(0))
+    ones = torch.ones(found.shape[:-2], dtype=found.dtype)
+    if determinant:
+        torch.testing.assert_close(torch.linalg.det(found), ones)
+    if orthogonal:
+        identity = torch.eye(5, dtype=found.dtype).expand_as(found)
+        torch.testing.assert_close(found @ found.transpose(-1, -2), identity)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(InputError, match="did you mean 'diagonal'"):
+        build_model("diagnal", 2, 2)
+    with pytest.raises(InputError, match="did you mean 'num_heads'"):
+        build_model("householder", 2, 2, num_head=3)
+    with pytest.raises(InputError, match="whole number >= 1"):
+        build_model("diagonal", 2, 2, width=0)
+    with pytest.raises(InputError, match="num_tokens = 0"):
+        build_model("diagonal", 0, 2)
+    with pytest.raises(InputError, match="did you mean 'cayley'"):
+        build_model("mru", 2, 2, input_method="caley")
+    with pytest.raises(InputError, match="int64"):
+        build_model("lstm", 2, 2)(torch.zeros(2, 3))
+    for text in ("[1,0]", "[-2,1]", "0,1", "[0,1", "[a,b]", "[0,1]x", "[0,1e5]", "(0,1)"):
+        with pytest.raises(InputError, match="range"):
+            EigenvalueRange.parse(text)
+
+
+def test_a_model_from_outside():
+    @dataclasses.dataclass(frozen=True)
+    class CounterConfig:
+        width: int = 4
+
+    class Counter(nn.Module):
+        def __init__(self, config, num_tokens, num_classes):
+            super().__init__()
+            self.embedding = nn.Embedding(num_tokens, num_classes)
+
+        def forward(self, tokens, state=None):
+            return self.embedding(tokens).cumsum(dim=1), state
+
+    register_model("test_counter", CounterConfig, Counter, summary="counts")
+    assert model_entry("test_counter").summary == "counts"
+    logits, _ = build_model("test_counter", 2, 3)(words(batch=2, length=4) % 2)
+    assert logits.shape == (2, 4, 3)
+    with pytest.raises(InputError, match="registered already"):
+        register_model("test_counter", CounterConfig, Counter)
+    with pytest.raises(InputError, match="dataclass"):
+        register_model("test_other", dict, Counter)

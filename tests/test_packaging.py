@@ -1,0 +1,152 @@
+"""What must hold of the tree as a whole, whatever the modules compute."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("automata", "statetrack")
+SOURCES = sorted(
+    path for folder in (*PACKAGES, "experiments", "tests") for path in (ROOT / folder).rglob("*.py")
+)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+MAX_LINES = 400
+LONG_FILES: dict[str, str] = {}  # "folder/file.py": the reason why it is one concept and long
+
+# Names that no file may import, and calls that no file may make.
+BANNED_MODULES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+BANNED_CALLS = {"eval", "exec", "torch.load", "torch.save", "yaml.load", "pandas.read_pickle"}
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_automata_init_is_empty():
+    # automata-lib installs the same file with 0 bytes; only equal files let both be installed.
+    assert (ROOT / "automata" / "__init__.py").read_bytes() == b""
+
+
+def test_automata_avoids_the_names_of_automata_lib():
+    names = {path.stem for path in (ROOT / "automata").iterdir()}
+    assert not names & {"base", "fa", "pda", "regex", "tm"}
+
+
+def test_automata_imports_without_torch():
+    modules = [
+        relative(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in SOURCES
+        if relative(path).startswith("automata/")
+    ]
+    code = f"import sys, {', '.join(modules)}\nprint({{'torch', 'statetrack'}} & set(sys.modules))"
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "set()"
+
+
+def test_both_packages_are_declared_and_typed():
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == list(PACKAGES)
+    for package in PACKAGES:
+        assert (ROOT / package / "py.typed").is_file()
+
+
+def test_every_folder_of_a_package_is_a_package():
+    folders = {path.parent for path in SOURCES if relative(path).split("/")[0] in PACKAGES}
+    assert [relative(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def test_core_requirements_are_pinned():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {line.partition("==")[0] for line in lines if not line.startswith("#")}
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    required = [*PROJECT["project"]["dependencies"], *(name for extra in extras for name in extra)]
+    names = {re.match(r"[\w-]+", requirement).group() for requirement in required}
+    assert names - pinned == set()
+
+
+def test_versions_agree():
+    number = PROJECT["project"]["version"]
+    assert f"\nversion: {number}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## \[(.+?)\]", changelog, flags=re.MULTILINE).group(1)
+    assert newest == ("Unreleased" if ".dev" in number else number)
+
+
+def test_no_long_file_without_a_reason():
+    counts = {
+        relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES
+    }
+    long = {
+        name
+        for name, lines in counts.items()
+        if lines > MAX_LINES and not name.startswith("tests/")
+    }
+    assert long == set(LONG_FILES)
+
+
+def dotted(node: ast.expr) -> str:
+    """The name `a.b.c` of a call's function, "" where it is no plain name."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def banned(tree: ast.AST) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names.append(getattr(node, "module", None) or "")
+            found += [
+                f"{node.lineno}: import {name}"
+                for name in names
+                if name.split(".")[0] in BANNED_MODULES
+            ]
+        elif isinstance(node, ast.ExceptHandler) and node.type is None:
+            found.append(f"{node.lineno}: bare except")
+        elif isinstance(node, ast.Call):
+            if dotted(node.func) in BANNED_CALLS:
+                found.append(f"{node.lineno}: {dotted(node.func)}")
+            for keyword in node.keywords:
+                if keyword.arg == "allow_pickle" and getattr(keyword.value, "value", True):
+                    found.append(f"{node.lineno}: allow_pickle")
+    return found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from joblib import load",
+        "import torch\ntorch.load('x')",
+        "eval('1')",
+        "try:\n    pass\nexcept:\n    pass",
+        "np.load('x', allow_pickle=True)",
+    ],
+)
+def test_the_ban_sees(source):
+    assert banned(ast.parse(source))
+
+
+def test_the_ban_lets_pass():
+    assert (
+        banned(ast.parse("model.eval()\ntry:\n    f(allow_pickle=False)\nexcept OSError:\n    g()"))
+        == []
+    )
+
+
+def test_nothing_banned_is_used():
+    uses = {relative(path): banned(ast.parse(path.read_bytes(), str(path))) for path in SOURCES}
+    assert {name: found for name, found in uses.items() if found} == {}

@@ -1,0 +1,182 @@
+"""The matrix scan against its loop, finite differences, sympy permutations and big numbers."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sympy.combinatorics import Permutation
+
+from automata.errors import InputError
+from automata.groups import symmetric
+from statetrack.scans import ScaledStates, matrix_scan
+
+LENGTHS = (0, 1, 2, 3, 15, 16, 17, 31, 64, 65)
+
+
+def inputs(length, leading=(2,), rows=2, size=3, seed=0, scale=0.7):
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    return (
+        scale * draw(*leading, length, size, size),
+        draw(*leading, length, rows, size),
+        draw(*leading, rows, size),
+    )
+
+
+def value(scaled):
+    return torch.ldexp(scaled.values, scaled.log2_scale[..., None, None])
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("leading", [(), (2, 3), (0, 2)])
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("with_input", [True, False])
+def test_every_strategy_is_the_loop(length, leading, rows, with_input):
+    a, b, initial = inputs(length, leading, rows)
+    b = b if with_input else None
+    expected, expected_final = matrix_scan(a, b, initial, backend="reference")
+    states, final = matrix_scan(a, b, initial, backend="parallel")
+    torch.testing.assert_close(states, expected)
+    torch.testing.assert_close(final, expected_final)
+    for backend in ("reference", "parallel"):
+        scaled, scaled_final = matrix_scan(a, b, initial, rescale=True, backend=backend)
+        torch.testing.assert_close(value(scaled), expected)
+        torch.testing.assert_close(value(scaled_final), expected_final)
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+@pytest.mark.parametrize("with_input", [True, False])
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_gradients_are_finite_differences(length, with_input, rescale):
+    a, b, initial = (t.requires_grad_() for t in inputs(length, leading=(2,)))
+
+    def run(a, initial, b=None):
+        states, final = matrix_scan(a, b, initial, rescale=rescale)
+        return (states.values, final.values) if rescale else (states, final)
+
+    tensors = (a, initial, b) if with_input else (a, initial)
+    assert torch.autograd.gradcheck(run, tensors)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.booleans(), st.integers(0, 2**31))
+def test_two_halves_are_the_whole(left, right, rescale, seed):
+    a, b, initial = inputs(left + right, seed=seed)
+    whole, whole_final = matrix_scan(a, b, initial, rescale=rescale)
+    first, carried = matrix_scan(a[:, :left], b[:, :left], initial, rescale=rescale)
+    second, final = matrix_scan(a[:, left:], b[:, left:], carried, rescale=rescale)
+    if rescale:
+        whole, whole_final, first, second, final = map(
+            value, (whole, whole_final, first, second, final)
+        )
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+    torch.testing.assert_close(final, whole_final)
+
+
+def test_permutations_multiply_as_in_sympy():
+    group = symmetric(4)
+    rng = np.random.default_rng(0)
+    word = rng.integers(0, group.order, 300)
+    matrices = torch.eye(4)[torch.tensor([group.elements[g] for g in word])]
+    states, _ = matrix_scan(matrices)
+    product = Permutation(3)
+    for t, g in enumerate(word):
+        product = product * Permutation(list(group.elements[g]))
+        assert states[t].argmax(-1).tolist() == product.array_form
+
+
+def test_permutation_chains_are_exact():
+    order = torch.stack(
+        [torch.randperm(5, generator=torch.Generator().manual_seed(i)) for i in range(120)]
+    )
+    word = torch.randint(0, 120, (2**14,), generator=torch.Generator().manual_seed(0))
+    states, final = matrix_scan(torch.eye(5)[order[word]])
+    position = torch.arange(5)
+    for t in word:
+        position = order[t][position]
+    assert torch.equal(final, torch.eye(5)[position])
+    assert torch.equal(states.sum(-1), torch.ones(2**14, 5))
+
+
+def test_singular_transitions_and_resets():
+    a, _, initial = inputs(12)
+    a[:, 5] = 0.0
+    a.requires_grad_()
+    states, _ = matrix_scan(a, None, initial)
+    assert torch.equal(states[:, 5:], torch.zeros_like(states[:, 5:]))
+    states.sum().backward()
+    assert a.grad.isfinite().all()
+
+
+def test_rescaling_keeps_long_products_finite_and_exact():
+    a, _, _ = inputs(4000, leading=(), size=4, scale=3.0)
+    plain, _ = matrix_scan(a.float())
+    assert not plain.isfinite().all()
+    scaled, final = matrix_scan(a.float(), rescale=True)
+    assert scaled.values.isfinite().all()
+    largest = scaled.values.abs().amax(dim=(-1, -2))
+    assert ((largest >= 0.5) & (largest < 1.0)).all()
+    sign, log_determinant = torch.linalg.slogdet(a)
+    state_sign, state_log = torch.linalg.slogdet(final.values.double())
+    expected = log_determinant.sum()
+    assert expected > 4000
+    exact = matrix_scan(a, rescale=True)[1]
+    torch.testing.assert_close(exact.values.float(), final.values, rtol=1e-3, atol=1e-4)
+    assert exact.log2_scale == final.log2_scale
+    assert state_sign != 0 and state_log.isfinite() and sign.prod() != 0
+
+
+def test_readout_is_a_product_with_the_states():
+    a, b, initial = inputs(7, leading=(4, 3))
+    weight = torch.randn(3, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    states, _ = matrix_scan(a, b, initial)
+    outputs, _ = matrix_scan(a, b, initial, readout=weight)
+    torch.testing.assert_close(outputs, torch.einsum("bhtmn,hnc->bhtmc", states, weight))
+    scaled, _ = matrix_scan(a, b, initial, readout=weight, rescale=True)
+    torch.testing.assert_close(value(scaled), outputs)
+
+
+def test_not_a_number_reaches_exactly_what_depends_on_it():
+    a, _, initial = inputs(21, leading=(3,))
+    a[1, 9, 0, 0] = torch.nan
+    states, _ = matrix_scan(a, None, initial)
+    assert not states[[0, 2]].isnan().any()
+    assert not states[1, :9].isnan().any()
+    assert states[1, 9:].isnan().any(dim=-1).any(dim=-1).all()
+
+
+def test_vmap_over_runs_is_run_by_run():
+    a, b, initial = inputs(9, leading=(5, 2))
+    together = torch.func.vmap(lambda *t: matrix_scan(*t)[0])(a, b, initial)
+    alone = torch.stack([matrix_scan(*t)[0] for t in zip(a, b, initial, strict=True)])
+    torch.testing.assert_close(together, alone)
+
+
+@pytest.mark.parametrize("length", [64, 1024, 8192])
+def test_single_precision_error_of_rotations(length):
+    a, _, _ = inputs(length, leading=(2,), size=4)
+    skew = (a - a.transpose(-1, -2)) / 2
+    rotations = torch.linalg.matrix_exp(skew).float()
+    exact, _ = matrix_scan(rotations.double(), backend="reference")
+    found, _ = matrix_scan(rotations)
+    error = (found.double() - exact).square().mean().sqrt() / exact.square().mean().sqrt()
+    assert error <= max(1e-6, 1e-7 * length**0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"a": torch.zeros(4, 3, 2)}, r"\[..., T, N, N\]"),
+        ({"b": torch.zeros(4, 2, 2)}, r"\[..., T, M, N\]"),
+        ({"initial": torch.zeros(2, 4)}, "initial"),
+        ({"readout": torch.zeros(2, 2)}, "readout"),
+        ({"initial": ScaledStates(torch.zeros(2, 3), torch.zeros(()))}, "rescale=True"),
+    ],
+)
+def test_bad_shapes_are_named(arguments, words):
+    good = {"a": torch.zeros(4, 3, 3), "initial": torch.zeros(2, 3)}
+    with pytest.raises(InputError, match=words):
+        matrix_scan(**(good | arguments))
