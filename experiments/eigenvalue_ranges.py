@@ -30,7 +30,7 @@ def grid(preset: str) -> Grid:
     if preset == "cpu":
         return _cpu(name)
     seeds = range(5)
-    base = ["training.steps=1500"]
+    base = ["training.steps=1000"]
     tasks = ["parity", "s3"]
     diagonal = Grid.product(
         name,

@@ -25,7 +25,7 @@ def grid(preset: str) -> Grid:
     name = f"range_steepness-{preset}"
     full = preset == "full"
     base = [
-        f"training.steps={1500 if full else 500}",
+        f"training.steps={1000 if full else 500}",
         f"evaluation.max_length={2048 if full else 512}",
         "model.eigenvalue_range=[-1,1]",
     ]

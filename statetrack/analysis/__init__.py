@@ -22,6 +22,7 @@ from statetrack.analysis.homomorphism import (
     homomorphism_error,
 )
 from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
+from statetrack.analysis.scale import dominant_subspace, without_scale
 from statetrack.analysis.spectra import determinants, eigenvalues, orthogonality, roots_of_unity
 from statetrack.analysis.subspace import (
     ActiveSubspace,
@@ -50,6 +51,7 @@ __all__ = [
     "canonical_words",
     "curves_and_spectra",
     "determinants",
+    "dominant_subspace",
     "eigenvalue_plane",
     "eigenvalues",
     "extend_to_group",
@@ -63,6 +65,7 @@ __all__ = [
     "restrict",
     "roots_of_unity",
     "summarize_curves",
+    "without_scale",
     "write_report",
 ]
 

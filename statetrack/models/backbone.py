@@ -130,6 +130,14 @@ class Backbone(nn.Module):
         """Numbers carried from token to token for one word, counted in the state itself."""
         return sum(tensor[0].numel() for layer in self.initial_state(1) for tensor in layer)
 
+    @property
+    def scale_free_state(self) -> bool:
+        """Whether states that differ by a positive factor are one and the same to the readout.
+
+        Transition matrices then carry meaning up to such factors only.
+        """
+        return any(getattr(block.mixer, "scale_free_state", False) for block in self.blocks)
+
     def transitions(self, tokens_BT: Tensor) -> list[Tensor | None]:
         """Transition matrices that every layer applies at every token.
 

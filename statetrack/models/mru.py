@@ -90,6 +90,8 @@ class MRUMixer(nn.Module):
     config : MRUConfig
     """
 
+    scale_free_state = True
+
     def __init__(self, config: MRUConfig) -> None:
         super().__init__()
         heads, size = config.num_heads, config.head_size

@@ -11,7 +11,12 @@ import torch
 from torch import nn
 
 from automata.tasks import Task
-from statetrack.analysis import eigenvalues, extract_transitions, homomorphism_error
+from statetrack.analysis import (
+    eigenvalues,
+    extract_transitions,
+    homomorphism_error,
+    without_scale,
+)
 from statetrack.models.config import model_config, model_label
 from statetrack.training.config import RunConfig
 from statetrack.training.evaluate import evaluate
@@ -121,6 +126,9 @@ def execute(
 def transition_tables(model: nn.Module, task: Task) -> dict[str, pd.DataFrame]:
     """Eigenvalues of every token's matrix, and how well the matrices multiply like the group.
 
+    Matrices of a model whose readout does not see the size of the state are first divided by their
+    size on the dominant block (`without_scale`).
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -136,9 +144,12 @@ def transition_tables(model: nn.Module, task: Task) -> dict[str, pd.DataFrame]:
     if not has_linear_transitions(model):
         return {}
     transitions = extract_transitions(model, task)
+    basis: Any = "active"
+    if getattr(model, "scale_free_state", False):
+        transitions, basis = without_scale(transitions)
     tables = {"spectra": eigenvalues(transitions)}
     if task.group is not None and task.token_elements is not None:
-        errors = homomorphism_error(transitions, task.group, task.token_elements, basis="active")
+        errors = homomorphism_error(transitions, task.group, task.token_elements, basis=basis)
         tables["homomorphism"] = errors.to_frame()
     return tables
 
