@@ -14,7 +14,6 @@ import torch
 PACKAGES = ("statetrack", "torch", "triton", "numpy", "pandas", "pydantic", "safetensors")
 
 
-@lru_cache(maxsize=4)
 def provenance(device: str) -> dict[str, Any]:
     """Describe the program and the machine.
 
@@ -27,8 +26,14 @@ def provenance(device: str) -> dict[str, Any]:
     -------
     dict
         Plain values: commit, whether the tree had changes, versions, processor, device, threads,
-        time of the first call (UTC).
+        time of the call (UTC).
     """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {**_program_and_machine(device), "time": now}
+
+
+@lru_cache(maxsize=4)
+def _program_and_machine(device: str) -> dict[str, Any]:
     commit, dirty = _git_state()
     return {
         "commit": commit,
@@ -39,7 +44,6 @@ def provenance(device: str) -> dict[str, Any]:
         "device": _device_name(device),
         "cuda": torch.version.cuda if device.startswith("cuda") else None,
         "threads": torch.get_num_threads(),
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
