@@ -72,6 +72,8 @@ def _parse(given: list[str]) -> argparse.Namespace:
     if not given:
         parser.print_help()
         raise SystemExit(EXIT_BAD_INPUT)
+    if given and given[0].startswith("-") and given[0] not in ("-h", "--help"):
+        raise unknown_name("option", given[0], ["--help"])
     options, unknown = parser.parse_known_args(given)
     if unknown:
         known = [
@@ -96,6 +98,7 @@ def _command(
         description=summary,
         epilog=f"example: statetrack {name} {example}",
         allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     return parser
@@ -115,22 +118,15 @@ def _add_train(commands: _Commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from rich.progress import Progress as Bar
-
     from statetrack.training import RunConfig
     from statetrack.training.execute import execute
     from statetrack.training.launchers.local import choose_device
+    from statetrack.training.progress import training_progress
 
     config = RunConfig.from_pairs(options.pairs)
     device = choose_device(options.device)
-    with Bar(transient=True) as bar:
-        task = bar.add_task("training", total=config.training.steps)
-        record = execute(
-            config,
-            device=device,
-            checkpoint=options.checkpoint,
-            report=lambda progress: bar.update(task, completed=progress.step),
-        )
+    with training_progress() as report:
+        record = execute(config, device=device, checkpoint=options.checkpoint, report=report)
     if record.status == "failed":
         print(f"failed: {record.summary['error']}", file=sys.stderr)
         return EXIT_FAILED_RUNS
@@ -164,7 +160,7 @@ def _add_grid(commands: _Commands) -> None:
 
 def _grid(options: argparse.Namespace) -> int:
     from statetrack.experiment import load_experiment, preset_grid, write_products
-    from statetrack.training import LocalLauncher, run_grid
+    from statetrack.training import LocalLauncher, export_results, run_grid
     from statetrack.training.store import FILE_NAME, Store
 
     experiment = load_experiment(options.file)
@@ -180,8 +176,9 @@ def _grid(options: argparse.Namespace) -> int:
         return 0
     launcher = LocalLauncher(options.workers, options.device)
     results = run_grid(grid, folder, launcher=launcher, retry_failed=options.retry_failed)
+    export_results(results, folder)
     products = write_products(experiment, results, folder, _again(options))
-    for name, path in products.items():
+    for name, path in {**products, "results": folder}.items():
         print(f"{name:<8} {path}")
     failed = len(results.runs) - len(results.finished)
     if failed:
@@ -254,7 +251,8 @@ def _add_report(commands: _Commands) -> None:
         commands,
         "report",
         "Write figure, table and report again from stored results, without training.",
-        "experiments/eigenvalue_ranges.py --output experiments/results/eigenvalue_ranges-full",
+        "experiments/eigenvalue_ranges.py --preset full "
+        "--output experiments/results/eigenvalue_ranges-full",
         _report,
     )
     _add_experiment(parser)

@@ -3,9 +3,8 @@
 This module finds such a file, runs it, and writes what a person looks at: figure, table, report.
 """
 
-import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,10 @@ from statetrack.analysis import (
     best_runs,
     write_report,
 )
+from statetrack.source_files import import_file
 from statetrack.training.checkpoint import write_atomically
 from statetrack.training.grid import Grid
-from statetrack.training.results import Results, export_results
+from statetrack.training.results import OVERVIEW_NAME, Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,23 +64,17 @@ def load_experiment(path: str | Path) -> Experiment:
         No such file, or it lacks ``PRESETS``, ``grid`` or ``figure``.
     """
     file = Path(path)
-    if file.suffix != ".py" or not file.is_file():
-        nearby = sorted(str(p) for p in file.parent.glob("*.py")) if file.parent.is_dir() else []
-        raise unknown_name("experiment file", str(path), nearby or ["experiments/NAME.py"])
-    spec = importlib.util.spec_from_file_location(f"experiment_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise InputError(f"experiment file {path}: Python cannot import it")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise InputError(f"experiment file {path}, line {error.lineno}: {error.msg}") from None
+    module = import_file(file)
     for name in ("PRESETS", "grid", "figure"):
         if not hasattr(module, name):
             raise InputError(f"experiment file {path} defines no {name}")
+    presets = module.PRESETS
+    is_list = isinstance(presets, tuple | list)
+    if not (is_list and presets and all(isinstance(preset, str) for preset in presets)):
+        raise InputError(f"experiment file {path}: PRESETS must be a tuple of names")
     title, _, question = (module.__doc__ or file.stem).strip().partition("\n")
     return Experiment(
-        file, title.rstrip("."), question.strip(), tuple(module.PRESETS), module.grid, module.figure
+        file, title.rstrip("."), question.strip(), tuple(presets), module.grid, module.figure
     )
 
 
@@ -95,13 +89,13 @@ def preset_grid(experiment: Experiment, preset: str | None) -> Grid:
     chosen = preset or experiment.presets[0]
     if chosen not in experiment.presets:
         raise unknown_name("preset", chosen, experiment.presets)
-    return experiment.grid(chosen)
+    return replace(experiment.grid(chosen), source=experiment.path)
 
 
 def write_products(
     experiment: Experiment, results: Results, folder: str | Path, command: str
 ) -> dict[str, Path]:
-    """Write the figure, the table, the report, and all results as CSV.
+    """Write the figure, the table and the report.
 
     Parameters
     ----------
@@ -114,7 +108,7 @@ def write_products(
     Returns
     -------
     dict of str to Path
-        What was written: "figure", "table", "report", "results".
+        What was written: "figure", "table", "report".
 
     Raises
     ------
@@ -124,12 +118,11 @@ def write_products(
     if results.finished.empty:
         raise InputError("no run is finished: there is nothing to draw yet")
     place = Path(folder)
-    export_results(results, place)
     figure = experiment.figure(results)
     figure_path = place / "figure.png"
     figure.savefig(figure_path, dpi=300, facecolor="white", metadata={"Software": None})
     table = accuracy_overview(results)
-    table_path = place / "table.csv"
+    table_path = place / OVERVIEW_NAME
     write_atomically(table_path, table.to_csv(index=False, float_format="%.4f").encode())
     report_path = write_report(
         place / "report.html",
@@ -141,7 +134,7 @@ def write_products(
         question=experiment.question,
         command=command,
     )
-    return {"figure": figure_path, "table": table_path, "report": report_path, "results": place}
+    return {"figure": figure_path, "table": table_path, "report": report_path}
 
 
 def accuracy_overview(results: Results) -> pd.DataFrame:

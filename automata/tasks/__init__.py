@@ -3,7 +3,7 @@
 `get_task` gives a task by name, `list_tasks` the names, `register_task` adds your own.
 """
 
-from automata.tasks.registry import get_task, list_tasks, register_task
+from automata.tasks.registry import complete_parameters, get_task, list_tasks, register_task
 from automata.tasks.task import SUPERVISIONS, Batch, Task
 from automata.tasks.word_problems import word_problem
 
@@ -11,6 +11,7 @@ __all__ = [
     "SUPERVISIONS",
     "Batch",
     "Task",
+    "complete_parameters",
     "get_task",
     "list_tasks",
     "register_task",

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from automata.errors import InputError, unknown_name
@@ -10,7 +10,7 @@ from automata.tasks.random_dfa import random_dfa
 from automata.tasks.task import Task
 from automata.tasks.word_problems import is_group_name, parity, word_problem
 
-__all__ = ["get_task", "list_tasks", "register_task"]
+__all__ = ["complete_parameters", "get_task", "list_tasks", "register_task"]
 
 _TASKS: Final[dict[str, Callable[..., Task]]] = {
     "parity": parity,
@@ -64,20 +64,65 @@ def get_task(name: str, **parameters: Any) -> Task:
         ...
     automata.errors.InputError: unknown parameter of 's3' 'grp' (valid: generators, supervision)
     """
+    key, factory = _find(name)
+    _check_names(key, factory, parameters)
+    return factory(**parameters)
+
+
+def complete_parameters(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the registry's own spelling of a name, and the parameters with the defaults filled in.
+
+    Two spellings of one task become the same, which is what an identity is made of.
+
+    Parameters
+    ----------
+    name : str
+        As for `get_task`.
+    parameters : mapping
+        Parameters that are given.
+
+    Returns
+    -------
+    name : str
+    parameters : dict
+
+    Raises
+    ------
+    InputError
+        On an unknown name or parameter, naming the nearest valid one.
+
+    Examples
+    --------
+    >>> complete_parameters("S3", {})
+    ('s3', {'generators': 'all', 'supervision': 'per_prefix'})
+    """
+    key, factory = _find(name)
+    _check_names(key, factory, parameters)
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(factory).parameters.values()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    return key, defaults | dict(parameters)
+
+
+def _find(name: str) -> tuple[str, Callable[..., Task]]:
     key = name.strip().lower() if isinstance(name, str) else ""
     if key in _TASKS:
-        factory = _TASKS[key]
-    elif is_group_name(key):
-        factory = functools.partial(word_problem, key)
-    else:
-        raise unknown_name("task", name, [*_TASKS, "or a group such as 'a4xz5'"])
-    valid = inspect.signature(factory).parameters
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in valid.values())
-    names = [n for n, p in valid.items() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    for parameter in parameters:
-        if parameter not in names and not takes_any:
-            raise unknown_name(f"parameter of {key!r}", parameter, names)
-    return factory(**parameters)
+        return key, _TASKS[key]
+    if is_group_name(key):
+        return key, functools.partial(word_problem, key)
+    raise unknown_name("task", name, [*_TASKS, "or a group such as 'a4xz5'"])
+
+
+def _check_names(key: str, factory: Callable[..., Task], names: Iterable[str]) -> None:
+    valid = inspect.signature(factory).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in valid):
+        return
+    known = [parameter.name for parameter in valid]
+    for name in names:
+        if name not in known:
+            raise unknown_name(f"parameter of {key!r}", name, known)
 
 
 def register_task(name: str, factory: Callable[..., Task], *, overwrite: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from automata.errors import InputError
@@ -31,13 +32,15 @@ def load_model(path: str | Path) -> nn.Module:
     tensors, description = load_tensors(Path(path))
     try:
         model = description["config"]["model"]
-        built = build_model(
-            model["name"],
-            description["num_tokens"],
-            description["num_classes"],
-            **model["parameters"],
-        )
-    except (KeyError, TypeError):
+        # Without storage: the sizes a description claims cost nothing until tensors fit them.
+        with torch.device("meta"):
+            built = build_model(
+                model["name"],
+                description["num_tokens"],
+                description["num_classes"],
+                **model["parameters"],
+            )
+    except (KeyError, TypeError, RuntimeError, OverflowError):
         raise InputError(f"checkpoint {path}: no model of this library described in it") from None
-    restore_weights(built, tensors)
+    restore_weights(built, tensors, replace=True)
     return built.eval()

@@ -1,7 +1,8 @@
 """Checkpoints: safetensors with a sha256 of our own beside it. Nothing here can run code.
 
 A file is written to a temporary name, synced and renamed, so a crash leaves the old one or the new
-one, never half of one. The digest covers the whole file and is checked before it is read.
+one, never half of one. The digest covers the whole file and is checked before it is read. While a
+checkpoint is replaced its digest file names the old and the new one, so that either is found whole.
 """
 
 import hashlib
@@ -33,15 +34,42 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping
     -------
     str
         sha256 of the file.
+
+    Raises
+    ------
+    InputError
+        The name does not end in ``.safetensors``, or the file cannot be written.
     """
+    prepare_checkpoint_path(path)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"description": json.dumps(dict(description), sort_keys=True)}
     content = save(contiguous, metadata=metadata)
     digest = hashlib.sha256(content).hexdigest()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(digest_path(path), f"{digest}  {path.name}\n".encode())
-    write_atomically(path, content)
+    line = f"{digest}  {path.name}\n"
+    try:
+        before = digest_path(path).read_text() if path.exists() else ""
+        write_atomically(digest_path(path), (line + before).encode())
+        write_atomically(path, content)
+        write_atomically(digest_path(path), line.encode())
+    except OSError as error:
+        raise InputError(f"checkpoint {path}: {error.strerror or error}") from None
     return digest
+
+
+def prepare_checkpoint_path(path: Path) -> None:
+    """Make the folder of a checkpoint.
+
+    Raises
+    ------
+    InputError
+        The name does not end in ``.safetensors``, or the folder cannot be made.
+    """
+    if path.suffix != ".safetensors":
+        raise InputError(f"checkpoint {path.name!r}: expected a .safetensors file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"checkpoint {path}: {error.strerror or error}") from None
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -61,10 +89,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"checkpoint {path.name!r}: expected a .safetensors file")
     try:
         content = path.read_bytes()
-        expected = digest_path(path).read_text().split()[:1]
+        digests = digest_path(path).read_bytes().decode("ascii", "replace").splitlines()
     except OSError as error:
         raise InputError(f"checkpoint {path}: {error.strerror or error}") from None
-    if [hashlib.sha256(content).hexdigest()] != expected:
+    if hashlib.sha256(content).hexdigest() not in {line.partition(" ")[0] for line in digests}:
         raise InputError(f"checkpoint {path}: content does not match its sha256; it was changed")
     try:
         tensors = load(content)
@@ -72,7 +100,13 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"checkpoint {path}: not a safetensors file ({error})") from None
     header_size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + header_size])
-    return tensors, json.loads(header.get("__metadata__", {}).get("description", "{}"))
+    try:
+        description = json.loads(header.get("__metadata__", {}).get("description", "{}"))
+    except (ValueError, RecursionError):
+        raise InputError(f"checkpoint {path}: its description is not JSON") from None
+    if not isinstance(description, dict):
+        raise InputError(f"checkpoint {path}: its description is no JSON object")
+    return tensors, description
 
 
 def digest_path(path: Path) -> Path:
@@ -109,8 +143,13 @@ def training_tensors(model: nn.Module, optimizer: optim.Optimizer | None) -> dic
     return tensors
 
 
-def restore_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put the weights among `training_tensors` back, in place.
+def restore_weights(
+    model: nn.Module, tensors: Mapping[str, Tensor], *, replace: bool = False
+) -> None:
+    """Put the weights among `training_tensors` into a model.
+
+    They are copied into its parameters, or with `replace` put in the place of them, as a model
+    without storage needs.
 
     Raises
     ------
@@ -123,9 +162,9 @@ def restore_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         if name.startswith("model.")
     }
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(weights, assign=replace)
     except RuntimeError as error:
-        raise InputError(f"checkpoint of another model: {error}") from None
+        raise InputError(f"checkpoint of another model: {' '.join(str(error).split())}") from None
 
 
 def restore_training(

@@ -4,14 +4,22 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Annotated, Any, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic import Field as PydanticField
 from torch import nn
 
 from automata.errors import InputError, unknown_name
-from automata.tasks import Task, get_task
+from automata.tasks import Task, complete_parameters, get_task
 from statetrack.models.config import build_model, check_parameter_names, model_entry
 
 TRAINER_SEMANTICS = 1
@@ -24,16 +32,35 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Parameters(dict[str, JsonValue]):
+    """A dict that cannot be changed."""
+
+    def _refuse(self, *arguments: object, **named: object) -> NoReturn:
+        raise TypeError("the parameters of a configuration cannot be changed; make another one")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+
+FrozenParameters = Annotated[dict[str, JsonValue], AfterValidator(Parameters)]
+Whole = Annotated[int, PydanticField(strict=True)]
+
+
 class TaskConfig(Frozen):
-    """Which task, by name, and its parameters."""
+    """Which task, by name, and its parameters; those left out take the task's defaults."""
 
     name: str
-    parameters: dict[str, JsonValue] = PydanticField(default_factory=dict)
+    parameters: FrozenParameters = PydanticField(default_factory=Parameters, validate_default=True)
 
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        self.build()
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+            return data
+        given = dict(data.get("parameters") or {})
+        get_task(data["name"], **given)
+        name, parameters = complete_parameters(data["name"], given)
+        return {**data, "name": name, "parameters": parameters}
 
     def build(self) -> Task:
         """Make the task."""
@@ -44,7 +71,7 @@ class ModelConfig(Frozen):
     """Which model, by name, and its parameters; those left out take the model's defaults."""
 
     name: str
-    parameters: dict[str, JsonValue] = PydanticField(default_factory=dict)
+    parameters: FrozenParameters = PydanticField(default_factory=Parameters, validate_default=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -54,6 +81,12 @@ class ModelConfig(Frozen):
         given = dict(data.get("parameters") or {})
         entry = model_entry(data["name"])
         check_parameter_names(entry, given)
+        for field in dataclasses.fields(entry.config_class):
+            value = given.get(field.name)
+            if isinstance(value, bool) and field.type is not bool:
+                raise InputError(f"model.{field.name} = {value}: expected {field.type}")
+            if isinstance(value, list) and field.type is str:
+                given[field.name] = json.dumps(value, separators=(",", ":"))
         complete = TypeAdapter(entry.config_class).validate_python(given)
         return {**data, "parameters": dataclasses.asdict(complete)}
 
@@ -68,30 +101,30 @@ class TrainingConfig(Frozen):
     Words have a fixed length; every step sees fresh ones.
     """
 
-    length: int = PydanticField(default=40, ge=1, le=2**20)
-    batch_size: int = PydanticField(default=64, ge=1, le=2**20)
-    steps: int = PydanticField(default=600, ge=1, le=10**8)
+    length: Whole = PydanticField(default=40, ge=1, le=2**20)
+    batch_size: Whole = PydanticField(default=64, ge=1, le=2**20)
+    steps: Whole = PydanticField(default=600, ge=1, le=10**8)
     learning_rate: float = PydanticField(default=3e-3, gt=0, allow_inf_nan=False)
     weight_decay: float = PydanticField(default=0.1, ge=0, allow_inf_nan=False)
-    warmup_steps: int = PydanticField(default=50, ge=0)
+    warmup_steps: Whole = PydanticField(default=50, ge=0)
     final_rate_share: float = PydanticField(default=0.02, ge=0, le=1)
     beta1: float = PydanticField(default=0.9, ge=0, lt=1)
     beta2: float = PydanticField(default=0.99, ge=0, lt=1)
     clip_norm: float = PydanticField(default=1.0, gt=0, allow_inf_nan=False)
-    select_every: int = PydanticField(default=100, ge=1)
-    select_words: int = PydanticField(default=512, ge=1, le=2**20)
+    select_every: Whole = PydanticField(default=100, ge=1)
+    select_words: Whole = PydanticField(default=512, ge=1, le=2**20)
 
 
 class EvaluationConfig(Frozen):
     """How far, and on how many words, a trained model is measured."""
 
-    max_length: int = PydanticField(default=256, ge=1, le=2**20)
-    num_words: int = PydanticField(default=4096, ge=1, le=2**20)
-    seed: int = PydanticField(default=0, ge=0, lt=2**32)
+    max_length: Whole = PydanticField(default=256, ge=1, le=2**20)
+    num_words: Whole = PydanticField(default=4096, ge=1, le=2**20)
+    seed: Whole = PydanticField(default=0, ge=0, lt=2**32)
 
     def lengths(self) -> list[int]:
         """Positions that are recorded: every one to 64, then at most 64 more."""
-        stride = max(1, (self.max_length - 64) // 64)
+        stride = max(1, -(-(self.max_length - 64) // 64))
         dense = range(1, min(self.max_length, 64) + 1)
         sparse = range(64 + stride, self.max_length + 1, stride)
         return sorted({*dense, *sparse, self.max_length})
@@ -111,7 +144,7 @@ class RunConfig(Frozen):
     model: ModelConfig
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    seed: int = PydanticField(default=0, ge=0, lt=2**32)
+    seed: Whole = PydanticField(default=0, ge=0, lt=2**32)
 
     @property
     def run_id(self) -> str:
@@ -147,7 +180,8 @@ class RunConfig(Frozen):
         """Read ``key=value`` pairs such as ``task=s3 model.num_factors=2 training.steps=500``.
 
         Keys of `task.` and `model.` are the parameters of the task and the model named by ``task=``
-        and ``model=``; values are JSON where they parse as JSON, else text.
+        and ``model=``; values are JSON where they parse as JSON, else text. A key that is given
+        again replaces its earlier value.
 
         Raises
         ------
@@ -168,6 +202,7 @@ class RunConfig(Frozen):
         return cls.from_tree(tree)
 
 
+MAX_SHOWN = 80
 EXAMPLES = {"task": "parity", "model": "diagonal"}
 
 
@@ -177,22 +212,22 @@ def _place(tree: dict[str, Any], key: str, value: JsonValue) -> None:
         raise unknown_name("key", key, RunConfig.model_fields)
     if head in EXAMPLES:
         branch = tree.setdefault(head, {})
-        if rest:
-            branch.setdefault("parameters", {})[rest] = value
-        else:
-            branch["name"] = value
+        place, name = (branch.setdefault("parameters", {}), rest) if rest else (branch, "name")
     elif rest:
-        tree.setdefault(head, {})[rest] = value
+        place, name = tree.setdefault(head, {}), rest
     else:
-        tree[head] = value
+        place, name = tree, head
+    if not isinstance(place, dict):
+        raise InputError(f"key {key!r} is given beside {head!r}, which contains it")
+    place[name] = value
 
 
 def _value(text: str) -> JsonValue:
     try:
         value: JsonValue = json.loads(text, parse_constant=lambda name: name)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
-    return text if isinstance(value, list | dict) else value
+    return value
 
 
 def _first_problem(error: ValidationError, root: type[BaseModel]) -> str:
@@ -205,7 +240,10 @@ def _first_problem(error: ValidationError, root: type[BaseModel]) -> str:
         branch: Any = root
         for part in problem["loc"][:-1]:
             branch = branch.model_fields[part].annotation
-        prefix = place.rpartition(".")[0]
+        prefix = ".".join(str(part) for part in problem["loc"][:-1])
         known = [f"{prefix}.{name}" if prefix else name for name in branch.model_fields]
         return str(unknown_name("key", place, known))
-    return f"{place} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    shown = repr(problem["input"])
+    if len(shown) > MAX_SHOWN:
+        shown = f"{shown[:MAX_SHOWN]}..."
+    return f"{place} = {shown}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

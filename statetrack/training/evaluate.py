@@ -47,8 +47,8 @@ def evaluate(
 
     Notes
     -----
-    Targets are those of every prefix, whatever positions the task supervises: the models are
-    causal, so position L answers the word of length L.
+    Logits that are not finite count as wrong. Targets are those of every prefix, whatever positions
+    the task supervises: the models are causal, so position L answers the word of length L.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def evaluate(
         )
         tokens, targets = _all_targets(task, *(tensor[:size] for tensor in batch))
         logits, _ = model(tokens)
-        right = logits.argmax(dim=-1) == targets
+        right = (logits.argmax(dim=-1) == targets) & logits.isfinite().all(dim=-1)
         num_right += right.sum(dim=0)
         num_whole += right.long().cumprod(dim=1).sum(dim=0)
         one_hot = nn.functional.one_hot(targets, task.num_classes)

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from automata.errors import InputError
 from automata.tasks import Task
 from statetrack.analysis import (
     eigenvalues,
@@ -20,8 +21,16 @@ from statetrack.analysis import (
 from statetrack.models.config import model_config, model_label
 from statetrack.training.config import RunConfig
 from statetrack.training.evaluate import evaluate
-from statetrack.training.loop import Progress, TrainingFailedError, train
+from statetrack.training.loop import (
+    Progress,
+    TrainedModel,
+    TrainingFailedError,
+    TrainingStoppedError,
+    train,
+)
 from statetrack.training.provenance import provenance
+
+MAX_REASON = 2000
 
 
 @dataclass(frozen=True)
@@ -79,19 +88,30 @@ def execute(
     RunRecord
         Tables: ``curves`` (accuracy over length on the report words), ``history`` (training),
         and for models with linear transitions ``spectra``; for word problems ``homomorphism``.
-        A training whose loss is not finite gives a record with status "failed".
+        A run that cannot be finished gives a record with status "failed" and the reason.
 
     Raises
     ------
     TrainingStoppedError
         `should_stop` said so; nothing is lost.
+    InputError
+        The checkpoint cannot be used.
     """
     try:
         trained = train(
             config, device=device, checkpoint=checkpoint, report=report, should_stop=should_stop
         )
+        return _measure(config, trained, device)
+    except (TrainingStoppedError, InputError):
+        raise
     except TrainingFailedError as failure:
         return failed_record(config, str(failure), device)
+    except Exception as error:  # noqa: BLE001 - whatever a run raises costs that run alone
+        reason = " ".join(str(error).split())
+        return failed_record(config, f"{type(error).__name__}: {reason}"[:MAX_REASON], device)
+
+
+def _measure(config: RunConfig, trained: TrainedModel, device: str) -> RunRecord:
     settings = config.evaluation
     curve = evaluate(
         trained.model,

@@ -15,6 +15,7 @@ from statetrack.training.results import Results, results_of
 from statetrack.training.store import Store
 
 MAX_RUNS = 10**6
+MAX_NAME = 100
 CHECKPOINTS = "checkpoints"
 
 
@@ -22,9 +23,13 @@ class Launcher(Protocol):
     """Runs configurations somewhere and gives their records back as they are done."""
 
     def run(
-        self, configs: Sequence[RunConfig], checkpoints: Path, progress: GridProgress
+        self,
+        configs: Sequence[RunConfig],
+        checkpoints: Path,
+        progress: GridProgress,
+        source: Path | None = None,
     ) -> Iterator[RunRecord]:
-        """Yield one record a configuration, in any order."""
+        """Yield one record a configuration, in any order; `source` as in `Grid`."""
         ...
 
 
@@ -38,6 +43,8 @@ class Grid:
         Letters, digits, ``-`` and ``_``; names the folder of results.
     runs : tuple of RunConfig
         All different.
+    source : Path, optional
+        Python file that registers tasks and models of its own; workers run it before they train.
 
     Raises
     ------
@@ -55,10 +62,14 @@ class Grid:
 
     name: str
     runs: tuple[RunConfig, ...]
+    source: Path | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.name):
-            raise InputError(f"grid name {self.name!r}: use letters, digits, '-' and '_'")
+        fits = all(c.isascii() and (c.isalnum() or c in "-_") for c in self.name)
+        if not fits or not 1 <= len(self.name) <= MAX_NAME:
+            raise InputError(
+                f"grid name {self.name[:MAX_NAME]!r}: use 1 to {MAX_NAME} letters, digits, '-', '_'"
+            )
         if not 1 <= len(self.runs) <= MAX_RUNS:
             raise InputError(
                 f"grid {self.name!r} has {len(self.runs)} runs: expected 1 to {MAX_RUNS}"
@@ -101,7 +112,7 @@ class Grid:
 
     def __add__(self, other: "Grid") -> "Grid":
         """Runs of both, under the name of the first."""
-        return Grid(self.name, self.runs + other.runs)
+        return Grid(self.name, self.runs + other.runs, self.source)
 
     def missing(
         self, statuses: Mapping[str, str], *, retry_failed: bool = False
@@ -162,7 +173,7 @@ def run_grid(
         with shown.watch(grid.name, len(grid.runs), len(missing)):
             if missing:
                 runner = launcher or LocalLauncher()
-                for record in runner.run(missing, place / CHECKPOINTS, shown):
+                for record in runner.run(missing, place / CHECKPOINTS, shown, grid.source):
                     store.add(record)
                     shown.finished(record)
         return results_of(store).only([run.run_id for run in grid.runs])

@@ -11,10 +11,11 @@ import torch
 from torch import nn, optim
 from torch.nn.functional import cross_entropy
 
+from automata.errors import InputError
 from automata.tasks import Task
 from statetrack.training.checkpoint import (
-    digest_path,
     load_tensors,
+    prepare_checkpoint_path,
     restore_training,
     save_tensors,
     training_tensors,
@@ -28,7 +29,7 @@ SOLVED = 0.99
 
 
 class Progress(NamedTuple):
-    """Where a training stands."""
+    """Where a training stands; the loss is the last recorded one, NaN before the first."""
 
     step: int
     num_steps: int
@@ -93,7 +94,7 @@ def train(
         stopped). Going on gives the same bits as never having stopped, on the same device and
         number of threads.
     report : callable
-        Called with a `Progress` at every step.
+        Called with a `Progress` after every step.
     should_stop : callable
         Asked at every step; True saves the checkpoint and raises `TrainingStoppedError`.
 
@@ -107,6 +108,8 @@ def train(
         The loss is not finite.
     TrainingStoppedError
         `should_stop` said so.
+    InputError
+        The checkpoint cannot be written, was changed, or holds another run.
 
     Examples
     --------
@@ -117,6 +120,8 @@ def train(
     """
     settings = config.training
     task = config.task.build()
+    if checkpoint is not None:
+        prepare_checkpoint_path(checkpoint)
     model = initial_model(config).to(device)
     optimizer = build_optimizer(model, settings)
     trained = TrainedModel(model, task, config)
@@ -157,7 +162,8 @@ def train(
                 {"step": step, "loss": value, "learning_rate": rate}
                 | _selection(model, task, config, device)
             )
-            report(Progress(step, settings.steps, value))
+        latest = trained.history[-1]["loss"] if trained.history else math.nan
+        report(Progress(step, settings.steps, latest))
         if time.perf_counter() - saved > SECONDS_BETWEEN_CHECKPOINTS:
             saved = time.perf_counter()
             keep()
@@ -168,7 +174,7 @@ def train(
 def initial_model(config: RunConfig) -> nn.Module:
     """Fresh model; its weights depend on the seed alone, torch's global generator is untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)
         return config.model.build(config.task.build())
 
 
@@ -253,11 +259,11 @@ def _resume(
     config: RunConfig,
 ) -> int:
     """Go on from a checkpoint of the same run where there is one; the step to go on at."""
-    if checkpoint is None or not (checkpoint.exists() and digest_path(checkpoint).exists()):
+    if checkpoint is None or not checkpoint.exists():
         return 0
     tensors, description = load_tensors(checkpoint)
     if description.get("run_id") != config.run_id:
-        return 0
+        raise InputError(f"checkpoint {checkpoint} holds another run; choose another file")
     restore_training(trained.model, optimizer, tensors)
     trained.history = description["history"]
     trained.seconds = description["seconds"]

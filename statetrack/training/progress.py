@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -98,6 +98,39 @@ class GridProgress:
             if seconds > 90
             else f", about {seconds:.0f} s left"
         )
+
+
+@contextmanager
+def training_progress(stream: TextIO | None = None) -> Iterator[Callable[[Progress], None]]:
+    """Show one training: a bar in a terminal, a line every 15 seconds elsewhere.
+
+    Parameters
+    ----------
+    stream : text file, optional
+        Standard error by default.
+
+    Yields
+    ------
+    callable
+        To be called with a `Progress` after every step.
+    """
+    console = Console(file=stream or sys.stderr, highlight=False)
+    if console.is_terminal:
+        with Bar(console=console, transient=True) as bar:
+            task = bar.add_task("training")
+            yield lambda progress: bar.update(
+                task, completed=progress.step, total=progress.num_steps
+            )
+        return
+    last = time.monotonic()
+
+    def line(progress: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            console.print(f"step {progress.step} of {progress.num_steps}, loss {progress.loss:.4f}")
+
+    yield line
 
 
 def _line(record: RunRecord) -> str:

@@ -29,7 +29,7 @@ def provenance(device: str) -> dict[str, Any]:
         time of the call (UTC).
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {**_program_and_machine(device), "time": now}
+    return {**_program_and_machine(device), "threads": torch.get_num_threads(), "time": now}
 
 
 @lru_cache(maxsize=4)
@@ -43,7 +43,6 @@ def _program_and_machine(device: str) -> dict[str, Any]:
         "num_processors": os.cpu_count(),
         "device": _device_name(device),
         "cuda": torch.version.cuda if device.startswith("cuda") else None,
-        "threads": torch.get_num_threads(),
     }
 
 

@@ -1,6 +1,7 @@
 """Results as tables: from a store, or from a folder of exported CSV files."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from statetrack.training.checkpoint import write_atomically
 from statetrack.training.store import FILE_NAME, Store
 
 PROVENANCE_NAME = "provenance.json"
+OVERVIEW_NAME = "table.csv"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Results:
     tables : dict of str to DataFrame
         ``curves``, ``history``, ``spectra``, ``homomorphism``; each with a column run_id.
     provenance : list of dict
-        Every distinct machine and version the runs were measured with, with the number of runs.
+        Every distinct machine and version the runs were measured with: the number of runs, the time
+        of the first and the last, and under "runs" the time of each by run id.
     """
 
     runs: pd.DataFrame
@@ -48,13 +51,14 @@ class Results:
     def only(self, run_ids: list[str]) -> "Results":
         """The same results for some runs, in the given order."""
         order = {run_id: place for place, run_id in enumerate(run_ids)}
-        runs = self.runs[self.runs.run_id.isin(order)]
-        runs = runs.sort_values("run_id", key=lambda ids: ids.map(order), kind="stable")
-        tables = {
-            name: frame[frame.run_id.isin(order)].reset_index(drop=True)
-            for name, frame in self.tables.items()
-        }
-        return Results(runs.reset_index(drop=True), tables, self.provenance)
+
+        def chosen(frame: pd.DataFrame) -> pd.DataFrame:
+            kept = frame[frame.run_id.isin(order)]
+            ranked = kept.sort_values("run_id", key=lambda ids: ids.map(order), kind="stable")
+            return ranked.reset_index(drop=True)
+
+        tables = {name: chosen(frame) for name, frame in self.tables.items()}
+        return Results(chosen(self.runs), tables, _of_runs(self.provenance, order))
 
 
 def load_results(folder: str | Path) -> Results:
@@ -82,14 +86,17 @@ def load_results(folder: str | Path) -> Results:
         raise InputError(f"no results in {path}: expected {FILE_NAME} or runs.csv there")
     try:
         provenance = json.loads((path / PROVENANCE_NAME).read_text())
-        runs = pd.read_csv(path / "runs.csv")
         tables = {
-            file.stem: pd.read_csv(file)
+            file.stem: pd.read_csv(file, dtype={"run_id": str})
             for file in sorted(path.glob("*.csv"))
-            if file.stem not in ("runs", "table")
+            if file.name != OVERVIEW_NAME
         }
     except (OSError, ValueError) as error:
         raise InputError(f"results in {path}: {error}") from None
+    for name, frame in tables.items():
+        if "run_id" not in frame:
+            raise InputError(f"results in {path}: {name}.csv has no column run_id")
+    runs = tables.pop("runs")
     return Results(runs, tables, provenance)
 
 
@@ -114,9 +121,17 @@ def export_results(results: Results, folder: str | Path) -> list[Path]:
     -------
     list of Path
         The files written.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be made.
     """
     path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"folder {path}: {error.strerror or error}") from None
     written = []
     for name, frame in {"runs": results.runs, **results.tables}.items():
         file = path / f"{name}.csv"
@@ -128,15 +143,23 @@ def export_results(results: Results, folder: str | Path) -> list[Path]:
 
 
 def _distinct(provenances: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Distinct provenances, times left out but for the first and last, with run counts."""
+    """Group runs by everything but their time."""
     groups: dict[str, dict[str, Any]] = {}
-    for entry in provenances.values():
+    for run_id, entry in provenances.items():
         fixed = {key: value for key, value in entry.items() if key != "time"}
-        group = groups.setdefault(
-            json.dumps(fixed, sort_keys=True),
-            {**fixed, "num_runs": 0, "first": entry["time"], "last": entry["time"]},
-        )
-        group["num_runs"] += 1
-        group["first"] = min(group["first"], entry["time"])
-        group["last"] = max(group["last"], entry["time"])
-    return list(groups.values())
+        group = groups.setdefault(json.dumps(fixed, sort_keys=True), {**fixed, "runs": {}})
+        group["runs"][run_id] = entry.get("time", "")
+    return _of_runs(list(groups.values()), provenances)
+
+
+def _of_runs(entries: list[dict[str, Any]], run_ids: Collection[str]) -> list[dict[str, Any]]:
+    """The part of grouped provenance that some runs have."""
+    kept = []
+    for entry in entries:
+        runs = {run_id: entry["runs"][run_id] for run_id in run_ids if run_id in entry["runs"]}
+        if runs:
+            times = sorted(runs.values())
+            span = {"num_runs": len(runs), "first": times[0], "last": times[-1]}
+            kept.append({**entry, **span, "runs": runs})
+    place = {run_id: number for number, run_id in enumerate(run_ids)}
+    return sorted(kept, key=lambda entry: place[next(iter(entry["runs"]))])

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -102,6 +102,11 @@ class Store:
 
     def _check_version(self, read_only: bool) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        (num_tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version == 0 and num_tables:
+            raise InputError(f"{self.folder / FILE_NAME} is the database of another program")
+        if version == 0 and read_only:
+            raise InputError(f"no results in {self.folder} yet")
         if version > VERSION:
             raise InputError(
                 f"results store {self.folder} has version {version}, this program reads up to "
@@ -125,25 +130,21 @@ class Store:
         InputError
             The run is finished already, or the disk does not take it (earlier results stay).
         """
+        row = (
+            record.run_id,
+            record.config,
+            record.status,
+            json.dumps(record.summary),
+            json.dumps(record.provenance),
+        )
+        tables = [(record.run_id, name, json.dumps(table)) for name, table in record.tables.items()]
         try:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.execute(
                 "DELETE FROM runs WHERE run_id = ? AND status = 'failed'", (record.run_id,)
             )
-            self._database.execute(
-                "INSERT INTO runs VALUES (?, ?, ?, ?, ?)",
-                (
-                    record.run_id,
-                    record.config,
-                    record.status,
-                    json.dumps(record.summary),
-                    json.dumps(record.provenance),
-                ),
-            )
-            self._database.executemany(
-                "INSERT INTO tables VALUES (?, ?, ?)",
-                [(record.run_id, name, json.dumps(table)) for name, table in record.tables.items()],
-            )
+            self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?)", row)
+            self._database.executemany("INSERT INTO tables VALUES (?, ?, ?)", tables)
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
             if self._database.in_transaction:
@@ -152,35 +153,41 @@ class Store:
 
     def statuses(self) -> dict[str, str]:
         """Status of every run in the store, by run id."""
-        return dict(self._database.execute("SELECT run_id, status FROM runs"))
+        return dict(self._rows("SELECT run_id, status FROM runs"))
 
     def summaries(self) -> list[dict[str, Any]]:
         """One dict a run: run_id, status and its summary, in the order they were added."""
-        rows = self._database.execute("SELECT run_id, status, summary FROM runs ORDER BY rowid")
         return [
             {"run_id": run_id, "status": status, **json.loads(summary)}
-            for run_id, status, summary in rows
+            for run_id, status, summary in self._rows(
+                "SELECT run_id, status, summary FROM runs ORDER BY rowid"
+            )
         ]
 
     def provenances(self) -> dict[str, dict[str, Any]]:
         """What every run was measured with, by run id."""
-        rows = self._database.execute("SELECT run_id, provenance FROM runs ORDER BY rowid")
+        rows = self._rows("SELECT run_id, provenance FROM runs ORDER BY rowid")
         return {run_id: json.loads(text) for run_id, text in rows}
 
     def table_names(self) -> list[str]:
         """Names of the tables that some run has."""
-        rows = self._database.execute("SELECT DISTINCT name FROM tables ORDER BY name")
-        return [name for (name,) in rows]
+        return [name for (name,) in self._rows("SELECT DISTINCT name FROM tables ORDER BY name")]
 
-    def table(self, name: str) -> Iterable[tuple[str, dict[str, list[Any]]]]:
+    def table(self, name: str) -> Iterator[tuple[str, dict[str, list[Any]]]]:
         """Columns of a table, run by run in the order they were added."""
-        rows = self._database.execute(
+        rows = self._rows(
             "SELECT tables.run_id, columns FROM tables JOIN runs USING (run_id) WHERE name = ? "
             "ORDER BY runs.rowid",
-            (name,),
+            name,
         )
         for run_id, columns in rows:
             yield run_id, json.loads(columns)
+
+    def _rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._database.execute(query, values).fetchall()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise InputError(f"results store {self.folder} is damaged: {error}") from None
 
     def close(self) -> None:
         """Close the store and let go of its lock."""

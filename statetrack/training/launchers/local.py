@@ -9,7 +9,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from automata.errors import InputError
+from statetrack.source_files import import_file
 from statetrack.training.config import RunConfig
 from statetrack.training.execute import RunRecord, execute, failed_record
 from statetrack.training.loop import Progress, TrainingStoppedError
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from statetrack.training.progress import GridProgress
 
 SECONDS_TO_STOP = 10.0
+SECONDS_BETWEEN_MESSAGES = 0.2
 WORKERS_PER_GPU = 8
 
 
@@ -66,12 +69,16 @@ class LocalLauncher:
         self.num_workers = num_workers or default
 
     def run(
-        self, configs: Sequence[RunConfig], checkpoints: Path, progress: "GridProgress"
+        self,
+        configs: Sequence[RunConfig],
+        checkpoints: Path,
+        progress: "GridProgress",
+        source: Path | None = None,
     ) -> Iterator[RunRecord]:
         """Yield one record a configuration as they are done."""
         waiting = list(reversed(configs))
         pool = [
-            _Worker(self.device, self.num_workers, checkpoints)
+            _Worker(self.device, self.num_workers, checkpoints, source)
             for _ in range(min(self.num_workers, len(waiting)))
         ]
         try:
@@ -96,8 +103,10 @@ class LocalLauncher:
 class _Worker:
     """The parent's view of one process."""
 
-    def __init__(self, device: str, num_workers: int, checkpoints: Path) -> None:
-        self._arguments = (device, num_workers, str(checkpoints))
+    def __init__(
+        self, device: str, num_workers: int, checkpoints: Path, source: Path | None
+    ) -> None:
+        self._arguments = (device, num_workers, checkpoints, source)
         self._device = device
         self.config: RunConfig | None = None
         self._launch()
@@ -124,7 +133,7 @@ class _Worker:
             raise AssertionError("only busy workers are waited for")
         try:
             kind, body = json.loads(self.connection.recv_bytes())
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
             self._process.join()
             code = self._process.exitcode
             self._launch()
@@ -159,18 +168,22 @@ def _ready(pool: Sequence[_Worker]) -> list[_Worker]:
     return [by_connection[connection] for connection in wait(list(by_connection))]
 
 
-def _work(connection: Connection, device: str, num_workers: int, checkpoints: str) -> None:
+def _work(
+    connection: Connection, device: str, num_workers: int, checkpoints: Path, source: Path | None
+) -> None:
     """Body of a worker process."""
     stopping = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // num_workers))
+    torch.set_num_threads(_threads(num_workers))
+    if source is not None:
+        import_file(source)
 
     def send(kind: str, body: Any) -> None:
         connection.send_bytes(json.dumps([kind, body]).encode())
 
     while not stopping.is_set():
-        if not connection.poll(0.2):
+        if not connection.poll(SECONDS_BETWEEN_MESSAGES):
             continue
         try:
             config = RunConfig.model_validate_json(connection.recv_bytes())
@@ -180,16 +193,33 @@ def _work(connection: Connection, device: str, num_workers: int, checkpoints: st
             record = execute(
                 config,
                 device=device,
-                checkpoint=Path(checkpoints) / f"{config.run_id}.safetensors",
-                report=lambda progress: send("progress", progress),
+                checkpoint=checkpoints / f"{config.run_id}.safetensors",
+                report=_Throttled(lambda progress: send("progress", progress)),
                 should_stop=stopping.is_set,
             )
-        except TrainingStoppedError:
-            return
-        except (RuntimeError, ArithmeticError, ValueError, MemoryError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            record = failed_record(config, f"{type(error).__name__}: {reason}"[:2000], device)
-        try:
             send("done", record.to_json())
-        except (BrokenPipeError, ConnectionResetError):
+        except InputError as error:
+            send("done", failed_record(config, str(error), device).to_json())
+        except (TrainingStoppedError, BrokenPipeError, ConnectionResetError):
             return
+
+
+class _Throttled:
+    """Passes progress on a few times a second."""
+
+    def __init__(self, send: Callable[[Progress], None]) -> None:
+        self._send = send
+        self._last = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._last >= SECONDS_BETWEEN_MESSAGES:
+            self._last = now
+            self._send(progress)
+
+
+def _threads(num_workers: int) -> int:
+    """Threads of one worker: its share of the processors, within OpenMP's own limit."""
+    share = max(1, (os.cpu_count() or 1) // num_workers)
+    limit = os.environ.get("OMP_THREAD_LIMIT", "")
+    return min(share, int(limit)) if limit.isdecimal() and int(limit) > 0 else share

@@ -1,0 +1,307 @@
+"""The command line: one line and exit code 2 on bad input, and every command end to end."""
+
+import importlib.metadata
+import re
+import shlex
+
+import pytest
+
+from statetrack import cli
+from statetrack.cli import EXIT_BAD_INPUT, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, main
+from statetrack.training import load_results
+from statetrack.training.execute import execute
+
+COMMANDS = ("train", "grid", "status", "results", "report", "analyze")
+TINY = (
+    "model.width=8",
+    "training.steps=4",
+    "training.length=18",
+    "training.batch_size=4",
+    "training.select_words=16",
+    "evaluation.max_length=40",
+    "evaluation.num_words=64",
+)
+EXPERIMENT = f'''"""Two runs, one of them bad.
+
+Which?
+"""
+
+from matplotlib.figure import Figure
+
+from statetrack.training import Grid
+
+PRESETS = ("small", "other")
+
+
+def grid(preset):
+    base = ["task=s3", "model=diagonal", *{TINY!r}]
+    rates = ["0.01", "1e30"] if preset == "small" else ["0.02"]
+    return Grid.product(f"two-{{preset}}", base, {{"training.learning_rate": rates}})
+
+
+def figure(results):
+    figure = Figure()
+    figure.subplots().plot([0, 1])
+    return figure
+'''
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    path = tmp_path / "two.py"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Runs of a grid without a pool of processes."""
+
+    def run(launcher, configs, checkpoints, progress, source=None):
+        for config in configs:
+            yield execute(config, checkpoint=checkpoints / f"{config.run_id}.safetensors")
+
+    monkeypatch.setattr("statetrack.training.LocalLauncher.run", run)
+
+
+def refusal(capsys, *arguments):
+    """The one line on standard error of a command line with exit code 2."""
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == EXIT_BAD_INPUT
+    output = capsys.readouterr()
+    assert output.out == ""
+    lines = output.err.splitlines()
+    assert len(lines) == 1, output.err
+    assert lines[0].startswith("statetrack: ")
+    return lines[0]
+
+
+RUN = ("train", "task=parity", "model=diagonal")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "nearest"),
+    [
+        (("train", "task=partiy", "model=lstm"), "partiy", "parity"),
+        (("train", "task=parity", "model=diagonl"), "diagonl", "diagonal"),
+        ((*RUN, "model.eigenvalue_range=[-1;1]"), "[-1;1]", "[-1,1]"),
+        ((*RUN, "model.eigenvalue_range=0,1"), "0,1", "[0,1]"),
+        ((*RUN, "trainig.steps=1"), "trainig.steps", "training"),
+        ((*RUN, "training.step=1"), "training.step", "training.steps"),
+        ((*RUN, "model.widht=1"), "widht", "width"),
+        ((*RUN, "task.supervisoin=final"), "supervisoin", "supervision"),
+        (("tran", "task=parity"), "tran", "train"),
+        (("Grid",), "Grid", "grid"),
+        ((*RUN, "--devcie", "cpu"), "--devcie", "--device"),
+        (("status", "x.py", "--presett=cpu"), "--presett=cpu", "--preset"),
+        (("--hlep",), "--hlep", "--help"),
+        (("--version=1",), "--version=1", None),
+        ((*RUN, "--device", "cpx"), "cpx", "cpu"),
+        ((*RUN, "training.steps=0"), "training.steps", "1"),
+        ((*RUN, "training.steps"), "training.steps", "key=value"),
+        (("grid", "x.py", "--workers", "two"), "two", "whole number"),
+        (("grid", "x.py", "--workers"), "--workers", None),
+        (("grid",), "FILE", "statetrack grid --help"),
+        (("train",), "KEY=VALUE", "statetrack train --help"),
+        (("train", "task=parity"), "model", "model=diagonal"),
+        (("results", "nowhere"), "nowhere", "results.sqlite"),
+        (("analyze", "a.pt"), "a.pt", ".safetensors"),
+        (("analyze", "nowhere.safetensors"), "nowhere.safetensors", None),
+    ],
+    ids=lambda value: " ".join(value)[:50] if isinstance(value, tuple) else "",
+)
+def test_bad_input_is_one_line_that_names_it_and_the_nearest(capsys, arguments, named, nearest):
+    line = refusal(capsys, *arguments)
+    assert named in line
+    if nearest is not None:
+        assert nearest in line.replace(named, "", 1)
+
+
+def test_unknown_preset_and_experiment_file(capsys, experiment):
+    for command in ("grid", "status", "report"):
+        line = refusal(capsys, command, experiment, "--preset", "smal")
+        assert "unknown preset 'smal'" in line
+        assert "did you mean 'small'" in line
+        line = refusal(capsys, command, experiment.with_name("tow.py"))
+        assert "unknown experiment file" in line
+        assert "tow.py" in line
+        assert f"did you mean {str(experiment)!r}" in line
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "PRESETS = ('a',)\n",
+        "def grid(:\n",
+        "PRESETS = ()\ndef grid(preset): ...\ndef figure(results): ...\n",
+        "PRESETS = 'small'\ndef grid(preset): ...\ndef figure(results): ...\n",
+        "\0",
+    ],
+    ids=["no grid", "syntax", "no presets", "text", "NUL"],
+)
+def test_a_broken_experiment_file_is_named_in_one_line(capsys, tmp_path, content):
+    path = tmp_path / "broken.py"
+    path.write_text(content)
+    assert "broken.py" in refusal(capsys, "status", path)
+
+
+@pytest.mark.parametrize("pair", ["model.width=1000000000000000", "training.learning_rate=1e300"])
+def test_a_run_that_cannot_be_made_is_said_without_a_traceback(capsys, pair):
+    assert main([*RUN, *TINY[1:], pair]) in (EXIT_BAD_INPUT, EXIT_FAILED_RUNS)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["model.pt", "file/model.safetensors"])
+def test_a_checkpoint_that_cannot_be_kept_is_refused_before_training(capsys, tmp_path, name):
+    (tmp_path / "file").write_text("mine")
+    line = refusal(capsys, *RUN, *TINY, "--checkpoint", tmp_path / name)
+    assert name in line
+
+
+def test_files_in_the_place_of_folders(capsys, tmp_path, experiment, in_this_process):
+    (tmp_path / "file").write_text("mine")
+    assert "file" in refusal(capsys, "grid", experiment, "--output", tmp_path / "file")
+    main(["grid", str(experiment), "--preset", "other", "--output", str(tmp_path / "out")])
+    assert "file" in refusal(capsys, "results", tmp_path / "out", "--csv", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_help_of_every_command_shows_an_example(capsys):
+    for arguments in ([], *([command] for command in COMMANDS)):
+        with pytest.raises(SystemExit) as exit_:
+            main([*arguments, "--help"])
+        assert exit_.value.code == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert f"example: {' '.join(['statetrack', *arguments])} " in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_in_the_help_is_a_valid_command_line(capsys, monkeypatch, command):
+    """Options exist, and an output folder named after a preset is read with that preset."""
+    monkeypatch.setenv("COLUMNS", "200")  # else the help breaks lines inside of file names
+    from statetrack.experiment import load_experiment, preset_grid
+
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    words = shlex.split(re.search(r"example: statetrack (.*)", text)[1])
+    options = cli._parse(words)
+    assert words[0] == command
+    if command == "train":
+        from statetrack.training import RunConfig
+
+        assert RunConfig.from_pairs(options.pairs).seed == 1
+    if command in ("grid", "status", "report") and options.output is not None:
+        grid = preset_grid(load_experiment(options.file), options.preset)
+        assert grid.name == options.output.name
+
+
+def test_no_command_shows_the_help_and_fails(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([])
+    assert exit_.value.code == EXIT_BAD_INPUT
+    text = capsys.readouterr().out
+    assert all(command in text for command in COMMANDS)
+
+
+def test_the_installed_program_is_this_one():
+    try:
+        entries = importlib.metadata.entry_points(group="console_scripts", name="statetrack")
+    except importlib.metadata.PackageNotFoundError:
+        entries = ()
+    if not entries:
+        pytest.skip("statetrack is not installed here, only its sources are on the path")
+    assert {entry.value for entry in entries} == {"statetrack.cli:main"}
+
+
+def test_an_interruption_is_one_line_and_130(capsys, monkeypatch):
+    def interrupt(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("statetrack.training.execute.train", interrupt)
+    assert main([*RUN, *TINY]) == EXIT_INTERRUPTED
+    assert capsys.readouterr().err.splitlines() == [
+        "statetrack: stopped; nothing finished is lost, the same command goes on from here"
+    ]
+
+
+def test_train_and_analyze(capsys, tmp_path):
+    checkpoint = tmp_path / "run.safetensors"
+    arguments = ["train", "task=s3", "model=diagonal", *TINY, "--checkpoint", str(checkpoint)]
+    assert main(arguments) == 0
+    output = capsys.readouterr().out
+    assert "s3, diagonal [-1,1]" in output
+    lengths = re.findall(r"^ +(\d+)  [01]\.\d{3} +[01]\.\d{3} +[01]\.\d{3}$", output, re.MULTILINE)
+    assert [int(n) for n in lengths] == [1, 2, 4, 8, 16, 18, 32, 40]
+    assert main(["analyze", str(checkpoint)]) == 0
+    output = capsys.readouterr().out
+    assert "spectra\n" in output
+    assert "homomorphism\n" in output
+    another = tmp_path / "lstm.safetensors"
+    run = ["train", "task=s3", "model=lstm", *TINY, "--checkpoint"]
+    assert "holds another run" in refusal(capsys, *run, checkpoint)
+    assert main([*run, str(another)]) == 0
+    assert "lstm has no linear transitions" in refusal(capsys, "analyze", another)
+
+
+def test_a_failed_training_is_exit_code_1(capsys):
+    code = main([*RUN, *TINY, "training.learning_rate=1e30"])
+    assert code == EXIT_FAILED_RUNS
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"failed: loss is (nan|inf) at step 4; try a lower learning rate", line)
+
+
+def test_grid_status_results_report(capsys, tmp_path, experiment, in_this_process):
+    folder = tmp_path / "out"
+    where = [str(experiment), "--output", str(folder)]
+    assert main(["grid", *where, "--dry-run"]) == 0
+    assert "2 runs, 2 to run" in capsys.readouterr().out
+    assert not folder.exists()
+    assert main(["status", *where]) == 0
+    assert "0 finished, 0 failed, 2 missing" in capsys.readouterr().out
+
+    assert main(["grid", *where]) == EXIT_FAILED_RUNS
+    output = capsys.readouterr()
+    assert "1 of 2 runs failed" in output.err
+    products = dict(line.split(maxsplit=1) for line in output.out.splitlines())
+    assert set(products) == {"figure", "table", "report", "results"}
+    report = (folder / "report.html").read_text()
+    assert "Runs that failed" in report
+    assert "try a lower learning rate" in report
+    again = shlex.join(["statetrack", "grid", *where])
+    assert again in report
+
+    assert main(["grid", *where]) == EXIT_FAILED_RUNS  # the failed one is not tried again ...
+    assert "2 already in the store" in capsys.readouterr().err
+    assert main(["grid", *where, "--retry-failed", "--dry-run"]) == 0  # ... unless asked
+    assert "2 runs, 1 to run" in capsys.readouterr().out
+
+    assert main(["status", *where]) == 0
+    output = capsys.readouterr().out
+    assert "1 finished, 1 failed, 0 missing; 0 stored runs belong to no run" in output
+    assert re.search(r"^failed [0-9a-f]{16}: loss is", output, re.MULTILINE)
+
+    assert main(["results", str(folder)]) == 0
+    assert "diagonal [-1,1]" in capsys.readouterr().out
+    assert main(["results", str(folder), "--csv", str(tmp_path / "csv")]) == 0
+    written = capsys.readouterr().out.split()
+    assert str(tmp_path / "csv" / "curves.csv") in written
+    assert load_results(tmp_path / "csv").runs.status.tolist() == ["finished", "failed"]
+
+    drawn = {name: (folder / name).read_bytes() for name in ("figure.png", "table.csv")}
+    for name in (*drawn, "report.html"):
+        (folder / name).unlink()
+    assert main(["report", *where]) == 0
+    assert {name: (folder / name).read_bytes() for name in drawn} == drawn
+    assert (folder / "report.html").read_text() == report
+    capsys.readouterr()
+    assert "no run is finished" in refusal(capsys, "report", *where, "--preset", "other")
+
+
+def test_status_counts_stale_rows(capsys, tmp_path, experiment, in_this_process):
+    folder = tmp_path / "out"
+    assert main(["grid", str(experiment), "--preset", "other", "--output", str(folder)]) == 0
+    capsys.readouterr()
+    assert main(["status", str(experiment), "--output", str(folder)]) == 0
+    output = capsys.readouterr().out
+    assert "0 finished, 0 failed, 2 missing; 1 stored runs belong to no run" in output

@@ -1,0 +1,268 @@
+"""Every experiment file: it loads, its presets are grids, its smallest preset runs to the end."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from automata.errors import InputError
+from statetrack.experiment import (
+    accuracy_overview,
+    failures,
+    homomorphism_overview,
+    load_experiment,
+    preset_grid,
+    provenance_rows,
+    write_products,
+)
+from statetrack.training import Results, export_results, load_results, run_grid
+from statetrack.training.execute import execute
+
+FOLDER = Path(__file__).parents[1] / "experiments"
+FILES = sorted(FOLDER.glob("*.py"))
+COMMITTED = FOLDER / "results" / "eigenvalue_ranges-full"
+
+
+class Here:
+    """Launcher that runs in this process."""
+
+    def run(self, configs, checkpoints, progress, source=None):
+        for config in configs:
+            yield execute(config)
+
+
+def grids():
+    for file in FILES:
+        experiment = load_experiment(file)
+        for preset in experiment.presets:
+            yield pytest.param(experiment, preset, id=f"{file.stem}-{preset}")
+
+
+def test_there_is_an_experiment():
+    assert FOLDER / "eigenvalue_ranges.py" in FILES
+
+
+@pytest.mark.parametrize(("experiment", "preset"), list(grids()))
+def test_every_preset_is_a_grid_named_after_it(experiment, preset):
+    grid = preset_grid(experiment, preset)
+    assert grid.name == f"{experiment.path.stem}-{preset}"
+    assert len({run.run_id for run in grid.runs}) == len(grid.runs) > 0
+    assert [run.run_id for run in preset_grid(experiment, preset).runs] == [
+        run.run_id for run in grid.runs
+    ]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_file_says_what_it_asks(file):
+    experiment = load_experiment(file)
+    assert 10 < len(experiment.title) < 100
+    assert not experiment.title.endswith(".")
+    assert len(experiment.question) > 50
+    assert preset_grid(experiment, None).name == preset_grid(experiment, experiment.presets[0]).name
+    with pytest.raises(InputError, match="unknown preset 'fulll': did you mean 'full'"):
+        preset_grid(experiment, "fulll")
+
+
+def describe(run):
+    parameters = run.model.parameters
+    return (
+        run.task.name,
+        run.model.name,
+        parameters.get("num_factors"),
+        parameters.get("eigenvalue_range"),
+        parameters.get("input_method"),
+    )
+
+
+def test_the_cpu_preset_is_what_was_asked_for():
+    grid = preset_grid(load_experiment(FOLDER / "eigenvalue_ranges.py"), "cpu")
+    assert len(grid.runs) <= 24
+    kinds = {describe(run)[:4] for run in grid.runs}
+    both = ("[0,1]", "[-1,1]")
+    assert {("parity", "diagonal", None, r) for r in both} <= kinds
+    assert {("parity", "householder", 1, r) for r in both} <= kinds
+    assert {("s3", "householder", n, "[-1,1]") for n in (1, 2)} <= kinds
+    assert {kind[1] for kind in kinds} == {"diagonal", "householder", "mru", "lstm"}
+    for kind in kinds:
+        assert len({run.seed for run in grid.runs if describe(run)[:4] == kind}) == 3
+
+
+def test_the_full_preset_is_what_was_asked_for():
+    grid = preset_grid(load_experiment(FOLDER / "eigenvalue_ranges.py"), "full")
+    kinds = {describe(run) for run in grid.runs}
+    for task in ("parity", "s3"):
+        for values in ("[0,1]", "[-1,1]"):
+            assert (task, "diagonal", None, values, None) in kinds
+            assert (task, "householder", 1, values, None) in kinds
+            assert (task, "householder", 2, values, None) in kinds
+        assert len({kind for kind in kinds if kind[:2] == (task, "mru")}) == 2
+        assert (task, "lstm", None, None, None) in kinds
+    for kind in kinds:
+        assert len({run.seed for run in grid.runs if describe(run) == kind}) >= 5
+
+
+@pytest.mark.parametrize("preset", ["cpu", "full"])
+def test_it_is_trained_at_40_and_read_to_256_on_every_prefix(preset):
+    for run in preset_grid(load_experiment(FOLDER / "eigenvalue_ranges.py"), preset).runs:
+        assert run.training.length == 40
+        assert run.evaluation.max_length == 256
+        assert run.evaluation.num_words >= 4096
+        task = run.task.build()
+        assert task.supervision == "per_prefix"
+        assert task.num_tokens == {"parity": 2, "s3": 6}[task.name]
+        assert {64, 256} <= set(run.evaluation.lengths())
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The smallest preset of the first experiment, run to the end."""
+    folder = tmp_path_factory.mktemp("smoke")
+    experiment = load_experiment(FOLDER / "eigenvalue_ranges.py")
+    results = run_grid(preset_grid(experiment, "smoke"), folder, launcher=Here())
+    products = write_products(experiment, results, folder, "statetrack grid <this> --preset smoke")
+    export_results(results, folder)
+    return experiment, results, {**products, "results": folder}
+
+
+def test_the_smoke_preset_runs_and_writes_figure_table_and_report(smoke):
+    _, results, products = smoke
+    assert results.runs.status.tolist() == ["finished"] * 2
+    assert products["figure"].read_bytes().startswith(b"\x89PNG")
+    assert products["figure"].stat().st_size > 10_000
+    table = pd.read_csv(products["table"])
+    assert len(table) == 2
+    longest = results.tables["curves"].query("length == 256").set_index("run_id")
+    for _, row in table.iterrows():
+        (run_id,) = results.runs.run_id[results.runs.label == row["label"]]
+        assert row["best at 256"] == pytest.approx(longest.token_accuracy[run_id], abs=5e-5)
+    report = products["report"].read_text()
+    assert "statetrack grid &lt;this&gt; --preset smoke" in report
+    assert "data:image/png;base64" in report
+    for label in results.runs.label:
+        assert label in report
+    (entry,) = json.loads((products["results"] / "provenance.json").read_text())
+    assert entry["num_runs"] == 2
+
+
+def test_the_products_are_the_same_bytes_again(smoke, tmp_path):
+    experiment, results, products = smoke
+    again = write_products(experiment, results, tmp_path, "statetrack grid <this> --preset smoke")
+    for name in ("figure", "table", "report"):
+        assert again[name].read_bytes() == products[name].read_bytes(), name
+
+
+def test_the_exported_files_draw_the_same_table(smoke, tmp_path):
+    """What is committed must say what was measured: no store, only CSV."""
+    _, results, products = smoke
+    for file in products["results"].iterdir():
+        if file.name == "provenance.json" or (file.suffix == ".csv" and file.name != "table.csv"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    loaded = load_results(tmp_path)
+    pd.testing.assert_frame_equal(
+        accuracy_overview(loaded), accuracy_overview(results), check_dtype=False, rtol=1e-6
+    )
+    assert provenance_rows(loaded) == provenance_rows(results)
+    assert failures(loaded) == ()
+
+
+def test_nothing_finished_is_nothing_to_draw(smoke, tmp_path):
+    experiment, results, _ = smoke
+    with pytest.raises(InputError, match="no run is finished"):
+        write_products(experiment, results.only([]), tmp_path, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_runs_are_listed_and_left_out(smoke):
+    _, results, _ = smoke
+    failed = results.runs.iloc[:1].assign(run_id="x", status="failed", error="why <b>")
+    more = Results(pd.concat([results.runs, failed]), results.tables, results.provenance)
+    (section,) = failures(more)
+    assert "why <b>" in str(section)
+    assert len(accuracy_overview(more)) == len(accuracy_overview(results))
+
+
+def test_the_most_faithful_head_of_the_best_seed_is_shown():
+    """Two seeds: the better one counts; of its heads the faithful one with the least error."""
+    runs = pd.DataFrame(
+        {"run_id": ["a", "b"], "task": "s3", "label": "m", "seed": [0, 1], "status": "finished"}
+    ).assign(training_length=2, token_accuracy=[0.2, 0.9], whole_prefix_accuracy=[0.2, 0.9])
+    curves = pd.DataFrame(
+        {
+            "run_id": ["a", "a", "b", "b"],
+            "length": [1, 2, 1, 2],
+            "token_accuracy": [0.2, 0.2, 0.9, 0.9],
+            "whole_prefix_accuracy": [0.2, 0.2, 0.9, 0.9],
+            "majority_rate": 0.2,
+            "num_words": 100,
+        }
+    )
+    errors, separations = [1e-9, 1e-2, 1e-3, 1e-9, 1e-9], [1.0, 1.0, 1.0, 1.0, 1e-6]
+    heads = pd.DataFrame(
+        {
+            "run_id": ["a", "b", "b", "b", "b"],
+            "layer": 0,
+            "head": [0, 0, 1, 2, 3],
+            "error": errors,
+            "separation": separations,
+            "ratio": [e / s for e, s in zip(errors, separations, strict=True)],
+            "verdict": ["faithful", "faithful", "faithful", "sees Z2", "trivial"],
+            "dimension": 2,
+        }
+    )
+    results = Results(runs, {"curves": curves, "homomorphism": heads}, [])
+    (row,) = homomorphism_overview(results).to_dict("records")
+    assert (row["seed"], row["head"], row["error"], row["verdict"]) == (1, 1, 1e-3, "faithful")
+
+
+def test_the_committed_results_load_and_draw():
+    if not COMMITTED.exists():
+        pytest.skip("no committed results of the full preset yet")
+    experiment = load_experiment(FOLDER / "eigenvalue_ranges.py")
+    grid = preset_grid(experiment, "full")
+    results = load_results(COMMITTED).only([run.run_id for run in grid.runs])
+    assert len(results.finished) == len(grid.runs), "results of another grid than the file's"
+    assert isinstance(experiment.figure(results), Figure)
+    for entry in results.provenance:
+        assert entry["commit"]
+        assert entry["uncommitted_changes"] is False
+        assert entry["versions"]["torch"]
+        assert entry["device"]
+    table = pd.read_csv(COMMITTED / "table.csv")
+    pd.testing.assert_frame_equal(table, accuracy_overview(results), atol=5e-5, check_dtype=False)
+
+
+def test_loading_a_file_leaves_no_module_behind():
+    import sys
+
+    before = set(sys.modules)
+    load_experiment(FOLDER / "eigenvalue_ranges.py")
+    assert not {name for name in set(sys.modules) - before if "eigenvalue_ranges" in name}
+    assert importlib.util.find_spec("experiment_eigenvalue_ranges") is None
+
+
+def test_an_experiment_may_bring_its_own_model(tmp_path, monkeypatch):
+    """`register_model` in the file itself: the workers of the pool must know the model too."""
+    from statetrack.models import config as models
+    from statetrack.training import LocalLauncher
+
+    monkeypatch.setattr(models, "_REGISTRY", dict(models._REGISTRY))
+    file = tmp_path / "own.py"
+    file.write_text(
+        '"""A model of my own."""\n'
+        "from statetrack.models.config import register_model\n"
+        "from statetrack.models.lstm import LSTMConfig, build\n"
+        "from statetrack.training import Grid\n"
+        "register_model('own', LSTMConfig, build)\n"
+        "PRESETS = ('small',)\n"
+        "def grid(preset):\n"
+        "    return Grid.product('own-small', ['task=parity', 'training.steps=2',\n"
+        "        'training.length=18', 'evaluation.num_words=16', 'model.width=8'],\n"
+        "        {'model': ['own']})\n"
+        "def figure(results): ...\n"
+    )
+    grid = preset_grid(load_experiment(file), "small")
+    results = run_grid(grid, tmp_path / "results", launcher=LocalLauncher(1, "cpu"))
+    assert results.runs.status.tolist() == ["finished"]
