@@ -74,8 +74,13 @@ def load_experiment(path: str | Path) -> Experiment:
         raise InputError(f"experiment file {path}: PRESETS must be a tuple of names")
     title, _, question = (module.__doc__ or file.stem).strip().partition("\n")
     return Experiment(
-        file, title.rstrip("."), question.strip(), tuple(presets), module.grid, module.figure
+        file, title.rstrip("."), _unwrap(question), tuple(presets), module.grid, module.figure
     )
+
+
+def _unwrap(text: str) -> str:
+    """Paragraphs without the line breaks of the source."""
+    return "\n\n".join(" ".join(block.split()) for block in text.strip().split("\n\n"))
 
 
 def preset_grid(experiment: Experiment, preset: str | None) -> Grid:
@@ -127,7 +132,11 @@ def write_products(
     report_path = write_report(
         place / "report.html",
         experiment.title,
-        [ReportFigure(figure, alt=_alternative_text(table), caption=_caption(results))],
+        [
+            ReportFigure(
+                figure, alt=f"{experiment.title}. {_best(table)}", caption=_caption(results)
+            )
+        ],
         report_tables(results, table),
         provenance_rows(results),
         failures(results),
@@ -198,8 +207,15 @@ def homomorphism_overview(results: Results) -> pd.DataFrame:
     rank = joined.verdict.map(_verdict_rank)
     order = joined.assign(rank=rank).sort_values(["rank", "ratio"], kind="stable")
     chosen = order.drop_duplicates(["task", "label"]).sort_index()
+    chosen = chosen.sort_values(
+        "task", key=lambda tasks: tasks.map(_first_places(tasks)), kind="stable"
+    )
     columns = ["task", "label", "seed", "layer", "head", "dimension", "error", "separation"]
     return chosen[[*columns, "verdict"]].reset_index(drop=True)
+
+
+def _first_places(values: "pd.Series[Any]") -> dict[Any, int]:
+    return {value: place for place, value in enumerate(values.unique())}
 
 
 def _verdict_rank(verdict: str) -> int:
@@ -247,9 +263,8 @@ def _caption(results: Results) -> str:
     curves = results.table("curves")
     return (
         f"Trained at length {_span(runs.training_length)}, measured on "
-        f"{_span(curves.num_words)} fresh words of length {int(curves.length.max())}. Thin lines: "
-        f"{runs.seed.nunique()} seeds, thick: their median. Right: eigenvalues of the learned "
-        "transition matrix of every token, best seed."
+        f"{_span(curves.num_words)} fresh words of length {int(curves.length.max())}, "
+        f"{runs.seed.nunique()} seeds."
     )
 
 
@@ -258,11 +273,9 @@ def _span(values: "pd.Series[Any]") -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _alternative_text(table: pd.DataFrame) -> str:
+def _best(table: pd.DataFrame) -> str:
+    """The figure's main numbers in words, for those who cannot see it."""
     last = [name for name in table if name.startswith("best at ")][-1]
     length = last.removeprefix("best at ")
     parts = [f"{row['task']} {row['label']} {row[last]:.2f}" for _, row in table.iterrows()]
-    return (
-        "Accuracy over word length for every model, and the eigenvalues of its learned matrices. "
-        f"Best token accuracy at length {length}: {'; '.join(parts)}."
-    )
+    return f"Best token accuracy at length {length}: {'; '.join(parts)}."
