@@ -28,8 +28,10 @@ __all__ = ["MAX_CLASSES", "CharacterTable", "character_table", "random_reals"]
 
 MAX_CLASSES: Final = 1024
 _MAX_ATTEMPTS: Final = 8
+_MAX_KEPT_ORDER: Final = 1000  # a group of this order takes 8 MB
 _INTEGER_TOLERANCE: Final = 1e-4
 _SNAP: Final = 1e-12
+_EQUAL: Final = 1e-9  # 2 - 2 cos(2 pi / 5040) is 1.6e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class CharacterTable:
         >>> from automata.groups import symmetric
         >>> table = character_table(symmetric(4))
         >>> [int(order) for order in table.class_orders]
-        [1, 2, 3, 4, 2]
+        [1, 2, 3, 2, 4]
         >>> table.multiplicities([4, 2, 1, 0, 0])
         array([1, 0, 0, 1, 0])
         """
@@ -123,7 +125,7 @@ class CharacterTable:
         12
         """
         row = as_integer(irrep, "the number of the representation", 0, len(self.degrees) - 1)
-        trivially = np.abs(self.values[row] - self.degrees[row]) < _INTEGER_TOLERANCE
+        trivially = np.abs(self.values[row] - self.degrees[row]) < _EQUAL
         return tuple(np.flatnonzero(trivially[self.class_of]).tolist())
 
     def __str__(self) -> str:
@@ -143,7 +145,6 @@ class CharacterTable:
         return "\n".join(lines)
 
 
-@functools.lru_cache(maxsize=32)
 def character_table(group: FiniteGroup) -> CharacterTable:
     """Compute the character table of a finite group.
 
@@ -155,7 +156,7 @@ def character_table(group: FiniteGroup) -> CharacterTable:
     Returns
     -------
     CharacterTable
-        Kept for the last groups asked for; arrays are read-only.
+        Kept for the last small groups asked for; arrays are read-only.
 
     Raises
     ------
@@ -178,34 +179,14 @@ def character_table(group: FiniteGroup) -> CharacterTable:
        X3  R  1  -1   1  -1   1
        X4  H  2   0  -2   0   0
     """
-    if group.order > MAX_CLASSES and _count_classes(group) > MAX_CLASSES:
+    if group.order <= _MAX_KEPT_ORDER:
+        return _kept_table(group)
+    if _count_classes(group) > MAX_CLASSES:
         raise InputError(
             f"{group.name} has {_count_classes(group)} conjugacy classes: character tables are "
             f"computed up to {MAX_CLASSES}; take a smaller group"
         )
-    classes = group.conjugacy_classes
-    class_of = np.empty(group.order, dtype=np.int64)
-    for number, members in enumerate(classes):
-        class_of[list(members)] = number
-    sizes = np.array([len(members) for members in classes], dtype=np.int64)
-    representatives = np.array([members[0] for members in classes], dtype=np.int64)
-    orders = element_orders(group)[representatives]
-    powers = _class_powers(group, class_of, representatives, orders)
-    for attempt in range(_MAX_ATTEMPTS):
-        values = _try_once(group, class_of, sizes, representatives, orders, powers, attempt)
-        if values is not None:
-            break
-    else:
-        raise ArithmeticError(
-            f"the character table of {group.name} did not come out in {_MAX_ATTEMPTS} attempts"
-        )
-    values = values[_row_order(values)]
-    degrees = np.rint(values[:, 0].real).astype(np.int64)
-    squares = class_of[group.table[representatives, representatives]]
-    indicators = np.rint((values[:, squares] @ sizes).real / group.order).astype(np.int64)
-    for array in (values, degrees, indicators, sizes, orders, class_of):
-        read_only(array)
-    return CharacterTable(group, values, degrees, indicators, sizes, orders, class_of)
+    return _compute(group)
 
 
 def random_reals(count: int, item: int) -> FloatArray:
@@ -229,6 +210,37 @@ def random_reals(count: int, item: int) -> FloatArray:
     words = PhiloxSource(seed=0, stream=Stream.ALGEBRA, item=item).words(count)
     reals: FloatArray = words / 2.0**31 - 1.0
     return reals
+
+
+@functools.lru_cache(maxsize=32)
+def _kept_table(group: FiniteGroup) -> CharacterTable:
+    return _compute(group)
+
+
+def _compute(group: FiniteGroup) -> CharacterTable:
+    classes = group.conjugacy_classes
+    class_of = np.empty(group.order, dtype=np.int64)
+    for number, members in enumerate(classes):
+        class_of[list(members)] = number
+    sizes = np.array([len(members) for members in classes], dtype=np.int64)
+    representatives = np.array([members[0] for members in classes], dtype=np.int64)
+    orders = element_orders(group)[representatives]
+    powers = _class_powers(group, class_of, representatives, orders)
+    for attempt in range(_MAX_ATTEMPTS):
+        values = _try_once(group, class_of, sizes, representatives, orders, powers, attempt)
+        if values is not None:
+            break
+    else:
+        raise ArithmeticError(
+            f"the character table of {group.name} did not come out in {_MAX_ATTEMPTS} attempts"
+        )
+    values = values[_row_order(values)]
+    degrees = np.rint(values[:, 0].real).astype(np.int64)
+    squares = class_of[group.table[representatives, representatives]]
+    indicators = np.rint((values[:, squares] @ sizes).real / group.order).astype(np.int64)
+    for array in (values, degrees, indicators, sizes, orders, class_of):
+        read_only(array)
+    return CharacterTable(group, values, degrees, indicators, sizes, orders, class_of)
 
 
 def _count_classes(group: FiniteGroup) -> int:

@@ -162,7 +162,10 @@ def parse(text: str) -> FiniteGroup:
                 f"group {text!r} has {power} factors {part!r}: give 1 to {_MAX_FACTORS} in all"
             )
         numbers = [int(number) for number in match[2].strip("()").split(",")]
-        factors.extend([families[match[1]](*numbers)] * power)
+        group = families[match[1]](*numbers)
+        if group is None:
+            raise InputError(f"{part!r} in group {text!r} is no group: {_LIMITS[match[1]]}")
+        factors.extend([group] * power)
     return factors[0] if len(factors) == 1 else direct_product(*factors)
 
 
@@ -178,30 +181,29 @@ def _nearest(part: str) -> str:
     return ""
 
 
-def _quaternion(order: int) -> FiniteGroup:
-    if order < 8 or order % 4:
-        raise InputError(f"Q{order} is no group: give Q8, Q12, Q16, ...")
-    return dicyclic(order // 4)
+def _quaternion(order: int) -> FiniteGroup | None:
+    return dicyclic(order // 4) if order >= 8 and order % 4 == 0 else None
 
 
-def _klein(order: int) -> FiniteGroup:
-    if order != 4:
-        raise InputError(f"V{order} is no group: only V4 is")
-    return direct_product(cyclic(2), cyclic(2))
+def _klein(order: int) -> FiniteGroup | None:
+    return direct_product(cyclic(2), cyclic(2)) if order == 4 else None
 
 
-def _frobenius_of_order(order: int) -> FiniteGroup:
+def _frobenius_of_order(order: int) -> FiniteGroup | None:
     check_order(order, f"F{order}")
-    primes = [p for p in range(2, order) if order % p == 0 and is_prime(p)]
-    if not primes or (primes[-1] - 1) % (order // primes[-1]):
-        raise InputError(
-            f"F{order} is no group: Frobenius groups on a prime number p of points have order "
-            "p m with m > 1 a divisor of p - 1, such as F20, F21, F42"
-        )
-    return frobenius(primes[-1], order // primes[-1])
+    largest = max((p for p in range(2, order) if order % p == 0 and is_prime(p)), default=None)
+    if largest is None or (largest - 1) % (order // largest):
+        return None
+    return frobenius(largest, order // largest)
 
 
-_FAMILIES: Final[dict[str, Callable[[int], FiniteGroup]]] = {
+_LIMITS: Final = {
+    "q": "give Q8, Q12, Q16, ...",
+    "v": "only V4 is",
+    "f": "Frobenius groups on a prime number p of points have order p m with m > 1 a divisor of "
+    "p - 1, such as F20, F21, F42",
+}
+_FAMILIES: Final[dict[str, Callable[[int], FiniteGroup | None]]] = {
     "z": cyclic,
     "c": cyclic,
     "s": symmetric,
@@ -212,7 +214,7 @@ _FAMILIES: Final[dict[str, Callable[[int], FiniteGroup]]] = {
     "f": _frobenius_of_order,
     "v": _klein,
 }
-_MATRIX_FAMILIES: Final[dict[str, Callable[[int, int], FiniteGroup]]] = {
+_MATRIX_FAMILIES: Final[dict[str, Callable[[int, int], FiniteGroup | None]]] = {
     "gl": general_linear,
     "sl": special_linear,
     "psl": projective_special_linear,

@@ -215,6 +215,7 @@ def _cut_out(
         elements = np.arange(start, min(start + _ELEMENTS_AT_A_TIME, group.order))
         matrices[elements] = basis.T @ basis[cosets.moved(group, elements)]
     matrices[np.abs(matrices) < 1e-14] = 0.0
+    matrices[0] = np.eye(dimension)
     return matrices
 
 

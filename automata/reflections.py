@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _MAX_STEPS: Final = 200_000
+_EQUAL: Final = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +166,7 @@ def _search(
     minimal = minimal_normal_subgroups(group)
     witnesses = [members[1] for members in minimal]
     values = np.stack([character.values for character in characters])
-    seen = np.abs(values[:, table.class_of[witnesses]] - dimensions[:, None]) > 0.5
+    seen = np.abs(values[:, table.class_of[witnesses]] - dimensions[:, None]) > _EQUAL
     # Grouped by their prime: the central ones, which span an elementary abelian group.
     central: dict[int, list[int]] = {}
     for column, members in enumerate(minimal):
