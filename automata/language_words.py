@@ -95,7 +95,7 @@ def sample_words(
     side = dfa if of == "language" else dfa.complement()
     _check_lengths(side, of, length, length, split)
     lengths = np.full(num_words, length, dtype=np.int64)
-    return _draw(side, lengths, items, seed, split)
+    return _draw(side, lengths, items, seed, split).reshape(num_words, length)
 
 
 def sample_word_set(
