@@ -58,8 +58,10 @@ def edge_labels(dfa: DFA) -> dict[tuple[int, int], str]:
 
 
 def _symbol_label(symbol: Hashable) -> str:
-    """Show a symbol; blanks and empty strings by their Python names."""
+    """Show a symbol; blanks and what cannot be printed as Python writes them."""
     text = str(symbol)
+    if text == "-" or (isinstance(symbol, int) and symbol < 0):
+        return text.replace("-", "−")  # a minus sign: a hyphen is hard to see
     return text if text.strip() and text.isprintable() else repr(symbol)
 
 
