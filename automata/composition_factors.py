@@ -5,7 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from automata.permutation_group import PermutationGroup
+from automata.generated_group import PermutationGroup
+from automata.primes import prime_factors
 
 __all__ = ["composition_factors"]
 
@@ -53,7 +54,7 @@ def composition_factors(group: PermutationGroup) -> tuple[str, ...]:
     while remaining:
         series = remaining.pop().derived_series
         for larger, smaller in itertools.pairwise(series):
-            primes |= _prime_divisors(larger.order // smaller.order, group.degree)
+            primes.update(prime_factors(larger.order // smaller.order))
         core = series[-1]
         if core.order > 1:
             name = core.name
@@ -78,12 +79,3 @@ def _maximal_normal_subgroup(group: PermutationGroup) -> PermutationGroup:
             if larger.order < group.order:
                 normal = larger
     return normal
-
-
-def _prime_divisors(number: int, largest: int) -> set[int]:
-    """Find the primes up to some largest one that divide a number."""
-    return {
-        p
-        for p in range(2, largest + 1)
-        if number % p == 0 and all(p % divisor for divisor in range(2, p))
-    }

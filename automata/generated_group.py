@@ -3,7 +3,6 @@
 import functools
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -12,6 +11,8 @@ from numpy.typing import ArrayLike
 from automata.errors import InputError
 from automata.finite_group import FiniteGroup, check_order
 from automata.groups import from_permutations
+from automata.permutations import cycle_lengths, giant_primes, is_even, random_products
+from automata.primes import is_prime, prime_factors
 from automata.stabilizer_chain import StabilizerChain
 from automata.validation import BoolArray, IntArray, as_integer_array, read_only
 
@@ -93,12 +94,12 @@ class PermutationGroup:
         if self._giant_witness is None:
             return self._chain.order
         half = math.factorial(self.degree) // 2
-        return half if all(_is_even(row) for row in self._given) else 2 * half
+        return half if all(is_even(row.tolist()) for row in self._given) else 2 * half
 
     @property
     def name(self) -> str:
         """``"S5"``, ``"A5"`` for all permutations or the even ones, ``"Z5"``; else the order."""
-        if self.order == 1 or _is_prime(self.order):
+        if self.order == 1 or is_prime(self.order):
             return f"Z{self.order}"
         half = math.factorial(self.degree) // 2
         if self.degree >= 3 and self.order in (half, 2 * half):
@@ -130,7 +131,7 @@ class PermutationGroup:
             return True
         if self._giant_witness is not None or self.order**3 > 24 ** (self.degree - 1):
             return False  # Dixon 1967: a solvable group has order at most 24 ** ((degree - 1) / 3).
-        if self.order < 60 or len(_prime_factors(self.order)) <= 2:
+        if self.order < 60 or len(prime_factors(self.order)) <= 2:
             return True  # The smallest other group is A5; Burnside 1904: p**a q**b is solvable.
         return self.derived_series[-1].order == 1
 
@@ -162,7 +163,7 @@ class PermutationGroup:
             raise InputError(f"some rows are no permutations of 0..{self.degree - 1}")
         if self._giant_witness is not None:
             is_symmetric = self.order == math.factorial(self.degree)
-            return np.array([is_symmetric or _is_even(row) for row in rows], dtype=np.bool_)
+            return np.array([is_symmetric or is_even(row.tolist()) for row in rows], dtype=np.bool_)
         return self._chain.contains(rows)
 
     def derived_subgroup(self) -> "PermutationGroup":
@@ -191,7 +192,7 @@ class PermutationGroup:
         closure = PermutationGroup(permutations, self.degree)
         if self._giant_witness is not None and len(closure._given):
             # The normal subgroups of a symmetric group of degree >= 8 are known.
-            even = all(_is_even(row) for row in closure._given)
+            even = all(is_even(row.tolist()) for row in closure._given)
             return _alternating(self.degree) if even else self
         rows = closure.generators
         chain = StabilizerChain(rows)
@@ -253,15 +254,15 @@ class PermutationGroup:
     def _giant_witness(self) -> IntArray | None:
         """An element that proves that the group holds all even permutations, if one is found.
 
-        A transitive group with an element one of whose cycles has prime length p with
-        ``degree / 2 < p < degree - 2`` is symmetric or alternating (Jordan 1873; Seress 2003,
-        section 10.2). Such elements are frequent in these groups and absent from others.
+        See `automata.permutations.giant_primes`.
         """
-        primes = {p for p in range(self.degree // 2 + 1, self.degree - 2) if _is_prime(p)}
+        primes = giant_primes(self.degree)
         if not primes or not len(self._given) or not _is_transitive(self._given):
             return None
-        for element in itertools.islice(_random_products(self._given), _RANDOM_ELEMENTS):
-            if not primes.isdisjoint(_cycle_lengths(element)):
+        products = random_products(self._given, _POOL_SIZE)
+        mixed = 3 * _POOL_SIZE
+        for element in itertools.islice(products, mixed, mixed + _RANDOM_ELEMENTS):
+            if not primes.isdisjoint(cycle_lengths(element.tolist())):
                 return element
         return None
 
@@ -272,8 +273,8 @@ class PermutationGroup:
         for row in self._given:
             if len(_orbits(np.append(chosen, row[None], axis=0))) < len(_orbits(chosen)):
                 chosen = np.append(chosen, row[None], axis=0)
-        if all(_is_even(row) for row in chosen):
-            odd = next((row for row in self._given if not _is_even(row)), None)
+        if all(is_even(row.tolist()) for row in chosen):
+            odd = next((row for row in self._given if not is_even(row.tolist())), None)
             chosen = chosen if odd is None else np.append(chosen, odd[None], axis=0)
         return chosen
 
@@ -295,18 +296,6 @@ def _alternating(degree: int) -> PermutationGroup:
     return PermutationGroup([[1, 2, 0, *points[3:]], longest])
 
 
-def _random_products(generators: IntArray) -> Iterator[IntArray]:
-    """Walk through a fixed sequence of products (product replacement)."""
-    rng = np.random.default_rng(0)
-    spread = np.linspace(0, len(generators) - 1, _POOL_SIZE).astype(np.int64)
-    pool = list(generators[spread])
-    for step in itertools.count():
-        i, j = rng.choice(len(pool), 2, replace=False)
-        pool[i] = pool[j][pool[i]]
-        if step > 3 * len(pool):
-            yield pool[i]
-
-
 def _orbits(generators: IntArray) -> list[int]:
     """List the smallest point of every orbit."""
     seen = np.zeros(generators.shape[1], dtype=np.bool_)
@@ -324,45 +313,3 @@ def _orbits(generators: IntArray) -> list[int]:
 
 def _is_transitive(generators: IntArray) -> bool:
     return len(_orbits(generators)) == 1
-
-
-def _cycle_lengths(permutation: IntArray) -> set[int]:
-    images = permutation.tolist()
-    lengths = set()
-    seen = bytearray(len(images))
-    for point in range(len(images)):
-        length = 0
-        while not seen[point]:
-            seen[point] = 1
-            point = images[point]
-            length += 1
-        if length:
-            lengths.add(length)
-    return lengths
-
-
-def _is_even(permutation: IntArray) -> bool:
-    images = permutation.tolist()
-    seen = bytearray(len(images))
-    num_cycles = 0
-    for point in range(len(images)):
-        num_cycles += not seen[point]
-        while not seen[point]:
-            seen[point] = 1
-            point = images[point]
-    return (len(images) - num_cycles) % 2 == 0
-
-
-def _prime_factors(order: int) -> set[int]:
-    """Find the primes that divide the order of a group of permutations of few points."""
-    factors, divisor = set(), 2
-    while order > 1:
-        while order % divisor == 0:
-            factors.add(divisor)
-            order //= divisor
-        divisor += 1
-    return factors
-
-
-def _is_prime(number: int) -> bool:
-    return number > 1 and all(number % d for d in range(2, math.isqrt(number) + 1))

@@ -5,13 +5,15 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from automata.composition_factors import composition_factors
 from automata.dfa import DFA
 from automata.errors import InputError, unknown_name
 from automata.finite_group import FiniteGroup
-from automata.group_names import find_isomorphism, group_name
+from automata.generated_group import PermutationGroup
+from automata.group_names import group_name
 from automata.image_groups import MAX_IMAGES, image_groups
-from automata.permutation_group import PermutationGroup
-from automata.prime_groups import composition_factors
+from automata.isomorphisms import find_isomorphism
+from automata.primes import prime_factors
 
 __all__ = ["MAX_LISTED_ORDER", "Complexity", "complexity", "group_divisors", "prime_groups"]
 
@@ -180,8 +182,7 @@ def complexity(dfa: DFA, of: str = "states", max_images: int = MAX_IMAGES) -> Co
         )
     orders = [g.stable_group.order for g in groups if g.stable_group.order > 1]
     if orders:
-        divisors = _prime_divisors(math.lcm(*orders))
-        moduli = ", ".join(str(p) for p in divisors)
+        moduli = ", ".join(str(p) for p in prime_factors(math.lcm(*orders)))
         return Complexity(
             "ACC0",
             f"all groups inside are solvable; words of one length still count modulo {moduli}",
@@ -219,14 +220,3 @@ def _are_isomorphic(
             first is second or find_isomorphism(first, second) is not None
         )
     return first == second
-
-
-def _prime_divisors(number: int) -> list[int]:
-    divisors, divisor = [], 2
-    while number > 1:
-        if number % divisor == 0:
-            divisors.append(divisor)
-        while number % divisor == 0:
-            number //= divisor
-        divisor += 1
-    return divisors

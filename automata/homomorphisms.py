@@ -10,7 +10,15 @@ from automata.finite_group import FiniteGroup
 from automata.normal_subgroups import check_normal
 from automata.validation import IntArray, as_integer, read_only
 
-__all__ = ["Quotient", "homomorphism", "kernel", "quotient"]
+__all__ = [
+    "Quotient",
+    "broken_product",
+    "follow_words",
+    "homomorphism",
+    "kernel",
+    "quotient",
+    "spanning_words",
+]
 
 
 def homomorphism(source: FiniteGroup, target: FiniteGroup, images: Sequence[int]) -> IntArray:
@@ -47,27 +55,108 @@ def homomorphism(source: FiniteGroup, target: FiniteGroup, images: Sequence[int]
             f"{len(source.generators)} in all"
         )
     chosen = [as_integer(image, "an image", 0, target.order - 1) for image in images]
-    result = np.full(source.order, -1, dtype=np.int64)
-    result[0] = 0
-    frontier = np.zeros(1, dtype=np.int64)
-    while frontier.size:
-        reached = []
-        for generator, image in zip(source.generators, chosen, strict=True):
-            products = source.table[frontier, generator]
-            new = result[products] < 0
-            result[products[new]] = target.table[result[frontier[new]], image]
-            reached.append(products[new])
-        frontier = np.unique(np.concatenate(reached)) if reached else frontier[:0]
-    for generator, image in zip(source.generators, chosen, strict=True):
-        wrong = np.flatnonzero(result[source.table[:, generator]] != target.table[result, image])
-        if len(wrong):
-            raise InputError(
-                f"the images {tuple(chosen)} define no homomorphism from {source.name} to "
-                f"{target.name}: element {wrong[0]} times generator {generator} would need two "
-                "images"
-            )
+    result = follow_words(spanning_words(source), target, chosen)
+    broken = broken_product(source, target, chosen, result)
+    if broken is not None:
+        raise InputError(
+            f"the images {tuple(chosen)} define no homomorphism from {source.name} to "
+            f"{target.name}: element {broken[0]} times generator {broken[1]} would need two images"
+        )
     read_only(result)
     return result
+
+
+def spanning_words(group: FiniteGroup) -> list[tuple[int, int, int]]:
+    """List every element but the identity as an earlier one times a generator, breadth first.
+
+    Parameters
+    ----------
+    group : FiniteGroup
+
+    Returns
+    -------
+    list of (element, earlier element, position of the generator in ``group.generators``)
+
+    Examples
+    --------
+    >>> from automata.groups import cyclic
+    >>> spanning_words(cyclic(3))
+    [(1, 0, 0), (2, 1, 0)]
+    """
+    seen = bytearray(group.order)
+    seen[0] = 1
+    order = [0]
+    words = []
+    columns = group.table[:, list(group.generators)].tolist()
+    for earlier in order:
+        for position, element in enumerate(columns[earlier]):
+            if not seen[element]:
+                seen[element] = 1
+                order.append(element)
+                words.append((element, earlier, position))
+    return words
+
+
+def follow_words(
+    words: Sequence[tuple[int, int, int]], target: FiniteGroup, images: Sequence[int]
+) -> IntArray:
+    """Send every element where its word leads once generators are replaced by their images.
+
+    Parameters
+    ----------
+    words : sequence of (int, int, int)
+        As `spanning_words` gives them.
+    target : FiniteGroup
+    images : sequence of int
+        An element of `target` for every generator.
+
+    Returns
+    -------
+    ndarray of int64, [len(words) + 1]
+        A homomorphism exactly if `broken_product` finds nothing.
+
+    Examples
+    --------
+    >>> from automata.groups import cyclic
+    >>> follow_words(spanning_words(cyclic(4)), cyclic(2), [1])
+    array([0, 1, 0, 1])
+    """
+    result = [0] * (len(words) + 1)
+    columns = target.table[:, list(images)].tolist()
+    for element, earlier, position in words:
+        result[element] = columns[result[earlier]][position]
+    return np.array(result, dtype=np.int64)
+
+
+def broken_product(
+    source: FiniteGroup, target: FiniteGroup, images: Sequence[int], result: IntArray
+) -> tuple[int, int] | None:
+    """Find an element and a generator whose product a map does not keep.
+
+    Parameters
+    ----------
+    source, target : FiniteGroup
+    images : sequence of int
+        What the map does to the generators of `source`.
+    result : ndarray of int64, [source.order]
+        The map.
+
+    Returns
+    -------
+    (int, int) or None
+        None if there is none: then the map is a homomorphism.
+
+    Examples
+    --------
+    >>> from automata.groups import cyclic
+    >>> broken_product(cyclic(3), cyclic(2), [1], np.array([0, 1, 0]))
+    (2, 1)
+    """
+    for generator, image in zip(source.generators, images, strict=True):
+        wrong = np.flatnonzero(result[source.table[:, generator]] != target.table[result, image])
+        if len(wrong):
+            return int(wrong[0]), generator
+    return None
 
 
 def kernel(images: Iterable[int]) -> tuple[int, ...]:

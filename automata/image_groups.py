@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automata.errors import InputError
-from automata.permutation_group import PermutationGroup
+from automata.generated_group import PermutationGroup
 from automata.strong_components import strong_components
 from automata.transformation_closure import row_keys
 from automata.validation import BoolArray, IntArray, as_integer

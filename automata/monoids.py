@@ -7,8 +7,8 @@ state), and the identity, which the empty word induces, is included in every cou
 
 from automata.dfa import DFA
 from automata.errors import InputError
+from automata.finite_monoid import Monoid
 from automata.group_divisors import Complexity, complexity, group_divisors, prime_groups
-from automata.monoid import Monoid
 from automata.monoid_counts import MonoidCounts, count_monoid
 from automata.transformation_closure import MAX_ELEMENTS
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from automata.errors import InputError
 from automata.finite_group import FiniteGroup, check_order
+from automata.permutations import is_even
 from automata.primes import as_prime
 from automata.validation import IntArray, as_integer
 
@@ -66,7 +67,7 @@ def alternating(n: int) -> FiniteGroup:
     """
     n = as_integer(n, "the number of points", 1)
     check_order(max(1, math.factorial(min(n, 20)) // 2), f"A{n}")
-    elements = [p for p in itertools.permutations(range(n)) if _is_even(p)]
+    elements = [p for p in itertools.permutations(range(n)) if is_even(p)]
     three_cycle = [(1, 2, 0, *range(3, n))] if n >= 3 else []
     cycle = [(*range(1, n), 0) if n % 2 else (0, *range(2, n), 1)] if n >= 4 else []
     return _permutation_group(elements, three_cycle + cycle, f"A{n}")
@@ -159,11 +160,6 @@ def from_permutations(
         elements.update(frontier)
         check_order(len(elements), "the group generated (so far)")
     return _permutation_group(sorted(elements), generators, name)
-
-
-def _is_even(permutation: Sequence[int]) -> bool:
-    inversions = sum(a > b for a, b in itertools.combinations(permutation, 2))
-    return inversions % 2 == 0
 
 
 def _permutation_group(

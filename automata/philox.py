@@ -19,7 +19,7 @@ References
 Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
 
-from enum import IntEnum
+from enum import IntEnum, unique
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -50,6 +50,7 @@ _NUM_ROUNDS: Final = 10
 _BLOCKS_PER_CHUNK: Final = 1 << 13
 
 
+@unique
 class Stream(IntEnum):
     """The purposes of random draws; each has its own key, so no two ever share words.
 
@@ -82,7 +83,9 @@ class Stream(IntEnum):
     SOLVABLE_AUTOMATA = 40
     WEIGHTS = 41
     ALGEBRAIC_CLASS = 42
-    ALGEBRA = 64  # random elements of algebras: they steer a computation, its result is exact
+    # Random elements that steer a computation, whose result is exact.
+    ALGEBRA = 64
+    PERMUTATION_PRODUCTS = 65
 
 
 def stream_key(seed: int, split: str, stream: int) -> tuple[int, int]:

@@ -1,11 +1,11 @@
-"""Small primes: the test, and reading one from the user."""
+"""Small primes: the test, factors, and reading one from the user."""
 
 import math
 
 from automata.errors import InputError
 from automata.validation import as_integer
 
-__all__ = ["as_prime", "is_prime"]
+__all__ = ["as_prime", "is_prime", "prime_factors"]
 
 
 def is_prime(number: int) -> bool:
@@ -25,6 +25,34 @@ def is_prime(number: int) -> bool:
     [2, 3, 5, 7, 11, 13, 17, 19]
     """
     return number > 1 and all(number % d for d in range(2, math.isqrt(number) + 1))
+
+
+def prime_factors(number: int) -> tuple[int, ...]:
+    """Return the primes that divide a positive number, ascending, once each, by trial division.
+
+    Parameters
+    ----------
+    number : int
+        It may be large if its primes are small, as in the order of a permutation group.
+
+    Returns
+    -------
+    tuple of int
+
+    Examples
+    --------
+    >>> prime_factors(5040), prime_factors(97), prime_factors(1)
+    ((2, 3, 5, 7), (97,), ())
+    """
+    factors = []
+    divisor = 2
+    while divisor * divisor <= number:
+        if number % divisor == 0:
+            factors.append(divisor)
+            while number % divisor == 0:
+                number //= divisor
+        divisor += 1
+    return (*factors, number) if number > 1 else tuple(factors)
 
 
 def as_prime(value: object, what: str) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 from automata.errors import InputError
 from automata.finite_group import FiniteGroup
 from automata.groups import parse
+from automata.permutations import cycle_lengths, giant_primes
 from automata.philox import PhiloxSource
 from automata.random_draws import random_integers, random_permutation
 from automata.reachability import breadth_first_order
@@ -251,10 +252,7 @@ def contains_alternating(permutations: IntArray, source: PhiloxSource) -> bool:
 
     Notes
     -----
-    A transitive group of degree ``n`` with an element that has a cycle of prime length ``p``,
-    ``n / 2 < p < n - 2``, contains the alternating group (Jordan; see Seress: "Permutation Group
-    Algorithms", 2003, section 10.2). Such cycles are common: about one permutation in
-    ``log(n) / log(2)`` has one.
+    See `automata.permutations.giant_primes`.
 
     Examples
     --------
@@ -263,11 +261,11 @@ def contains_alternating(permutations: IntArray, source: PhiloxSource) -> bool:
     True
     """
     num_states, num_symbols = permutations.shape
-    primes = {p for p in range(num_states // 2 + 1, num_states - 2) if _is_prime(p)}
+    primes = giant_primes(num_states)
     product = np.arange(num_states)
     for letter in random_integers(source, num_symbols, _WORDS_TRIED * num_states.bit_length()):
         product = permutations[product, letter]
-        if primes & set(_cycle_lengths(product)):
+        if not primes.isdisjoint(cycle_lengths(product.tolist())):
             return True
     return False
 
@@ -297,21 +295,3 @@ def _commutes(table: IntArray) -> bool:
         for a in letters
         for b in letters
     )
-
-
-def _is_prime(number: int) -> bool:
-    return number > 1 and all(number % d for d in range(2, int(number**0.5) + 1))
-
-
-def _cycle_lengths(permutation: IntArray) -> list[int]:
-    images = permutation.tolist()
-    seen = bytearray(len(images))
-    lengths = []
-    for start in range(len(images)):
-        length, point = 0, start
-        while not seen[point]:
-            seen[point] = 1
-            length, point = length + 1, images[point]
-        if length:
-            lengths.append(length)
-    return lengths

@@ -15,6 +15,7 @@ from automata.random_aperiodic import flip_flop_cascade, partially_ordered
 from automata.random_groups import random_group, random_mixed, random_permutations, read_action
 from automata.reachability import breadth_first_order
 from automata.regbench import sparse_table
+from automata.strong_components import strong_components
 from automata.validation import BoolArray, IntArray, as_integer
 
 __all__ = ["KINDS", "count_accessible", "count_minimal", "random_dfa", "with_random_accepting"]
@@ -183,22 +184,12 @@ def _strongly_connected(num_states: int, num_symbols: int, source: PhiloxSource)
         return ((np.arange(num_states) + 1) % num_states).reshape(-1, 1)
     for _ in range(_MAX_TRIALS):
         table = uniform_accessible(num_states, num_symbols, source)
-        if _reaches_start(table):
+        if not strong_components(table).any():
             return table
     raise InputError(
         f"no strongly connected structure with {num_states} states and {num_symbols} symbols in "
         f"{_MAX_TRIALS} trials: give fewer states"
     )
-
-
-def _reaches_start(table: IntArray) -> bool:
-    """Whether every state reaches state 0."""
-    reaches = np.arange(len(table)) == 0
-    while True:
-        more = reaches | reaches[table].any(axis=1)
-        if np.array_equal(more, reaches):
-            return bool(reaches.all())
-        reaches = more
 
 
 _LAWS: Final[dict[str, Callable[[int, int, PhiloxSource], IntArray]]] = {

@@ -6,12 +6,14 @@ from typing import Final
 import numpy as np
 
 from automata.errors import InputError
+from automata.permutations import random_products
 from automata.validation import BoolArray, IntArray
 
 __all__ = ["StabilizerChain"]
 
 _MAX_CELLS: Final = 2**25
 _QUIET_SIFTS: Final = 12
+_MIN_POOL: Final = 10
 _SMALL_DEGREE: Final = 8
 
 
@@ -192,15 +194,12 @@ class StabilizerChain:
 
     def _fill_at_random(self, largest_order: int) -> None:
         """Sift products of a replacement pool until many in a row bring nothing new."""
-        rng = np.random.default_rng(0)
         generators = self._levels[0].generators
-        pool = [generators[i % len(generators)] for i in range(max(10, len(generators)))]
-        quiet = -len(pool) * 3
+        pool_size = max(_MIN_POOL, len(generators))
+        products = random_products(generators, pool_size)
+        quiet = -pool_size * 3
         while quiet < _QUIET_SIFTS and self.order < largest_order:
-            i, j = rng.choice(len(pool), 2, replace=False)
-            factor = np.argsort(pool[j]) if rng.integers(2) else pool[j]
-            pool[i] = factor[pool[i]]
-            rows, stuck = self._sift(pool[i][None], 0)
+            rows, stuck = self._sift(next(products)[None], 0)
             if stuck[0] >= 0:
                 self._insert(rows[0], 1, int(stuck[0]))
                 quiet = min(quiet, 0)

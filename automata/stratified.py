@@ -18,7 +18,6 @@ the given size is equally likely, and known by construction.
 Names tell what the construction makes sure of: a draw of ``aperiodic`` may happen to be R-trivial.
 """
 
-import itertools
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -27,6 +26,7 @@ import numpy as np
 from automata.accessible import uniform_accessible
 from automata.dfa import DFA
 from automata.errors import InputError, unknown_name
+from automata.generated_group import PermutationGroup
 from automata.philox import PhiloxSource, Stream
 from automata.random_aperiodic import flip_flop_cascade, partially_ordered
 from automata.random_draws import random_integers
@@ -182,7 +182,7 @@ def _nonsolvable(num_states: int, num_symbols: int, source: PhiloxSource) -> Int
         if num_states >= 8:
             if contains_alternating(table, source):
                 return table
-        elif _group_order(table) >= _EVEN_PERMUTATIONS[num_states]:
+        elif PermutationGroup(table.T).order >= _EVEN_PERMUTATIONS[num_states]:
             return table
     raise InputError(f"no such permutations of {num_states} states in {_MAX_TRIALS} trials")
 
@@ -214,21 +214,6 @@ def _nonsolvable_mixed(num_states: int, num_symbols: int, source: PhiloxSource) 
 def _solvable(num_states: int, num_symbols: int, source: PhiloxSource) -> IntArray:
     is_affine = num_states >= 3 and num_symbols >= 2 and int(random_integers(source, 2, 1)[0])
     return (random_affine if is_affine else _translations)(num_states, num_symbols, source)
-
-
-def _group_order(table: IntArray) -> int:
-    """Count the permutations that letters generate; for a few states only."""
-    letters = [tuple(column) for column in table.T.tolist()]
-    seen = {tuple(range(len(table)))}
-    frontier = list(seen)
-    while frontier:
-        products = {
-            tuple([letter[point] for point in element])
-            for element, letter in itertools.product(frontier, letters)
-        }
-        frontier = list(products - seen)
-        seen |= products
-    return len(seen)
 
 
 _EVEN_PERMUTATIONS: Final = {5: 60, 6: 360, 7: 2520}

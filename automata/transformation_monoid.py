@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from automata.alphabets import Words, encode_words, read_alphabet
 from automata.errors import InputError
+from automata.generated_group import PermutationGroup
 from automata.green import GreenClasses, green_classes
-from automata.permutation_group import PermutationGroup
 from automata.running import run_words
 from automata.transformation_closure import (
     MAX_ELEMENTS,

@@ -9,12 +9,15 @@ from sympy.combinatorics import Permutation
 from sympy.combinatorics import PermutationGroup as SympyGroup
 
 from automata.accessible import accessible_from_rank, count_accessible
+from automata.composition_factors import composition_factors
 from automata.dfa import DFA
 from automata.errors import InputError
 from automata.finite_group import FiniteGroup
-from automata.group_names import find_isomorphism, group_name
+from automata.generated_group import PermutationGroup
+from automata.group_names import group_name
 from automata.groups import from_permutations, parse, symmetric
 from automata.image_groups import image_groups
+from automata.isomorphisms import find_isomorphism
 from automata.monoids import (
     complexity,
     group_divisors,
@@ -22,8 +25,6 @@ from automata.monoids import (
     syntactic_monoid,
     transition_monoid,
 )
-from automata.permutation_group import PermutationGroup
-from automata.prime_groups import composition_factors
 from automata.sampling import random_dfa
 
 

@@ -10,7 +10,7 @@ import pytest
 from automata.accessible import accessible_from_rank, count_accessible
 from automata.dfa import DFA
 from automata.errors import InputError
-from automata.monoid import Monoid
+from automata.finite_monoid import Monoid
 from automata.monoids import (
     complexity,
     group_divisors,

@@ -11,8 +11,8 @@ import pytest
 
 from automata.dfa import DFA
 from automata.errors import InputError
+from automata.finite_monoid import Monoid
 from automata.image_groups import image_groups
-from automata.monoid import Monoid
 from automata.monoid_counts import count_monoid
 from automata.monoids import count_transition_monoid, transition_monoid
 
