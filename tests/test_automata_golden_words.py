@@ -93,6 +93,12 @@ def kind(name, num_states, num_symbols, **options):
     return tables(lambda seed: random_dfa(num_states, num_symbols, seed=seed, kind=name, **options))
 
 
+def stratified(name, num_states, num_symbols):
+    return tables(
+        lambda seed: stratified_dfa(num_states, num_symbols, seed, algebraic_class=name).dfa
+    )
+
+
 def fixed(array):
     return lambda first, count: array[first : first + count]
 
@@ -107,6 +113,11 @@ DATA_SETS = {
     "task-s3-per-prefix": (task_batches("s3", 40, "train"), 30),
     "task-s5-standard-mixed": (task_batches("s5", (30, 30), "report", generators="standard"), 30),
     "task-random-dfa-stratified": (task_batches("random_dfa", 50, "train", seed=5), 30),
+    "task-parity-final-selection": (
+        task_batches("parity", 100, "selection", supervision="final"),
+        30,
+    ),
+    "task-a4xz5-per-prefix": (task_batches("A4xZ5", 64, "train"), 30),
     "no-double-b-10": (words(NO_DOUBLE_B, 10, seed=0), 300),
     "no-double-b-500": (words(NO_DOUBLE_B, 500, seed=1), 40),
     "no-double-b-complement-64": (words(NO_DOUBLE_B, 64, seed=1, of="complement"), 100),
@@ -142,6 +153,8 @@ DATA_SETS = {
     "automata-mixed-6-4": (kind("mixed", 6, 4, reset_probability=0.25), 20),
     "automata-regbench-9-8": (kind("regbench", 9, 8), 20),
     "automata-stratified-8-3": (tables(lambda seed: stratified_dfa(8, 3, seed).dfa), 30),
+    "automata-solvable-group-15-2": (stratified("solvable_group", 15, 2), 20),
+    "automata-nonsolvable-mixed-9-4": (stratified("nonsolvable_mixed", 9, 4), 20),
 }
 
 

@@ -136,6 +136,9 @@ def test_one_automaton(oracle):
         assert answer["star"] == counts(dfa.star())
         assert answer["is_finite"] == dfa.is_finite() and answer["is_empty"] == dfa.is_empty()
         num_equal += 1
+    print(
+        f"\n{num_equal} random automata agree: minimal size, counts to {MAX_LENGTH}, reversal, star"
+    )
     assert num_equal == NUM_AUTOMATA
 
 
@@ -151,6 +154,9 @@ def test_two_automata(oracle):
         num_equivalent += first.equivalent(second)
         for name, expected in answer.items():
             assert counts(getattr(first, name)(second)) == expected
+    print(
+        f"\n{NUM_AUTOMATA} pairs agree, {num_equivalent} of them equivalent; five operations each"
+    )
     assert NUM_AUTOMATA // 3 < num_equivalent < 2 * NUM_AUTOMATA // 3
 
 
@@ -184,4 +190,8 @@ def test_regular_expressions(oracle):
         assert theirs.minimize() == dfa, expression
         num_equal += 1
         sizes.add(dfa.num_states)
+    print(
+        f"\n{num_equal} expressions agree: counts, and minimal automata of {min(sizes)} to "
+        f"{max(sizes)} states"
+    )
     assert num_equal == NUM_AUTOMATA and len(sizes) >= 10

@@ -39,7 +39,6 @@ def random_letters(number):
 
 
 @NEEDED
-@pytest.mark.slow
 def test_random_semigroups():
     import libsemigroups_pybind11 as libsemigroups
 
@@ -84,10 +83,13 @@ def test_random_semigroups():
         num_compared += 1
         num_aperiodic += aperiodic
         largest = max(largest, ours.size)
+    print(
+        f"\n{num_compared} random transformation semigroups on 2 to 7 points agree with "
+        f"libsemigroups; {num_aperiodic} are aperiodic, the largest has {largest} elements"
+    )
     assert num_compared == NUM_SEMIGROUPS and 100 < num_aperiodic < 300 and largest > 10_000
 
 
-@pytest.mark.slow
 def test_all_transformations_of_seven_points():
     """823,543 elements, listed without any extra."""
     letters = [[*range(1, 7), 0], [1, 0, *range(2, 7)], [0, 0, *range(2, 7)]]

@@ -61,14 +61,16 @@ def monoids(languages):
     return [transition_monoid(minimal) for _, _, minimal in languages]
 
 
-def disagreements(languages, ours, theirs):
+def disagreements(what, languages, ours, theirs):
     """Name the languages on which two lists differ; all 390 are compared."""
     assert len(languages) == len(ours) == len(theirs) == 390
-    return [
+    found = [
         (entry["name"], mine, other)
         for (entry, _, _), mine, other in zip(languages, ours, theirs, strict=True)
         if mine != other
     ]
+    print(f"\n{what}: {len(languages) - len(found)} of {len(languages)} languages agree")
+    return found
 
 
 def has_rejecting_sink(dfa):
@@ -82,26 +84,26 @@ def test_sizes_idempotents_and_flags_as_libsemigroups_finds_them(languages, mono
     ours = [(m.size, m.num_idempotents, m.is_aperiodic, m.is_group) for m in monoids]
     keys = ("monoid", "idempotents", "aperiodic", "group")
     theirs = [tuple(entry["libsemigroups"][key] for key in keys) for entry, _, _ in languages]
-    assert disagreements(languages, ours, theirs) == []
+    assert disagreements("size, idempotents, aperiodic, group", languages, ours, theirs) == []
 
 
 def test_sizes_and_d_classes_as_published(languages, monoids):
     ours = [(m.size, m.num_d_classes) for m in monoids]
     theirs = [(e["published"]["monoid"], e["published"]["dclasses"]) for e, _, _ in languages]
-    assert disagreements(languages, ours, theirs) == []
+    assert disagreements("published size and D-classes", languages, ours, theirs) == []
 
 
 def test_minimal_states_without_the_sink_as_published(languages):
     ours = [minimal.num_states - has_rejecting_sink(minimal) for _, _, minimal in languages]
     theirs = [entry["published"]["states"] for entry, _, _ in languages]
-    assert disagreements(languages, ours, theirs) == []
+    assert disagreements("published states", languages, ours, theirs) == []
 
 
 def test_minimal_states_with_the_sink(languages):
     """The tables are minimal as they stand: completing them adds one state or none."""
     ours = [minimal.num_states for _, _, minimal in languages]
     theirs = [entry["states_in_file"] + (not entry["complete"]) for entry, _, _ in languages]
-    assert disagreements(languages, ours, theirs) == []
+    assert disagreements("states with the sink", languages, ours, theirs) == []
     kinds = collections.Counter(
         (entry["complete"], has_rejecting_sink(minimal)) for entry, _, minimal in languages
     )
@@ -115,6 +117,7 @@ def test_labels_of_all_words(languages):
             letters = np.array(word, dtype=np.int64)
             assert bool(given.accepts(letters)) == bool(minimal.accepts(letters)) == bool(label)
             num_words += 1
+    print(f"\n{num_words} words have their label")
     assert num_words == 6 * 390
 
 

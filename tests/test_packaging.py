@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("automata", "statetrack")
 SOURCES = sorted(
-    path for folder in (*PACKAGES, "benchmarks", "experiments", "tests") for path in (ROOT / folder).rglob("*.py")
+    path
+    for folder in (*PACKAGES, "benchmarks", "experiments", "tests")
+    for path in (ROOT / folder).rglob("*.py")
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
