@@ -14,8 +14,6 @@ One round takes counter ``(c0, c1, c2, c3)`` and key ``(k0, k1)`` to
 of a 64-bit product, ``M0 = 0xD2511F53`` and ``M1 = 0xCD9E8D57``. Between two of the ten rounds the
 key grows by ``(0x9E3779B9, 0xBB67AE85)`` modulo 2**32.
 
-References
-----------
 Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
 

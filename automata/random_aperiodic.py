@@ -3,8 +3,6 @@
 Uniform draws almost never are aperiodic (0.7 % of the accessible structures with six states and two
 letters), so both laws are built from parts, and stated.
 
-References
-----------
 Krohn, Rhodes: "Algebraic theory of machines I", Transactions of the AMS 116, 1965: an automaton is
 aperiodic if and only if a cascade of flip-flops covers it. Brzozowski, Fich: "Languages of
 R-trivial monoids", Journal of Computer and System Sciences 20, 1980: a minimal automaton is

@@ -9,7 +9,7 @@ from automata.accessible import count_accessible, uniform_accessible
 from automata.dfa import DFA
 from automata.errors import InputError, unknown_name
 from automata.finite_group import FiniteGroup
-from automata.minimal import count_minimal
+from automata.minimal_counts import count_minimal
 from automata.philox import PhiloxSource, Stream
 from automata.random_aperiodic import flip_flop_cascade, partially_ordered
 from automata.random_groups import random_group, random_mixed, random_permutations, read_action

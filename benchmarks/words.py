@@ -16,7 +16,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 
 from automata.dfa import DFA  # noqa: E402
-from automata.minimal import count_minimal  # noqa: E402
+from automata.minimal_counts import count_minimal  # noqa: E402
 from automata.pair_graph import minimum_mean_cycle  # noqa: E402
 from automata.sampling import random_dfa  # noqa: E402
 from automata.stratified import stratified_dfa  # noqa: E402

@@ -11,7 +11,7 @@ from automata.accessible import _trimmed, accessible_from_rank, count_accessible
 from automata.dfa import DFA
 from automata.errors import InputError
 from automata.groups import cyclic, dicyclic
-from automata.minimal import accessible_tables, count_minimal
+from automata.minimal_counts import accessible_tables, count_minimal
 from automata.philox import PhiloxSource
 from automata.regbench import RegBenchLaw, regbench_dfa
 from automata.sampling import KINDS, random_dfa

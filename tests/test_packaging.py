@@ -58,6 +58,13 @@ def test_automata_imports_without_torch():
     assert result.stdout.strip() == "set()"
 
 
+def test_every_module_of_automata_is_named_in_the_reference():
+    page = (ROOT / "docs" / "api" / "automata.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in (ROOT / "automata").glob("*.py")} - {"__init__"}
+    named = set(re.findall(r"^(?:\.\. automodule:: |\| `)automata\.(\w+)", page, re.MULTILINE))
+    assert named == modules | {"tasks"}
+
+
 def test_both_packages_are_declared_and_typed():
     assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == list(PACKAGES)
     for package in PACKAGES:

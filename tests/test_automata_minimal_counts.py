@@ -6,7 +6,7 @@ import pytest
 from automata.accessible import accessible_from_rank, count_accessible
 from automata.dfa import DFA
 from automata.errors import InputError
-from automata.minimal import accessible_tables
+from automata.minimal_counts import accessible_tables
 from automata.sampling import count_minimal
 
 
