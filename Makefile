@@ -18,7 +18,7 @@ run: $(VENV)/.installed-core ## train the first experiment on the CPU and write 
 test: $(VENV)/.installed-test ## run the tests, all but the slow ones
 	$(PYTEST)
 
-test-all: $(VENV)/.installed-test ## run every test
+test-all: $(VENV)/.installed-test ## run every test, the slow ones too (some need GAP: CONTRIBUTING.md)
 	$(PYTEST) -m ""
 
 lint: $(VENV)/.installed-dev ## check style and the banned constructs
@@ -35,10 +35,12 @@ docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html, 
 clean: ## remove the environment and everything built; results under runs/ stay
 	rm -rf $(VENV) .bootstrap build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# The packages alone (core), or with one of the extras of pyproject.toml: test, dev, docs.
+# The packages alone (core), or with extras of pyproject.toml: test, dev, docs. The tests take what is
+# optional for users along, so that nothing is skipped that pip can install.
+EXTRAS_test = test,algebra,data
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing into $(VENV): a minute with the CPU build of torch, longer with CUDA"
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".$(if $(filter core,$*),,[$*])"
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".$(if $(filter core,$*),,[$(or $(EXTRAS_$*),$*)])"
 	touch $@
 
 # A Python without ensurepip (Debian's, bare) cannot make an environment: virtualenv can.

@@ -86,6 +86,11 @@ def test_keys_differ():
     assert len(draws) == 2 * 3 * len(Stream)
 
 
+def test_no_two_purposes_share_a_number():
+    """A member with a number already taken would be a second name of the first one."""
+    assert len(Stream) == len(Stream.__members__)
+
+
 def test_source_draws_exactly_below_a_bound():
     source = PhiloxSource(seed=3, stream=Stream.TRANSITIONS)
     draws = [source.below(5) for _ in range(500)]

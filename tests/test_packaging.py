@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("automata", "statetrack")
 SOURCES = sorted(
-    path for folder in (*PACKAGES, "experiments", "tests") for path in (ROOT / folder).rglob("*.py")
+    path
+    for folder in (*PACKAGES, "benchmarks", "experiments", "tests")
+    for path in (ROOT / folder).rglob("*.py")
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -54,6 +56,13 @@ def test_automata_imports_without_torch():
     result = run_python(code)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "set()"
+
+
+def test_every_module_of_automata_is_named_in_the_reference():
+    page = (ROOT / "docs" / "api" / "automata.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in (ROOT / "automata").glob("*.py")} - {"__init__"}
+    named = set(re.findall(r"^(?:\.\. automodule:: |\| `)automata\.(\w+)", page, re.MULTILINE))
+    assert named == modules | {"tasks"}
 
 
 def test_both_packages_are_declared_and_typed():
