@@ -1,19 +1,28 @@
-"""The named finite groups: cyclic, symmetric, alternating, dihedral, dicyclic, products.
+"""The named finite groups, and `parse`, which reads their names.
 
 ``product(p, q) = table[p, q]`` is *p first, then q*; for permutations
-``product(p, q)[i] = q[p[i]]``. Element 0 is the identity.
+``product(p, q)[i] = q[p[i]]``, for matrices it is ``P @ Q``. Element 0 is the identity.
 """
 
-import itertools
-import math
+import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
 from automata.errors import InputError
 from automata.finite_group import FiniteGroup, check_order
-from automata.validation import IntArray, as_integer
+from automata.group_products import direct_product, semidirect_product
+from automata.matrix_groups import (
+    from_matrices,
+    general_linear,
+    projective_special_linear,
+    special_linear,
+)
+from automata.permutation_groups import alternating, frobenius, from_permutations, symmetric
+from automata.primes import is_prime
+from automata.validation import as_integer
 
 __all__ = [
     "FiniteGroup",
@@ -22,10 +31,19 @@ __all__ = [
     "dicyclic",
     "dihedral",
     "direct_product",
+    "frobenius",
+    "from_matrices",
     "from_permutations",
+    "general_linear",
     "parse",
+    "projective_special_linear",
+    "semidirect_product",
+    "special_linear",
     "symmetric",
 ]
+
+_MAX_FACTORS: Final = 16
+_FACTOR: Final = re.compile(r"([a-z]+)([0-9]{1,6}|\([0-9]{1,6},[0-9]{1,6}\))(\^[0-9]{1,3})?")
 
 
 def cyclic(n: int) -> FiniteGroup:
@@ -52,60 +70,6 @@ def cyclic(n: int) -> FiniteGroup:
     check_order(n, f"Z{n}")
     numbers = np.arange(n)
     return FiniteGroup((numbers[:, None] + numbers) % n, None, [1] if n > 1 else [], f"Z{n}")
-
-
-def symmetric(n: int) -> FiniteGroup:
-    """Return all permutations of `n` points, in lexicographic order.
-
-    Parameters
-    ----------
-    n : int
-        Number of points; the order is ``n!``.
-
-    Returns
-    -------
-    FiniteGroup
-        Elements are tuples of images; the generators are the swap of points 0 and 1 and the cycle
-        ``0 -> 1 -> ... -> n-1 -> 0``.
-
-    Examples
-    --------
-    >>> group = symmetric(3)
-    >>> [group.elements[g] for g in group.generators]
-    [(1, 0, 2), (1, 2, 0)]
-    """
-    n = as_integer(n, "the number of points", 1)
-    check_order(math.factorial(min(n, 20)), f"S{n}")
-    swap = [(1, 0, *range(2, n))] if n >= 2 else []
-    cycle = [(*range(1, n), 0)] if n >= 3 else []
-    return _permutation_group(list(itertools.permutations(range(n))), swap + cycle, f"S{n}")
-
-
-def alternating(n: int) -> FiniteGroup:
-    """Return the even permutations of `n` points, in lexicographic order.
-
-    Parameters
-    ----------
-    n : int
-        Number of points; the order is ``n! / 2`` (1 for n = 1).
-
-    Returns
-    -------
-    FiniteGroup
-        Elements are tuples of images; the generators are the 3-cycle ``0 -> 1 -> 2 -> 0`` and the
-        longest cycle of odd length that ends at the last point.
-
-    Examples
-    --------
-    >>> alternating(4).order
-    12
-    """
-    n = as_integer(n, "the number of points", 1)
-    check_order(max(1, math.factorial(min(n, 20)) // 2), f"A{n}")
-    elements = [p for p in itertools.permutations(range(n)) if _is_even(p)]
-    three_cycle = [(1, 2, 0, *range(3, n))] if n >= 3 else []
-    cycle = [(*range(1, n), 0) if n % 2 else (0, *range(2, n), 1)] if n >= 4 else []
-    return _permutation_group(elements, three_cycle + cycle, f"A{n}")
 
 
 def dihedral(n: int) -> FiniteGroup:
@@ -156,93 +120,6 @@ def dicyclic(n: int) -> FiniteGroup:
     return _rotations_and_flips(2 * n, n, [1, 2 * n], "Q8" if n == 2 else f"Dic{n}")
 
 
-def direct_product(*groups: FiniteGroup) -> FiniteGroup:
-    """Return the direct product of groups; the last factor varies fastest.
-
-    Parameters
-    ----------
-    *groups : FiniteGroup
-        At least one.
-
-    Returns
-    -------
-    FiniteGroup
-        Elements are tuples with one element of every factor; the generators are those of the
-        factors.
-
-    Examples
-    --------
-    >>> direct_product(cyclic(2), symmetric(3)).name
-    'Z2xS3'
-    """
-    if not groups:
-        raise InputError("direct_product needs at least one group")
-    name = "x".join(group.name for group in groups)
-    orders = [group.order for group in groups]
-    order = math.prod(orders)
-    check_order(order, name)
-    table = np.zeros((order, order), dtype=np.int64)
-    generators: list[int] = []
-    numbers = np.arange(order)
-    stride = order
-    for group in groups:
-        stride //= group.order
-        part = numbers // stride % group.order
-        table += stride * group.table[part[:, None], part]
-        generators.extend(stride * generator for generator in group.generators)
-    elements = list(itertools.product(*(group.elements for group in groups)))
-    return FiniteGroup(table, elements, generators, name)
-
-
-def from_permutations(
-    permutations: Iterable[Sequence[int]], name: str | None = None
-) -> FiniteGroup:
-    """Return the group that some permutations generate.
-
-    Parameters
-    ----------
-    permutations : iterable of sequences of int
-        Each the images of ``0, ..., n-1``, all of one n.
-    name : str, optional
-
-    Returns
-    -------
-    FiniteGroup
-        Elements are tuples of images in lexicographic order; the generators are the permutations
-        given, without the identity and repetitions.
-
-    Raises
-    ------
-    InputError
-        If one is no permutation, sizes differ, or the group is too large.
-
-    Examples
-    --------
-    >>> from_permutations([(1, 0, 2, 3), (0, 1, 3, 2)]).order
-    4
-    """
-    given = [tuple(as_integer(i, "an image", 0) for i in p) for p in permutations]
-    if not given or not given[0]:
-        raise InputError("give at least one permutation of at least one point")
-    num_points = len(given[0])
-    for permutation in given:
-        if sorted(permutation) != list(range(num_points)):
-            raise InputError(
-                f"{permutation} is not a permutation of 0..{num_points - 1}: give the images "
-                "of all points"
-            )
-    identity = tuple(range(num_points))
-    generators = [p for p in dict.fromkeys(given) if p != identity]
-    elements = {identity}
-    frontier = [identity]
-    while frontier:
-        products = {tuple(g[i] for i in p) for p in frontier for g in generators}
-        frontier = list(products - elements)
-        elements.update(frontier)
-        check_order(len(elements), "the group generated (so far)")
-    return _permutation_group(sorted(elements), generators, name)
-
-
 def parse(text: str) -> FiniteGroup:
     """Read a group from its name, whatever the case of its letters.
 
@@ -250,8 +127,9 @@ def parse(text: str) -> FiniteGroup:
     ----------
     text : str
         Factors joined by ``x`` (or ``_x_``): ``Zn`` or ``Cn``, ``Sn``, ``An``, ``Dn`` (order 2n),
-        ``Dicn`` (order 4n), ``Qm`` (order m, a multiple of 4 from 8), ``V4``; any factor may
-        carry a power, as in ``Z2^3``.
+        ``Dicn`` (order 4n), ``Qm`` (order m, a multiple of 4 from 8), ``Fm`` (the Frobenius group
+        of order m on a prime number of points), ``V4``, and over the integers modulo a prime
+        ``GL(n,p)``, ``SL(n,p)``, ``PSL(n,p)``; any factor may carry a power, as in ``Z2^3``.
 
     Returns
     -------
@@ -266,78 +144,81 @@ def parse(text: str) -> FiniteGroup:
     --------
     >>> parse("a4xZ5").order, parse("Q8").name, parse("Z2^3").is_abelian
     (60, 'Q8', True)
+    >>> parse("F20").order, parse("SL(2,5)").order, parse("psl(2,7)").name
+    (20, 120, 'PSL(2,7)')
     """
     factors: list[FiniteGroup] = []
     for part in re.split(r"[x×]", re.sub(r"[\s_]", "", str(text).lower())):
-        match = re.fullmatch(r"(z|c|s|a|d|dic|q|v)([0-9]{1,6})(?:\^([0-9]{1,3}))?", part)
-        if match is None:
+        match = _FACTOR.fullmatch(part)
+        families = _FAMILIES if match is None or match[2][0] != "(" else _MATRIX_FAMILIES
+        if match is None or match[1] not in families:
             raise InputError(
-                f"{part!r} in group {text!r} is no group: write Z5, S4, A5, D4, Q8, Dic3 or V4, "
-                "joined by x, such as A4xZ5"
+                f"{part!r} in group {text!r} is no group{_nearest(part)}: write Z5, S4, A5, D4, "
+                "Q8, Dic3, F20, V4, GL(2,3), SL(2,5) or PSL(2,7), joined by x, such as A4xZ5"
             )
-        letter, number, power = match[1], int(match[2]), int(match[3] or 1)
-        if power < 1 or len(factors) + power > 16:
-            raise InputError(f"group {text!r} has {power} factors {part!r}: give 1 to 16 in all")
-        factors.extend([_named(letter, number, str(text))] * power)
+        power = int((match[3] or "^1")[1:])
+        if power < 1 or len(factors) + power > _MAX_FACTORS:
+            raise InputError(
+                f"group {text!r} has {power} factors {part!r}: give 1 to {_MAX_FACTORS} in all"
+            )
+        numbers = [int(number) for number in match[2].strip("()").split(",")]
+        group = families[match[1]](*numbers)
+        if group is None:
+            raise InputError(f"{part!r} in group {text!r} is no group: {_LIMITS[match[1]]}")
+        factors.extend([group] * power)
     return factors[0] if len(factors) == 1 else direct_product(*factors)
 
 
-def _named(letter: str, number: int, text: str) -> FiniteGroup:
-    if letter == "q":
-        if number < 8 or number % 4:
-            raise InputError(f"Q{number} in group {text!r} is no group: give Q8, Q12, Q16, ...")
-        return dicyclic(number // 4)
-    if letter == "v":
-        if number != 4:
-            raise InputError(f"V{number} in group {text!r} is no group: only V4 is")
-        return direct_product(cyclic(2), cyclic(2))
-    constructors = {
-        "z": cyclic,
-        "c": cyclic,
-        "s": symmetric,
-        "a": alternating,
-        "d": dihedral,
-        "dic": dicyclic,
-    }
-    return constructors[letter](number)
+def _nearest(part: str) -> str:
+    """Return a hint with the family whose name is nearest to the letters of a name."""
+    match = _FACTOR.fullmatch(part)
+    if match is None:
+        return ""
+    families = _MATRIX_FAMILIES if match[2][0] == "(" else _FAMILIES
+    for family in difflib.get_close_matches(match[1], families, n=1, cutoff=0.5):
+        written = "Dic" if family == "dic" else family.upper()
+        return f" (did you mean {written}{part[len(match[1]) :]}?)"
+    return ""
 
 
-def _is_even(permutation: Sequence[int]) -> bool:
-    inversions = sum(a > b for a, b in itertools.combinations(permutation, 2))
-    return inversions % 2 == 0
+def _quaternion(order: int) -> FiniteGroup | None:
+    return dicyclic(order // 4) if order >= 8 and order % 4 == 0 else None
 
 
-def _permutation_group(
-    elements: list[tuple[int, ...]], generators: list[tuple[int, ...]], name: str | None
-) -> FiniteGroup:
-    """Build the table of permutations given in lexicographic order, identity first."""
-    images = np.array(elements, dtype=np.int64)
-    order, num_points = images.shape
-    number_of = {element: number for number, element in enumerate(elements)}
-    # Products are recognised by their images of a few points that tell all elements apart.
-    base = _base_points(images)
-    place = num_points ** np.arange(len(base) - 1, -1, -1, dtype=np.int64)
-    codes = images[:, base] @ place
-    by_code = np.argsort(codes)
-    table = np.empty((order, order), dtype=np.int64)
-    for first in range(order):
-        products = images[:, images[first, base]] @ place
-        table[first] = by_code[np.searchsorted(codes, products, sorter=by_code)]
-    return FiniteGroup(table, elements, [number_of[g] for g in generators], name)
+def _klein(order: int) -> FiniteGroup | None:
+    return direct_product(cyclic(2), cyclic(2)) if order == 4 else None
 
 
-def _base_points(images: IntArray) -> list[int]:
-    """Choose points until their images determine the element."""
-    base: list[int] = []
-    num_distinct = 1
-    for point in range(images.shape[1]):
-        if num_distinct == len(images):
-            break
-        candidate = [*base, point]
-        count = len(np.unique(images[:, candidate], axis=0))
-        if count > num_distinct:
-            base, num_distinct = candidate, count
-    return base
+def _frobenius_of_order(order: int) -> FiniteGroup | None:
+    check_order(order, f"F{order}")
+    largest = max((p for p in range(2, order) if order % p == 0 and is_prime(p)), default=None)
+    if largest is None or (largest - 1) % (order // largest):
+        return None
+    return frobenius(largest, order // largest)
+
+
+_LIMITS: Final = {
+    "q": "give Q8, Q12, Q16, ...",
+    "v": "only V4 is",
+    "f": "Frobenius groups on a prime number p of points have order p m with m > 1 a divisor of "
+    "p - 1, such as F20, F21, F42",
+}
+_FAMILIES: Final[dict[str, Callable[[int], FiniteGroup | None]]] = {
+    "z": cyclic,
+    "c": cyclic,
+    "s": symmetric,
+    "a": alternating,
+    "d": dihedral,
+    "dic": dicyclic,
+    "q": _quaternion,
+    "f": _frobenius_of_order,
+    "v": _klein,
+}
+_MATRIX_FAMILIES: Final[dict[str, Callable[[int, int], FiniteGroup | None]]] = {
+    "gl": general_linear,
+    "sl": special_linear,
+    "psl": projective_special_linear,
+}
 
 
 def _rotations_and_flips(

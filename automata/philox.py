@@ -65,6 +65,7 @@ class Stream(IntEnum):
     WORD_ORDER = 3
     TRANSITIONS = 4
     ACCEPTING = 5
+    ALGEBRA = 64  # random elements of algebras: they steer a computation, its result is exact
 
 
 def stream_key(seed: int, split: str, stream: int) -> tuple[int, int]:

@@ -8,11 +8,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from automata.errors import InputError
 
-__all__ = ["BoolArray", "FloatArray", "IntArray", "as_integer", "as_integer_array", "read_only"]
+__all__ = [
+    "BoolArray",
+    "ComplexArray",
+    "FloatArray",
+    "IntArray",
+    "as_integer",
+    "as_integer_array",
+    "read_only",
+]
 
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 FloatArray: TypeAlias = NDArray[np.float64]
+ComplexArray: TypeAlias = NDArray[np.complex128]
 
 
 def as_integer(value: object, what: str, minimum: int, maximum: int | None = None) -> int:
