@@ -7,20 +7,23 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from automata.alphabets import Words, encode_words, read_alphabet, shared_alphabet
+from automata.alphabets import Words, encode_words, shared_alphabet
 from automata.boolean_operations import reachable_product
 from automata.equivalence import shortest_difference
 from automata.errors import InputError
+from automata.expressions import compile_expression, read_characters
+from automata.machine import Machine
 from automata.minimization import coarsest_stable_partition
 from automata.reachability import breadth_first_order, has_cycle, useful_states
 from automata.running import run_words, trace_words
-from automata.tables import read_accepting, read_outputs, read_table
+from automata.subsets import concatenation, iteration, reversal
+from automata.tables import complete_table, read_accepting, read_outputs, read_table
 from automata.validation import BoolArray, IntArray, as_integer
 
 __all__ = ["DFA"]
 
 
-class DFA:
+class DFA(Machine):
     """A complete deterministic finite automaton, optionally with an output for every state.
 
     Words act left to right: the state after ``x_1 ... x_T`` is
@@ -54,23 +57,7 @@ class DFA:
     (True, [0, 0, 1, 0])
     """
 
-    __slots__ = ("_accepting", "_alphabet", "_hash", "_initial", "_outputs", "_transitions")
-
-    def __init__(
-        self,
-        transitions: ArrayLike,
-        initial: int = 0,
-        accepting: ArrayLike | Iterable[int] = (),
-        alphabet: Iterable[Hashable] | None = None,
-        outputs: ArrayLike | None = None,
-    ) -> None:
-        table = read_table(transitions, minimum=0)
-        self._transitions = table
-        self._initial = as_integer(initial, "initial", 0, len(table) - 1)
-        self._accepting = read_accepting(accepting, len(table))
-        self._alphabet = read_alphabet(alphabet, table.shape[1])
-        self._outputs = None if outputs is None else read_outputs(outputs, len(table))
-        self._hash: int | None = None
+    __slots__ = ()
 
     @classmethod
     def from_partial(
@@ -108,11 +95,10 @@ class DFA:
         table = read_table(transitions, minimum=-1)
         num_states = len(table)
         mask = read_accepting(accepting, num_states)
-        if (table >= 0).all():
-            return cls(table, initial, mask, alphabet, outputs)
         as_integer(initial, "initial", 0, num_states - 1)
-        sink_row = np.full((1, table.shape[1]), num_states)
-        complete = np.concatenate([np.where(table < 0, num_states, table), sink_row])
+        complete = complete_table(table)
+        if len(complete) == num_states:
+            return cls(table, initial, mask, alphabet, outputs)
         if outputs is not None:
             if sink_output is None:
                 raise InputError("transitions are missing and there are outputs: give sink_output")
@@ -120,40 +106,37 @@ class DFA:
             outputs = np.append(read_outputs(outputs, num_states), sink_output)
         return cls(complete, initial, np.append(mask, False), alphabet, outputs)
 
-    @property
-    def transitions(self) -> IntArray:
-        """The next state for every state and symbol, int64, [num_states, num_symbols]."""
-        return self._transitions
+    @classmethod
+    def from_regex(cls, expression: str, alphabet: Iterable[str]) -> Self:
+        r"""Return the smallest automaton of the words that a regular expression describes.
 
-    @property
-    def initial(self) -> int:
-        """The state before any letter."""
-        return self._initial
+        Parameters
+        ----------
+        expression : str
+            Of characters, concatenation, ``|``, ``*``, ``+``, ``?``, ``{m,n}``, parentheses,
+            ``.``, classes ``[ab]`` and ``[^ab]``, ``()`` for the empty word and escapes ``\*``;
+            see `automata.expressions.parse_expression`.
+        alphabet : iterable of str
+            Single characters; what ``.`` and ``[^ab]`` mean depends on it.
 
-    @property
-    def accepting(self) -> BoolArray:
-        """Which states accept, bool, [num_states]."""
-        return self._accepting
+        Returns
+        -------
+        DFA
 
-    @property
-    def alphabet(self) -> tuple[Hashable, ...]:
-        """The symbol of every column."""
-        return self._alphabet
+        Raises
+        ------
+        InputError
+            On bad syntax, with the position; if a limit is passed.
 
-    @property
-    def outputs(self) -> IntArray | None:
-        """The output of every state, int64, [num_states], or None."""
-        return self._outputs
-
-    @property
-    def num_states(self) -> int:
-        """Number of states."""
-        return int(self._transitions.shape[0])
-
-    @property
-    def num_symbols(self) -> int:
-        """Number of symbols."""
-        return int(self._transitions.shape[1])
+        Examples
+        --------
+        >>> dfa = DFA.from_regex("(aa)*b", alphabet="ab")
+        >>> [bool(dfa.accepts(word)) for word in ("b", "ab", "aab")]
+        [True, False, True]
+        """
+        symbols = read_characters(alphabet)
+        table, accepting = compile_expression(expression, symbols)
+        return cls(table, 0, accepting, symbols).minimize()
 
     def encode(self, words: Words) -> IntArray:
         """Turn words into symbol indices (see `automata.alphabets.encode_words`)."""
@@ -182,8 +165,7 @@ class DFA:
         array([0, 1, 1, 0])
         """
         letters = self.encode(words)
-        rows = letters.reshape(math.prod(letters.shape[:-1]), letters.shape[-1])
-        states = trace_words(self._transitions, self._initial, rows)
+        states = trace_words(self._transitions, self._initial, _as_rows(letters))
         return states.reshape(*letters.shape[:-1], letters.shape[-1] + 1)
 
     def run(self, words: Words) -> IntArray:
@@ -195,8 +177,7 @@ class DFA:
         1
         """
         letters = self.encode(words)
-        rows = letters.reshape(math.prod(letters.shape[:-1]), letters.shape[-1])
-        states = run_words(self._transitions, self._initial, rows)
+        states = run_words(self._transitions, self._initial, _as_rows(letters))
         result: IntArray = states.reshape(letters.shape[:-1])[()]
         return result
 
@@ -210,13 +191,6 @@ class DFA:
         """
         result: BoolArray = self._accepting[self.run(words)]
         return result
-
-    def accessible(self) -> Self:
-        """Keep the states that words reach, renamed in breadth-first order: the initial one is 0.
-
-        Isomorphic accessible automata become equal, up to their alphabets.
-        """
-        return self._relabelled(breadth_first_order(self._transitions, self._initial))
 
     def minimize(self) -> Self:
         """Return the smallest equivalent automaton, its states in breadth-first order.
@@ -232,14 +206,7 @@ class DFA:
         part = self.accessible()
         group_of = coarsest_stable_partition(part._transitions, part._labels())
         _, representatives = np.unique(group_of, return_index=True)
-        quotient = type(self)(
-            group_of[part._transitions[representatives]],
-            int(group_of[0]),
-            part._accepting[representatives],
-            self._alphabet,
-            None if part._outputs is None else part._outputs[representatives],
-        )
-        return quotient.accessible()
+        return part._merged(group_of, representatives).accessible()
 
     def distinguishing_word(self, other: "DFA") -> list[int] | None:
         """Return a shortest word on which acceptance or output differs, or None.
@@ -313,6 +280,54 @@ class DFA:
         """Accept the words that exactly one accepts."""
         return self._product(other, np.not_equal)
 
+    def reverse(self) -> "DFA":
+        """Accept the accepted words read backwards, with as few states as that takes.
+
+        Through subsets, so up to ``2**num_states`` of them (see `automata.subsets.reversal`).
+
+        Examples
+        --------
+        >>> starts_with_a = DFA.from_regex("a.*", alphabet="ab")
+        >>> starts_with_a.reverse().equivalent(DFA.from_regex(".*a", alphabet="ab"))
+        True
+        """
+        part = self.accessible()
+        table, accepting = reversal(part._transitions, part._initial, part._accepting)
+        return DFA(table, 0, accepting, self._alphabet)
+
+    def concatenate(self, other: "DFA") -> "DFA":
+        """Accept the words of this language each followed by a word of the other.
+
+        Through subsets of the other's states (see `automata.subsets.concatenation`); not minimal.
+
+        Examples
+        --------
+        >>> word = DFA.from_regex("ab", alphabet="ab")
+        >>> word.concatenate(word).equivalent(DFA.from_regex("abab", alphabet="ab"))
+        True
+        """
+        alphabet = shared_alphabet(self._alphabet, other._alphabet)
+        table, accepting = concatenation(
+            (self._transitions, other._transitions),
+            (self._initial, other._initial),
+            (self._accepting, other._accepting),
+        )
+        return DFA(table, 0, accepting, alphabet)
+
+    def star(self) -> "DFA":
+        """Accept any number of accepted words one after another, none included.
+
+        Through subsets (see `automata.subsets.iteration`); not minimal.
+
+        Examples
+        --------
+        >>> word = DFA.from_regex("ab", alphabet="ab")
+        >>> word.star().equivalent(DFA.from_regex("(ab)*", alphabet="ab"))
+        True
+        """
+        table, accepting = iteration(self._transitions, self._initial, self._accepting)
+        return DFA(table, 0, accepting, self._alphabet)
+
     def is_empty(self) -> bool:
         """Whether no word is accepted."""
         order = breadth_first_order(self._transitions, self._initial)
@@ -337,56 +352,13 @@ class DFA:
             counts = counts[self._transitions].sum(axis=1)
         return int(counts[self._initial])
 
-    def __eq__(self, other: object) -> bool:
-        """Whether every part is equal."""
-        if not isinstance(other, DFA):
-            return NotImplemented
-        return self._key() == other._key()
-
-    def __hash__(self) -> int:
-        """Hash every part."""
-        if self._hash is None:
-            self._hash = hash(self._key())
-        return self._hash
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Rebuild through the constructor, so that copies are checked and read-only too."""
-        parts = (self._transitions, self._initial, self._accepting, self._alphabet, self._outputs)
-        return type(self), parts
-
-    def __repr__(self) -> str:
-        """Show the sizes."""
-        moore = "" if self._outputs is None else f", num_outputs={int(self._outputs.max()) + 1}"
-        return (
-            f"DFA(num_states={self.num_states}, num_symbols={self.num_symbols}, "
-            f"initial={self._initial}, num_accepting={int(self._accepting.sum())}{moore})"
-        )
-
-    def _key(self) -> tuple[object, ...]:
-        outputs = None if self._outputs is None else self._outputs.tobytes()
-        table = (self._transitions.shape, self._transitions.tobytes(), self._accepting.tobytes())
-        return (*table, self._initial, self._alphabet, outputs)
-
-    def _labels(self) -> IntArray:
-        """Give every state a number for what can be seen of it, comparable between automata."""
-        accepting = self._accepting.astype(np.int64)
-        return accepting if self._outputs is None else 2 * self._outputs + accepting
-
-    def _relabelled(self, order: IntArray) -> Self:
-        """Keep the states in `order`, closed under transitions, and rename them by position."""
-        new_name = np.zeros(self.num_states, dtype=np.int64)
-        new_name[order] = np.arange(len(order))
-        return type(self)(
-            new_name[self._transitions[order]],
-            int(new_name[self._initial]),
-            self._accepting[order],
-            self._alphabet,
-            None if self._outputs is None else self._outputs[order],
-        )
-
     def _product(self, other: "DFA", combine: Callable[[BoolArray, BoolArray], BoolArray]) -> "DFA":
         alphabet = shared_alphabet(self._alphabet, other._alphabet)
         initial = (self._initial, other._initial)
         table, pairs = reachable_product(self._transitions, other._transitions, initial)
         accepting = combine(self._accepting[pairs[:, 0]], other._accepting[pairs[:, 1]])
         return DFA(table, 0, accepting, alphabet)
+
+
+def _as_rows(letters: IntArray) -> IntArray:
+    return letters.reshape(math.prod(letters.shape[:-1]), letters.shape[-1])

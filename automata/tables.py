@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from automata.errors import InputError
 from automata.validation import BoolArray, IntArray, as_integer_array, read_only
 
-__all__ = ["read_accepting", "read_outputs", "read_table"]
+__all__ = ["complete_table", "read_accepting", "read_outputs", "read_table"]
 
 
 def read_table(transitions: ArrayLike, minimum: int) -> IntArray:
@@ -51,6 +51,30 @@ def read_table(transitions: ArrayLike, minimum: int) -> IntArray:
         )
     read_only(table)
     return table
+
+
+def complete_table(transitions: IntArray) -> IntArray:
+    """Lead missing transitions, marked by -1, to one more state: the sink.
+
+    Parameters
+    ----------
+    transitions : ndarray of int64, [num_states, num_symbols]
+
+    Returns
+    -------
+    ndarray of int64, [num_states, num_symbols] or [num_states + 1, num_symbols]
+        As given if nothing is missing.
+
+    Examples
+    --------
+    >>> complete_table(np.array([[0, -1]])).tolist()
+    [[0, 1], [1, 1]]
+    """
+    if (transitions >= 0).all():
+        return transitions
+    sink = len(transitions)
+    sink_row = np.full((1, transitions.shape[1]), sink)
+    return np.concatenate([np.where(transitions < 0, sink, transitions), sink_row])
 
 
 def read_accepting(accepting: ArrayLike | Iterable[int], num_states: int) -> BoolArray:

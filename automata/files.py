@@ -1,0 +1,145 @@
+"""Reading and writing text files, with limits that hold before memory is taken."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from automata.errors import InputError
+
+__all__ = ["MAX_CELLS", "MAX_FILE_BYTES", "check_size", "check_text", "read_text", "write_text"]
+
+MAX_FILE_BYTES: Final = 2**24
+MAX_CELLS: Final = 2**22
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a UTF-8 text file; a byte order mark is left out.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no UTF-8, or has more than `MAX_FILE_BYTES` bytes.
+
+    Examples
+    --------
+    >>> read_text("no such file")
+    Traceback (most recent call last):
+    ...
+    automata.errors.InputError: cannot read 'no such file': No such file or directory
+    """
+    try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise InputError(f"cannot read {os.fspath(path)!r}: it is no ordinary file")
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {os.fspath(path)!r}: {error.strerror}") from None
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot read {path!r}: give the path of a file ({error})") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(
+            f"{os.fspath(path)!r} has more than {MAX_FILE_BYTES} bytes: give a smaller file"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{os.fspath(path)!r} is no UTF-8 text: byte {error.start} cannot be decoded"
+        ) from None
+
+
+def write_text(text: str, path: str | os.PathLike[str]) -> None:
+    """Write a UTF-8 text file with Unix line ends, in place of what was there.
+
+    Parameters
+    ----------
+    text : str
+    path : str or path-like
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written, or the text is not Unicode.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text("ab", pathlib.Path(folder, "word.txt"))
+    ...     read_text(pathlib.Path(folder, "word.txt"))
+    'ab'
+    """
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the text cannot be written as UTF-8: {error.reason}") from None
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise InputError(f"cannot write {os.fspath(path)!r}: {error.strerror}") from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"cannot write {path!r}: give the path of a file ({error})") from None
+
+
+def check_text(text: object, what: str) -> str:
+    """Refuse what is no text, or more of it than a file may hold.
+
+    Parameters
+    ----------
+    text : object
+    what : str
+        How the error calls it.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If it is no str, or longer than `MAX_FILE_BYTES`.
+
+    Examples
+    --------
+    >>> check_text("ab", "the word")
+    'ab'
+    """
+    if not isinstance(text, str):
+        raise InputError(f"{what} is of type {type(text).__name__}: give a str")
+    if len(text) > MAX_FILE_BYTES:
+        raise InputError(f"{what} has {len(text)} characters: give at most {MAX_FILE_BYTES}")
+    return text
+
+
+def check_size(num_states: int, num_symbols: int) -> None:
+    """Refuse a table that would be too large, before memory is taken.
+
+    Parameters
+    ----------
+    num_states, num_symbols : int
+
+    Raises
+    ------
+    InputError
+        Above `MAX_CELLS` transitions.
+
+    Examples
+    --------
+    >>> check_size(1000, 4)
+    """
+    if num_states * num_symbols > MAX_CELLS:
+        raise InputError(
+            f"{num_states} states and {num_symbols} symbols make {num_states * num_symbols} "
+            f"transitions: tables are read up to {MAX_CELLS}"
+        )
