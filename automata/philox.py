@@ -65,6 +65,23 @@ class Stream(IntEnum):
     WORD_ORDER = 3
     TRANSITIONS = 4
     ACCEPTING = 5
+    LANGUAGE_WORDS = 16
+    LANGUAGE_LENGTHS = 17
+    LABELS = 18
+    NEGATIVE_CHOICES = 19
+    NEGATIVE_WORDS = 20
+    WALKS = 21
+    MINIMAL_AUTOMATA = 32
+    STRONGLY_CONNECTED_AUTOMATA = 33
+    PERMUTATION_AUTOMATA = 34
+    APERIODIC_AUTOMATA = 35
+    R_TRIVIAL_AUTOMATA = 36
+    GROUP_AUTOMATA = 37
+    MIXED_AUTOMATA = 38
+    REGBENCH_AUTOMATA = 39
+    SOLVABLE_AUTOMATA = 40
+    WEIGHTS = 41
+    ALGEBRAIC_CLASS = 42
     ALGEBRA = 64  # random elements of algebras: they steer a computation, its result is exact
 
 
@@ -150,7 +167,7 @@ def uniform_integers(
     seed: int,
     split: str = "train",
     stream: int = Stream.LETTERS,
-    first_block: int = 0,
+    first_block: ArrayLike = 0,
 ) -> IntArray:
     """Draw integers below `bound`, four for every (item, block).
 
@@ -165,8 +182,8 @@ def uniform_integers(
         Blocks per item.
     seed, split, stream
         See `stream_key`.
-    first_block : int
-        Index of the first block.
+    first_block : int or array_like of int, [num_items]
+        Index of the first block, one for all items or one for each.
 
     Returns
     -------
@@ -189,12 +206,12 @@ def uniform_integers(
     """
     bound = as_integer(bound, "bound", 1, 2**32)
     num_blocks = as_integer(num_blocks, "num_blocks", 0)
-    first_block = as_integer(first_block, "first_block", 0, 2**63 - 1 - num_blocks)
     item_array = as_integer_array(items, "items")
     if item_array.ndim != 1:
         raise InputError(f"items has shape {item_array.shape}: give one axis of item indices")
     if item_array.size:
         as_integer(int(item_array.min()), "the smallest item", 0)
+    first_blocks = _read_first_blocks(first_block, item_array.size, num_blocks)
     key = np.array(stream_key(seed, split, stream), dtype=np.uint64).reshape(2, 1)
     item_words = item_array.astype(np.uint64)
     num_total = item_words.size * num_blocks
@@ -204,7 +221,7 @@ def uniform_integers(
         chunk = values[start : start + _BLOCKS_PER_CHUNK]
         rows, blocks = np.divmod(np.arange(start, start + len(chunk)), num_blocks)
         item_chunk = item_words[rows]
-        block_chunk = (blocks + first_block).astype(np.uint64)
+        block_chunk = (blocks + first_blocks[rows]).astype(np.uint64)
         even = np.stack([item_chunk & _LOW_HALF, block_chunk & _LOW_HALF])
         odd = np.stack([item_chunk >> _HALF_BITS, block_chunk >> _HALF_BITS])
         _apply_rounds(even, odd, key)
@@ -215,6 +232,20 @@ def uniform_integers(
     return values.reshape(item_words.size, 4 * num_blocks)
 
 
+def _read_first_blocks(first_block: ArrayLike, num_items: int, num_blocks: int) -> IntArray:
+    """Read the first block of every item; a single one counts for all."""
+    first_blocks = as_integer_array(first_block, "first_block")
+    if first_blocks.ndim and first_blocks.shape != (num_items,):
+        raise InputError(
+            f"first_block has shape {first_blocks.shape}: give one, or one for each of the "
+            f"{num_items} items"
+        )
+    if first_blocks.size:
+        as_integer(int(first_blocks.min()), "first_block", 0)
+        as_integer(int(first_blocks.max()), "first_block", 0, 2**63 - 1 - num_blocks)
+    return np.broadcast_to(first_blocks, (num_items,))
+
+
 def random_u32(
     items: ArrayLike,
     num_blocks: int,
@@ -222,7 +253,7 @@ def random_u32(
     seed: int,
     split: str = "train",
     stream: int = Stream.LETTERS,
-    first_block: int = 0,
+    first_block: ArrayLike = 0,
 ) -> NDArray[np.uint32]:
     """Return the raw 32-bit words, four for every (item, block).
 

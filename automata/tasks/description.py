@@ -47,6 +47,7 @@ def describe(task: "Task", lengths: Sequence[int]) -> dict[str, Any]:
         "num_classes": task.num_classes,
         "pad_token": task.pad_token,
         "token_law": "independent, uniform",
+        **task.facts,
     }
     if dfa is not None:
         machine = DFA(dfa.transitions, dfa.initial, outputs=task.state_classes)

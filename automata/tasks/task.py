@@ -1,6 +1,6 @@
 """What a task is: tokens in, the class of the state out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from automata.dfa import DFA
 from automata.errors import InputError, unknown_name
 from automata.finite_group import FiniteGroup
+from automata.letters import is_split_by_word, uniform_letters
 from automata.philox import Stream, uniform_integers
 from automata.tasks.description import describe, explain_word
 from automata.validation import (
@@ -19,7 +20,6 @@ from automata.validation import (
     as_integer_array,
     read_only,
 )
-from automata.words import is_split_by_word, uniform_letters
 
 __all__ = ["SUPERVISIONS", "Batch", "Task"]
 
@@ -70,6 +70,8 @@ class Task:
         The group element that every token stands for; needs `group`.
     semantics : int
         Raised whenever the same name and parameters begin to give other numbers.
+    facts : mapping of str to str, optional
+        What else the card should say, such as the algebraic class of a random automaton.
 
     Examples
     --------
@@ -88,12 +90,14 @@ class Task:
         group: FiniteGroup | None = None,
         token_elements: Sequence[int] | None = None,
         semantics: int = 1,
+        facts: Mapping[str, str] | None = None,
     ) -> None:
         if supervision not in SUPERVISIONS:
             raise unknown_name("supervision", supervision, SUPERVISIONS)
         self._name = str(name)
         self._supervision = supervision
         self._semantics = as_integer(semantics, "semantics", 1)
+        self._facts = dict(facts or {})
         self._dfa = dfa
         self._group = group
         self._token_elements: IntArray | None = None
@@ -110,6 +114,7 @@ class Task:
         else:
             self._classes = np.arange(dfa.num_states)
         read_only(self._classes)
+        self._states_are_classes = np.array_equal(self._classes, np.arange(dfa.num_states))
 
     @classmethod
     def from_dfa(
@@ -144,6 +149,11 @@ class Task:
     def semantics(self) -> int:
         """Version of the numbers that this name and its parameters give."""
         return self._semantics
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What else is known of the task, as its card shows it."""
+        return dict(self._facts)
 
     @property
     def dfa(self) -> DFA | None:
@@ -197,8 +207,8 @@ class Task:
         array([1, 0, 0, 1])
         """
         states = self._dfa.trace(as_integer_array(tokens, "tokens"))[..., 1:]
-        result: IntArray = self._classes[states]
-        return result
+        # Where every state is its own class the gather would only copy.
+        return states.copy() if self._states_are_classes else self._classes.take(states)
 
     def sample(
         self,

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automata.errors import InputError
+from automata.letters import is_split_by_word, uniform_letters, word_portion
 from automata.philox import SPLITS, philox_4x32_10
-from automata.words import is_split_by_word, uniform_letters, word_portion
 
 few = settings(derandomize=True, max_examples=25, deadline=None)
 
