@@ -71,6 +71,7 @@ class Stream(IntEnum):
     NEGATIVE_CHOICES = 19
     NEGATIVE_WORDS = 20
     WALKS = 21
+    PROMPTS = 22
     MINIMAL_AUTOMATA = 32
     STRONGLY_CONNECTED_AUTOMATA = 33
     PERMUTATION_AUTOMATA = 34
@@ -82,6 +83,7 @@ class Stream(IntEnum):
     SOLVABLE_AUTOMATA = 40
     WEIGHTS = 41
     ALGEBRAIC_CLASS = 42
+    GENERATORS = 43
     ALGEBRA = 64  # random elements of algebras: they steer a computation, its result is exact
 
 
