@@ -39,6 +39,35 @@ class TaskConfig(Frozen):
         """Make the task."""
         return get_task(self.name, **self.parameters)
 
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[str]) -> Self:
+        """Read ``task=NAME`` and its parameters, such as ``task.generators=standard``.
+
+        Raises
+        ------
+        InputError
+            On a pair without ``=`` or of another key, on an unknown task or parameter, and if no
+            task is named.
+        """
+        name, parameters = None, {}
+        for pair in pairs:
+            key, equals, text = pair.partition("=")
+            if not equals:
+                raise InputError(f"{pair!r}: expected key=value, such as task=s5")
+            head, dot, rest = key.strip().partition(".")
+            if head != "task":
+                raise unknown_name("key", key, ["task", "task.PARAMETER"])
+            if dot:
+                parameters[rest] = _value(text)
+            else:
+                name = text
+        if name is None:
+            raise InputError(f"no task given: add task=NAME, such as task={EXAMPLES['task']}")
+        try:
+            return cls(name=name, parameters=parameters)
+        except ValidationError as error:
+            raise InputError(_first_problem(error, cls)) from None
+
 
 class ModelConfig(Frozen):
     """Which model, by name, and its parameters; those left out take the model's defaults."""
