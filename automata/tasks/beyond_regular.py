@@ -134,8 +134,8 @@ class _ReverseString(Task):
     def label(self, tokens: IntArray, lengths: IntArray) -> tuple[IntArray, BoolArray]:
         is_blank = tokens == self.num_tokens - 1
         positions = np.arange(tokens.shape[1])
-        # The first blank of every word; where there is none, the end.
-        starts = np.where(is_blank.any(axis=1), is_blank.argmax(axis=1), tokens.shape[1])
+        # How many letters come before the first blank.
+        starts = (~np.logical_or.accumulate(is_blank, axis=1)).sum(axis=1)
         sources = 2 * starts[:, None] - 1 - positions
         mask = (positions >= starts[:, None]) & (sources >= 0)
         targets = np.take_along_axis(tokens, np.where(mask, sources, 0), axis=1)

@@ -125,7 +125,7 @@ class Prompts(TokenLaw):
             Over the vocabulary, without the separator.
         """
         chosen = self._choose(np.array([item], dtype=np.int64), seed, split)
-        return regbench_dfa(int(chosen[0]))
+        return _automaton(int(chosen[0]))
 
     def draw(
         self, first_item: int, num_items: int, shortest: int, longest: int, *, seed: int, split: str
@@ -172,9 +172,14 @@ def _scaled(digits: "np.ndarray[tuple[int, ...], np.dtype[np.uint64]]", bound: o
 
 
 @functools.lru_cache(maxsize=_CACHED_AUTOMATA)
+def _automaton(number: int) -> DFA:
+    return regbench_dfa(number)
+
+
+@functools.lru_cache(maxsize=_CACHED_AUTOMATA)
 def _sparse_rows(number: int) -> tuple[IntArray, IntArray, IntArray, int]:
     """Return the allowed symbols of every state and where they lead, [num_states, 3]."""
-    dfa = regbench_dfa(number)
+    dfa = _automaton(number)
     allowed = dfa.accepting[dfa.transitions]
     degrees = allowed.sum(axis=1)
     width = RegBenchLaw().out_degree[1]
