@@ -16,7 +16,7 @@ from automata.subsets import subset_construction
 __all__ = ["EPSILON", "from_att", "read_att", "symbol_table", "to_att", "write_att"]
 
 EPSILON: Final = ("<eps>", "<EPS>", "<epsilon>", "@0@", "@_EPSILON_SYMBOL_@")
-MAX_LINES: Final = 2**20
+MAX_LINES: Final = 2**19
 
 _NO_WEIGHT: Final = re.compile(r"[+-]?0+(\.0*)?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 
@@ -136,6 +136,7 @@ def from_att(
     empty = frozenset(epsilon)
     found = {arc.symbol for arc in arcs} - empty
     symbols = _sorted_names(found) if alphabet is None else tuple(alphabet)
+    check_size(1, len(symbols))
     if not symbols:
         raise InputError("the file has no symbols, and so no alphabet: give alphabet")
     index = {name: number for number, name in enumerate(_names(symbols, empty))}

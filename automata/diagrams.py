@@ -161,7 +161,7 @@ def beside(diagram: Diagram, node: int, text: str, points: FloatArray, size: flo
         angle = preferred + (step + 1) // 2 * (-1) ** step * np.pi / 16
         direction = np.array([np.cos(angle), np.sin(angle)])
         distance = float((half / np.maximum(np.abs(direction), 1e-9)).min())
-        for extra in (GAP, 2 * GAP, 4 * GAP):
+        for extra in (1.6 * GAP, 2.5 * GAP, 4.0 * GAP):
             reach = diagram.radius + distance + extra
             center = diagram.nodes[node] + reach * direction
             cost = 0.3 * (1 - np.cos(angle - preferred)) + extra

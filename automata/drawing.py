@@ -187,7 +187,10 @@ def _texts(texts: Sequence[str], what: str, count: int) -> Sequence[str]:
 
 
 def _read_positions(positions: ArrayLike, num_nodes: int) -> FloatArray:
-    centers = np.asarray(positions, dtype=np.float64)
+    try:
+        centers = np.asarray(positions, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"positions are no numbers: give [{num_nodes}, 2]") from None
     if centers.shape != (num_nodes, 2) or not np.isfinite(centers).all():
         raise InputError(
             f"positions has shape {centers.shape}: give finite numbers, [{num_nodes}, 2]"

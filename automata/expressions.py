@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NoReturn
 
 from automata.errors import InputError
+from automata.files import MAX_SYMBOLS
 from automata.thompson import Instruction, Operator, build_automaton
 from automata.validation import BoolArray, IntArray
 
@@ -19,7 +20,6 @@ __all__ = [
 
 MAX_EXPRESSION_LENGTH: Final = 2**16
 MAX_INSTRUCTIONS: Final = 2**17
-MAX_SYMBOLS: Final = 10_000
 MAX_COMPARED: Final = 2**22
 BOUNDS: Final[dict[str, tuple[int, int | None]]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 

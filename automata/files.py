@@ -6,10 +6,19 @@ from typing import Final
 
 from automata.errors import InputError
 
-__all__ = ["MAX_CELLS", "MAX_FILE_BYTES", "check_size", "check_text", "read_text", "write_text"]
+__all__ = [
+    "MAX_CELLS",
+    "MAX_FILE_BYTES",
+    "MAX_SYMBOLS",
+    "check_size",
+    "check_text",
+    "read_text",
+    "write_text",
+]
 
 MAX_FILE_BYTES: Final = 2**24
 MAX_CELLS: Final = 2**22
+MAX_SYMBOLS: Final = 10_000
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -132,12 +141,14 @@ def check_size(num_states: int, num_symbols: int) -> None:
     Raises
     ------
     InputError
-        Above `MAX_CELLS` transitions.
+        Above `MAX_SYMBOLS` symbols or `MAX_CELLS` transitions.
 
     Examples
     --------
     >>> check_size(1000, 4)
     """
+    if num_symbols > MAX_SYMBOLS:
+        raise InputError(f"there are {num_symbols} symbols: alphabets are read up to {MAX_SYMBOLS}")
     if num_states * num_symbols > MAX_CELLS:
         raise InputError(
             f"{num_states} states and {num_symbols} symbols make {num_states * num_symbols} "
