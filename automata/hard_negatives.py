@@ -14,6 +14,7 @@ so whichever of these two numbers is smaller decides; it is a fact of the langua
 """
 
 import functools
+import itertools
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from automata.letters import is_split_by_word
 from automata.philox import SPLITS, Stream
 from automata.uniform_draw import check_size, draw_words
 from automata.validation import BoolArray, IntArray, as_integer, read_only
-from automata.word_counts import lengths_with_words, word_law
+from automata.word_counts import iterate_counts, lengths_with_words, word_law
 
 __all__ = ["hard_negatives"]
 
@@ -114,9 +115,9 @@ class _Plan(NamedTuple):
 @functools.lru_cache(maxsize=64)
 def _plan(dfa: DFA, length: int) -> _Plan:
     """Count the pairs of an accepted word and an edit, by kind, and the rejected words."""
-    same, shorter, longer = (
-        dfa.count_words(n) if n >= 0 else 0 for n in (length, length - 1, length + 1)
-    )
+    near = itertools.islice(iterate_counts(dfa), max(0, length - 1), length + 2)
+    counts = [0, 0, *(level[dfa.initial] for level in near)]
+    shorter, same, longer = counts[-3:]
     pairs = (
         same * length * (dfa.num_symbols - 1),
         shorter * length * dfa.num_symbols,

@@ -28,7 +28,7 @@ from automata.validation import BoolArray, FloatArray, IntArray, as_integer
 
 __all__ = ["PairCycle", "minimum_mean_cycle", "pair_adversarial_words"]
 
-_MAX_EDGES: Final = 2**25
+_MAX_EDGES: Final = 2**22
 _MAX_CHOICES: Final = 2**28
 _MAX_ROUNDS: Final = 1000
 
@@ -68,7 +68,7 @@ def minimum_mean_cycle(dfa: DFA, costs: ArrayLike | None = None) -> PairCycle | 
     Raises
     ------
     InputError
-        If costs have another shape or are not finite, or there are more than 2**25 edges.
+        If costs have another shape or are not finite, or there are more than 2**22 edges.
 
     Notes
     -----

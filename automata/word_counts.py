@@ -7,7 +7,9 @@ proven error, so that a draw can tell when a threshold decides and when it must 
 """
 
 import functools
+import itertools
 import math
+import threading
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,7 +19,7 @@ from automata.dfa import DFA
 from automata.errors import InputError
 from automata.validation import BoolArray, FloatArray, IntArray
 
-__all__ = ["WordLaw", "exact_counts", "lengths_with_words", "word_law"]
+__all__ = ["WordLaw", "exact_counts", "iterate_counts", "lengths_with_words", "word_law"]
 
 _NO_WORDS: Final = -(2**60)
 _BEYOND: Final = 2**40
@@ -68,11 +70,31 @@ def exact_counts(dfa: DFA, length: int) -> list[int]:
     >>> exact_counts(DFA([[0, 1], [1, 1]], accepting=[1]), 100) == [2**100 - 1, 2**100]
     True
     """
+    return next(itertools.islice(iterate_counts(dfa), length, None))
+
+
+def iterate_counts(dfa: DFA) -> Iterator[list[int]]:
+    """Iterate over `exact_counts` for lengths 0, 1, ...
+
+    Parameters
+    ----------
+    dfa : DFA
+
+    Yields
+    ------
+    list of int, [num_states]
+
+    Examples
+    --------
+    >>> counts = iterate_counts(DFA([[0, 1], [1, 0]], accepting=[1]))
+    >>> [next(counts) for _ in range(3)]
+    [[0, 1], [1, 1], [2, 2]]
+    """
     rows = dfa.transitions.tolist()
     counts = [int(accepts) for accepts in dfa.accepting]
-    for _ in range(length):
+    while True:
+        yield counts
         counts = [sum([counts[target] for target in row]) for row in rows]
-    return counts
 
 
 class WordLaw:
@@ -108,6 +130,7 @@ class WordLaw:
         self._width = 1 << max(0, (dfa.num_symbols - 1).bit_length())
         self._cached: list[IntArray] = []
         self._deepest: _Level = _accepting_level(dfa.accepting)
+        self._lock = threading.Lock()
 
     @property
     def row_size(self) -> int:
@@ -133,10 +156,10 @@ class WordLaw:
         """
         cells = self.dfa.num_states * self._width
         budget = _CACHED_CELLS // cells
-        while len(self._cached) < min(budget, length):
-            later = self._deepest
-            self._deepest, table = self._one_letter_more(later)
-            self._cached.append(table)
+        with self._lock:
+            while len(self._cached) < min(budget, length):
+                self._deepest, table = self._one_letter_more(self._deepest)
+                self._cached.append(table)
         if length > budget:
             yield from self._recomputed(length, len(self._cached))
         yield from reversed(self._cached[:length])
