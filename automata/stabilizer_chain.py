@@ -12,6 +12,7 @@ __all__ = ["StabilizerChain"]
 
 _MAX_CELLS: Final = 2**25
 _QUIET_SIFTS: Final = 12
+_SMALL_DEGREE: Final = 8
 
 
 class _Level:
@@ -28,6 +29,7 @@ class _Level:
             for generator in generators:
                 target = int(generator[point])
                 if self.position[target] < 0:
+                    _check_room((len(orbit) + 1) * degree, degree)
                     self.position[target] = len(orbit)
                     orbit.append(target)
                     carriers.append(generator[carriers[number]])
@@ -50,6 +52,14 @@ class _Level:
             rows = np.take_along_axis(back, moved, axis=1)
             found.append(np.unique(rows[(rows != identity).any(axis=1)], axis=0))
         return np.unique(np.concatenate(found), axis=0)
+
+
+def _check_room(num_cells: int, degree: int) -> None:
+    if num_cells > _MAX_CELLS:
+        raise InputError(
+            f"a permutation group of degree {degree} has a chain of more than {_MAX_CELLS} cells: "
+            "its order is not computed"
+        )
 
 
 class StabilizerChain:
@@ -112,9 +122,12 @@ class StabilizerChain:
         else:
             base = int(np.flatnonzero(generators[0] != np.arange(self._degree))[0])
             self._levels.append(_Level(base, generators))
-        self._fill_at_random()
-        if self.order < self._largest_order():
-            self._thin_out()
+        largest_order = self._largest_order()
+        if self._degree > _SMALL_DEGREE:
+            self._fill_at_random(largest_order)
+            if self.order < largest_order:
+                self._thin_out()
+        if self.order < largest_order:
             self._complete()
 
     def _largest_order(self) -> int:
@@ -175,19 +188,15 @@ class StabilizerChain:
             if not (level.generators == residue).all(axis=1).any():
                 self._levels[number] = level.with_generator(residue)
         num_cells = sum(level.carriers.size for level in self._levels)
-        if num_cells > _MAX_CELLS:
-            raise InputError(
-                f"a permutation group of degree {self._degree} has a chain of more than "
-                f"{_MAX_CELLS} cells: its order is not computed"
-            )
+        _check_room(num_cells, self._degree)
 
-    def _fill_at_random(self) -> None:
+    def _fill_at_random(self, largest_order: int) -> None:
         """Sift products of a replacement pool until many in a row bring nothing new."""
         rng = np.random.default_rng(0)
         generators = self._levels[0].generators
         pool = [generators[i % len(generators)] for i in range(max(10, len(generators)))]
         quiet = -len(pool) * 3
-        while quiet < _QUIET_SIFTS:
+        while quiet < _QUIET_SIFTS and self.order < largest_order:
             i, j = rng.choice(len(pool), 2, replace=False)
             factor = np.argsort(pool[j]) if rng.integers(2) else pool[j]
             pool[i] = factor[pool[i]]

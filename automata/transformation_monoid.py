@@ -1,6 +1,7 @@
 """Monoids of transformations: elements, shortest words, Cayley graphs, Green's classes."""
 
 import functools
+import math
 from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
@@ -248,7 +249,8 @@ class TransformationMonoid:
         2
         """
         symbols = encode_words(words, self._alphabet)
-        rows = self._generator_of[symbols].reshape(-1, symbols.shape[-1])
+        num_words = math.prod(symbols.shape[:-1])
+        rows = self._generator_of[symbols].reshape(num_words, symbols.shape[-1])
         result: IntArray = run_words(self._right, 0, rows).reshape(symbols.shape[:-1])[()]
         return result
 
@@ -272,6 +274,18 @@ class TransformationMonoid:
             left[going] = self._right[left[going], self._words.first[right[going]]]
             right[going] = self._words.suffix[right[going]]
         return left
+
+    def __eq__(self, other: object) -> bool:
+        """Whether letters and alphabet are equal."""
+        if not isinstance(other, TransformationMonoid):
+            return NotImplemented
+        return self._alphabet == other._alphabet and np.array_equal(
+            self._elements[self.letters], other._elements[other.letters]
+        )
+
+    def __hash__(self) -> int:
+        """Hash letters and alphabet."""
+        return hash((self._alphabet, self._elements[self.letters].tobytes()))
 
     def __repr__(self) -> str:
         """Show the sizes."""
