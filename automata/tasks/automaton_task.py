@@ -18,6 +18,7 @@ from automata.validation import BoolArray, FloatArray, IntArray, as_integer_arra
 __all__ = ["AutomatonTask"]
 
 _MAX_JOINT_STATES: Final = 2**22
+_MAX_CELLS: Final = 2**19
 _SUPERVISIONS: Final = ("per_prefix", "final", "membership")
 
 
@@ -202,6 +203,8 @@ class AutomatonTask(Task):
         """Return the law of the tokens, if it can be followed together with the state."""
         chain = self.law.chain(length)
         if chain is None or len(chain.initial) * self._dfa.num_states > _MAX_JOINT_STATES:
+            return None
+        if self._dfa.transitions.size > _MAX_CELLS:
             return None
         return chain
 

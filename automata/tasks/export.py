@@ -12,7 +12,7 @@ import numpy as np
 from automata.atomic_files import replacing
 from automata.errors import InputError, unknown_name
 from automata.philox import SPLITS
-from automata.tasks.task import Batch, Task
+from automata.tasks.task import Batch, Task, read_lengths
 from automata.tasks.word_files import csv_lines
 from automata.uniform_draw import check_size
 from automata.validation import as_integer
@@ -195,8 +195,8 @@ class _Words:
 
     def batches(self) -> Iterator[Batch]:
         """Draw the words in order; the last part is cut to size."""
-        longest = self.length if isinstance(self.length, int) else max(self.length, default=1)
-        size = min(self.num_words, max(1, _TOKENS_PER_CHUNK // max(1, longest)))
+        _, longest = read_lengths(self.length)
+        size = min(self.num_words, max(1, _TOKENS_PER_CHUNK // longest))
         for step in range(-(-self.num_words // size)):
             batch = self.task.sample(
                 self.seed, batch_size=size, length=self.length, split=self.split, step=step
@@ -259,8 +259,7 @@ def _write_csv(path: Path, task: Task, words: _Words) -> None:
 
 
 def _write_npz(path: Path, task: Task, words: _Words) -> None:
-    longest = words.length if isinstance(words.length, int) else max(words.length, default=1)
-    check_size(words.num_words, longest)
+    check_size(words.num_words, read_lengths(words.length)[1])
     parts = list(words.batches())
     kinds = {"tokens": np.int16, "targets": np.int16, "mask": np.bool_, "lengths": np.int32}
     arrays: dict[str, Any] = {

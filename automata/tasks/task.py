@@ -20,7 +20,7 @@ from automata.validation import BoolArray, FloatArray, IntArray, as_integer
 if TYPE_CHECKING:
     from automata.tasks.automaton_task import AutomatonTask
 
-__all__ = ["SUPERVISIONS", "Batch", "Task"]
+__all__ = ["SUPERVISIONS", "Batch", "Task", "read_lengths"]
 
 _MEASURED_TOKENS: Final = 1 << 21
 
@@ -266,7 +266,7 @@ class Task(ABC):
         batch_size = as_integer(batch_size, "batch_size", 0)
         first_item = as_integer(step, "step", 0) * batch_size
         as_integer(first_item + batch_size, "the last item", 0, 2**62)
-        shortest, longest = _read_lengths(length)
+        shortest, longest = read_lengths(length)
         check_size(batch_size, longest)
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
@@ -388,7 +388,27 @@ class Task(ABC):
         return (self.name, self._law, self.supervision, self._alphabet, self.semantics)
 
 
-def _read_lengths(length: int | tuple[int, int]) -> tuple[int, int]:
+def read_lengths(length: int | tuple[int, int]) -> tuple[int, int]:
+    """Read a length, or the ends of a range of lengths.
+
+    Parameters
+    ----------
+    length : int or (low, high)
+
+    Returns
+    -------
+    pair of int
+        The shortest and the longest.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> read_lengths(7), read_lengths((3, 40))
+    ((7, 7), (3, 40))
+    """
     if isinstance(length, tuple | list):
         if len(length) != 2:
             raise InputError(f"length is {length!r}: give an integer or a pair (low, high)")
