@@ -70,6 +70,7 @@ class Stream(IntEnum):
     NEGATIVE_CHOICES = 19
     NEGATIVE_WORDS = 20
     WALKS = 21
+    PROMPTS = 22
     MINIMAL_AUTOMATA = 32
     STRONGLY_CONNECTED_AUTOMATA = 33
     PERMUTATION_AUTOMATA = 34
@@ -81,6 +82,7 @@ class Stream(IntEnum):
     SOLVABLE_AUTOMATA = 40
     WEIGHTS = 41
     ALGEBRAIC_CLASS = 42
+    GENERATORS = 43
     # Random elements that steer a computation, whose result is exact.
     ALGEBRA = 64
     PERMUTATION_PRODUCTS = 65

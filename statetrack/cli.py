@@ -64,7 +64,15 @@ def _parse(given: list[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND")
-    for add in (_add_train, _add_grid, _add_status, _add_results, _add_report, _add_analyze):
+    for add in (
+        _add_data,
+        _add_train,
+        _add_grid,
+        _add_status,
+        _add_results,
+        _add_report,
+        _add_analyze,
+    ):
         add(commands)
     names = list(commands.choices)
     if given and not given[0].startswith("-") and given[0] not in names:
@@ -102,6 +110,42 @@ def _command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_data(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "data",
+        "Write words and targets of a task: a folder for Hugging Face datasets, or one file.",
+        "task=s5 task.generators=standard --words 10000 --length 128 --output data/s5",
+        _data,
+    )
+    parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="the task, its parameters")
+    parser.add_argument("--words", type=_positive, default=10_000, help="words of every split")
+    parser.add_argument("--length", type=_length, default=128, help="of a word; or LOW-HIGH")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", default="train", help="of a single file (train by default)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="a folder, or a file ending in .parquet, .csv or .npz",
+    )
+
+
+def _data(options: argparse.Namespace) -> int:
+    from automata.tasks.export import write_dataset, write_words
+    from statetrack.training.config import TaskConfig
+
+    task = TaskConfig.from_pairs(options.pairs).build()
+    shared = {"num_words": options.words, "length": options.length, "seed": options.seed}
+    if options.output.suffix:
+        paths = [write_words(task, options.output, split=options.split, **shared)]
+    else:
+        paths = write_dataset(task, options.output, **shared)
+    for path in paths:
+        print(path)
+    return 0
 
 
 def _add_train(commands: _Commands) -> None:
@@ -314,6 +358,13 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
     return int(text)
+
+
+def _length(text: str) -> int | tuple[int, int]:
+    low, dash, high = text.partition("-")
+    if not low.isdecimal() or (dash and not high.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no length: give 128, or 3-40 for a range")
+    return (int(low), int(high)) if dash else int(low)
 
 
 def _folder(options: argparse.Namespace, name: str) -> Path:

@@ -315,5 +315,5 @@ def test_bad_tasks(name, parameters, message):
 def test_bad_samples(arguments, message):
     with pytest.raises(InputError, match=message):
         get_task("parity").sample(**{"batch_size": 2, "length": 20, **arguments})
-    with pytest.raises(InputError, match="symbol index 2 is out of range"):
+    with pytest.raises(InputError, match="symbol 2 is not in the alphabet"):
         get_task("parity").targets_of([0, 2])

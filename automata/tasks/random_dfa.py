@@ -5,6 +5,8 @@ from typing import Final
 from automata import sampling
 from automata.errors import unknown_name
 from automata.stratified import ALGEBRAIC_CLASSES, stratified_dfa
+from automata.tasks.automaton_task import AutomatonTask
+from automata.tasks.published import published_versions
 from automata.tasks.task import Task
 
 __all__ = ["random_dfa"]
@@ -45,15 +47,21 @@ def random_dfa(
     automata.stratified : the classes, and why a uniform random automaton is a weak test.
     automata.sampling.random_dfa : the other laws.
 
+    Notes
+    -----
+    "Random state machines" of Ebrahimi and Memisevic (2025) are uniform complete tables, not all
+    of whose states need be reached; RegBench (Akyürek et al. 2024) is ``kind="regbench"`` here,
+    seen letter by letter instead of as prompts (task ``in_context_dfa``).
+
     Examples
     --------
     >>> task = random_dfa(num_states=5, num_symbols=3, seed=1)
     >>> task
     Task(random_dfa, num_tokens=3, num_classes=5, supervision='per_prefix')
-    >>> task.facts
-    {'kind': 'stratified', 'algebraic_class': 'r_trivial'}
+    >>> task.facts["kind"], task.facts["algebraic_class"]
+    ('stratified', 'r_trivial')
     """
-    facts = {"kind": kind}
+    facts = {"kind": kind, **published_versions(random_dfa)}
     if kind == "stratified" or kind in ALGEBRAIC_CLASSES:
         chosen = None if kind == "stratified" else kind
         draw = stratified_dfa(num_states, num_symbols, seed, algebraic_class=chosen)
@@ -64,4 +72,4 @@ def random_dfa(
     else:
         valid = ("stratified", *dict.fromkeys((*ALGEBRAIC_CLASSES, *sampling.KINDS)))
         raise unknown_name("kind of random DFA", kind, valid)
-    return Task("random_dfa", dfa, supervision, semantics=_SEMANTICS, facts=facts)
+    return AutomatonTask("random_dfa", dfa, supervision, semantics=_SEMANTICS, facts=facts)

@@ -1,29 +1,28 @@
 """What a task is: tokens in, the class of the state out."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Self
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from automata.alphabets import Words, encode_words, read_alphabet
 from automata.dfa import DFA
 from automata.errors import InputError, unknown_name
 from automata.finite_group import FiniteGroup
-from automata.letters import is_split_by_word, uniform_letters
-from automata.philox import Stream, uniform_integers
+from automata.philox import SPLITS
 from automata.tasks.description import describe, explain_word
-from automata.validation import (
-    BoolArray,
-    FloatArray,
-    IntArray,
-    as_integer,
-    as_integer_array,
-    read_only,
-)
+from automata.tasks.supervision import SUPERVISIONS, check_supervision
+from automata.tasks.token_laws import TokenLaw
+from automata.uniform_draw import check_size
+from automata.validation import BoolArray, FloatArray, IntArray, as_integer
 
-__all__ = ["SUPERVISIONS", "Batch", "Task"]
+if TYPE_CHECKING:
+    from automata.tasks.automaton_task import AutomatonTask
 
-SUPERVISIONS: Final = ("per_prefix", "final", "membership")
+__all__ = ["SUPERVISIONS", "Batch", "Task", "read_lengths"]
+
+_MEASURED_TOKENS: Final = 1 << 21
 
 
 class Batch(NamedTuple):
@@ -50,24 +49,24 @@ class Batch(NamedTuple):
     valid: BoolArray
 
 
-class Task:
-    """Track the state of an automaton while reading uniform random tokens.
+class Task(ABC):
+    """Words from a law, and what is to be known at each position.
 
-    Tokens are the symbols of the automaton. The class of a state is its output if the automaton
-    has outputs, else the state itself; under ``membership`` it is the accepting bit. Tasks are
-    immutable, and equal (with equal hashes) when all their parts are.
+    Tasks are immutable, and equal (with equal hashes) when all their parts are. The class at a
+    position depends only on the tokens up to there, except for ``next_token``, where it is the
+    token that follows. Most tasks are an `automata.tasks.automaton_task.AutomatonTask`.
 
     Parameters
     ----------
     name : str
-    dfa : DFA
-    supervision : {"per_prefix", "final", "membership"}
+    law : TokenLaw
+        What the words are drawn from.
+    supervision : {"per_prefix", "final", "membership", "next_token"}
         ``per_prefix``: the class after every token. ``final``: only after the last one.
-        ``membership``: after every token, whether the prefix is accepted.
-    group : FiniteGroup, optional
-        The group whose word problem this is; states are then its elements.
-    token_elements : sequence of int, optional
-        The group element that every token stands for; needs `group`.
+        ``membership``: after every token, whether the prefix is in the language. ``next_token``:
+        the token that follows, where that is asked for.
+    alphabet : iterable of hashable, optional
+        What the tokens stand for; by default themselves.
     semantics : int
         Raised whenever the same name and parameters begin to give other numbers.
     facts : mapping of str to str, optional
@@ -84,43 +83,26 @@ class Task:
     def __init__(
         self,
         name: str,
-        dfa: DFA,
-        supervision: str = "per_prefix",
+        law: TokenLaw,
+        supervision: str,
         *,
-        group: FiniteGroup | None = None,
-        token_elements: Sequence[int] | None = None,
+        alphabet: Sequence[Hashable] | None = None,
         semantics: int = 1,
         facts: Mapping[str, str] | None = None,
     ) -> None:
-        if supervision not in SUPERVISIONS:
-            raise unknown_name("supervision", supervision, SUPERVISIONS)
+        check_supervision(supervision, SUPERVISIONS)
         self._name = str(name)
+        self._law = law
         self._supervision = supervision
+        self._alphabet = read_alphabet(alphabet, law.num_tokens)
         self._semantics = as_integer(semantics, "semantics", 1)
         self._facts = dict(facts or {})
-        self._dfa = dfa
-        self._group = group
-        self._token_elements: IntArray | None = None
-        if token_elements is not None:
-            elements = as_integer_array(np.array(token_elements), "token_elements").copy()
-            if group is None or elements.shape != (dfa.num_symbols,):
-                raise InputError("token_elements needs a group and one element for every token")
-            read_only(elements)
-            self._token_elements = elements
-        if supervision == "membership":
-            self._classes = dfa.accepting.astype(np.int64)
-        elif dfa.outputs is not None:
-            self._classes = dfa.outputs
-        else:
-            self._classes = np.arange(dfa.num_states)
-        read_only(self._classes)
-        self._states_are_classes = np.array_equal(self._classes, np.arange(dfa.num_states))
 
-    @classmethod
+    @staticmethod
     def from_dfa(
-        cls, dfa: DFA, name: str = "dfa", supervision: str = "per_prefix", semantics: int = 1
-    ) -> Self:
-        """Make a task of any automaton.
+        dfa: DFA, name: str = "dfa", supervision: str = "per_prefix", semantics: int = 1
+    ) -> "AutomatonTask":
+        """Make a task of any automaton: follow its state through uniform random letters.
 
         Parameters
         ----------
@@ -131,9 +113,34 @@ class Task:
 
         Returns
         -------
-        Task
+        AutomatonTask
         """
-        return cls(name, dfa, supervision, semantics=semantics)
+        from automata.tasks.automaton_task import AutomatonTask
+
+        return AutomatonTask(name, dfa, supervision, semantics=semantics)
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int:
+        """Number of classes a target may take."""
+
+    @abstractmethod
+    def label(self, tokens: IntArray, lengths: IntArray) -> tuple[IntArray, BoolArray]:
+        """Return the class at every position, and where it is supervised.
+
+        Parameters
+        ----------
+        tokens : ndarray of int64, [num_words, longest]
+            In range everywhere; arbitrary after the end of a shorter word.
+        lengths : ndarray of int64, [num_words]
+
+        Returns
+        -------
+        targets : ndarray of int64, [num_words, longest]
+            Fresh; arbitrary where not supervised.
+        mask : ndarray of bool, [num_words, longest]
+            Fresh; arbitrary after the end of a shorter word. For ``final`` as for ``per_prefix``.
+        """
 
     @property
     def name(self) -> str:
@@ -141,9 +148,19 @@ class Task:
         return self._name
 
     @property
+    def law(self) -> TokenLaw:
+        """What the words are drawn from."""
+        return self._law
+
+    @property
     def supervision(self) -> str:
         """Which positions are supervised, and by what (see `Task`)."""
         return self._supervision
+
+    @property
+    def alphabet(self) -> tuple[Hashable, ...]:
+        """What every token stands for."""
+        return self._alphabet
 
     @property
     def semantics(self) -> int:
@@ -158,57 +175,51 @@ class Task:
     @property
     def dfa(self) -> DFA | None:
         """The automaton behind the targets; None for a task that no automaton solves."""
-        return self._dfa
+        return None
 
     @property
     def group(self) -> FiniteGroup | None:
         """The group whose word problem this is, or None."""
-        return self._group
+        return None
 
     @property
     def token_elements(self) -> IntArray | None:
         """The group element of every token, int64, [num_tokens], or None."""
-        return self._token_elements
+        return None
 
     @property
     def num_tokens(self) -> int:
         """Number of tokens, padding not counted."""
-        return self._dfa.num_symbols
+        return self._law.num_tokens
 
     @property
     def pad_token(self) -> int:
         """The id after the last token: an embedding that sees padding needs one more row."""
         return self.num_tokens
 
-    @property
-    def num_classes(self) -> int:
-        """Number of classes a target may take."""
-        return 2 if self.supervision == "membership" else int(self._classes.max()) + 1
-
-    @property
-    def state_classes(self) -> IntArray:
-        """The class of every state of the automaton, int64, [num_states]."""
-        return self._classes
-
-    def targets_of(self, tokens: ArrayLike) -> IntArray:
+    def targets_of(self, tokens: Words) -> IntArray:
         """Return the class after every token of words without padding.
 
         Parameters
         ----------
-        tokens : array_like of int, [..., length]
+        tokens : array of int, [..., length], or str, or list
+            As for `automata.dfa.DFA.trace`.
 
         Returns
         -------
         ndarray of int64, [..., length]
+            Arbitrary at positions where the task supervises nothing.
 
         Examples
         --------
         >>> Task.from_dfa(DFA([[0, 1], [1, 0]])).targets_of([1, 1, 0, 1])
         array([1, 0, 0, 1])
         """
-        states = self._dfa.trace(as_integer_array(tokens, "tokens"))[..., 1:]
-        # Where every state is its own class the gather would only copy.
-        return states.copy() if self._states_are_classes else self._classes.take(states)
+        letters = encode_words(tokens, self._alphabet)
+        num_words = letters.size // max(1, letters.shape[-1])
+        rows = letters.reshape(num_words, letters.shape[-1])
+        targets, _ = self.label(rows, np.full(len(rows), rows.shape[1]))
+        return targets.reshape(letters.shape)
 
     def sample(
         self,
@@ -230,9 +241,10 @@ class Task:
             0 <= seed < 2**32.
         batch_size : int
         length : int or (low, high)
-            A pair draws each word's length uniformly, both ends included, and pads to `high`.
+            Of a pair, each word's length is uniform over the lengths between, both ends included,
+            that the task has; shorter words are padded to `high`.
         split : {"train", "selection", "report"}
-            Splits never share a word (see `automata.words`).
+            Splits never share a word where the law of the tokens says so (see `automata.letters`).
         step : int
 
         Returns
@@ -242,7 +254,8 @@ class Task:
         Raises
         ------
         InputError
-            On arguments out of range, or where a split would hold no word of a length.
+            On arguments out of range, where a split would hold no word of a length, and on batches
+            too large to hold.
 
         Examples
         --------
@@ -252,20 +265,20 @@ class Task:
         """
         batch_size = as_integer(batch_size, "batch_size", 0)
         first_item = as_integer(step, "step", 0) * batch_size
-        items = np.arange(first_item, first_item + batch_size, dtype=np.int64)
-        shortest, longest = _read_lengths(length)
-        lengths = (
-            shortest
-            + uniform_integers(
-                longest - shortest + 1, items, 1, seed=seed, split=split, stream=Stream.LENGTHS
-            )[:, 0]
+        as_integer(first_item + batch_size, "the last item", 0, 2**62)
+        shortest, longest = read_lengths(length)
+        check_size(batch_size, longest)
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+        tokens, lengths = self._law.draw(
+            first_item, batch_size, shortest, longest, seed=seed, split=split
         )
-        valid = np.arange(longest) < lengths[:, None]
-        tokens = self._draw(items, lengths, shortest, longest, seed, split)
-        mask = valid.copy()
-        if self.supervision == "final":
-            mask[:, :-1] &= ~valid[:, 1:]
-        targets = self.targets_of(tokens)
+        targets, mask = self.label(tokens, lengths)
+        positions = np.arange(longest)
+        valid: BoolArray = positions < lengths[:, None]
+        mask &= valid
+        if self._supervision == "final":
+            mask &= positions == lengths[:, None] - 1
         if not mask.all():
             targets[~mask] = 0
             tokens[~valid] = self.pad_token
@@ -293,39 +306,62 @@ class Task:
             yield self.sample(seed, batch_size=batch_size, length=length, split=split, step=step)
             step += 1
 
-    def class_distribution(self, length: int) -> FloatArray:
-        """Return the law of the class after uniform tokens, float64, [length, num_classes].
+    @property
+    def has_exact_rates(self) -> bool:
+        """Whether `class_distribution` is exact, rather than measured on drawn words."""
+        return False
 
-        Row ``t`` is the law after ``t + 1`` tokens, computed by propagating the law of the state.
+    def class_distribution(self, length: int) -> FloatArray:
+        """Return how often each class is asked for, at every position of words of one length.
+
+        Parameters
+        ----------
+        length : int
+
+        Returns
+        -------
+        ndarray of float64, [length, num_classes]
+            Rows add up to the share of words that are supervised there, ``final`` taken as
+            ``per_prefix``. Measured on the first words of the split *train* with seed 0, up to
+            4,096 of them, unless `has_exact_rates`.
         """
         length = as_integer(length, "length", 1)
-        dfa = self._dfa
-        targets = dfa.transitions.reshape(-1)
-        state_law: FloatArray = np.zeros(dfa.num_states)
-        state_law[dfa.initial] = 1.0
-        class_law = np.empty((length, self.num_classes))
-        for time in range(length):
-            weights = np.repeat(state_law / dfa.num_symbols, dfa.num_symbols)
-            state_law = _total_by_index(targets, weights, dfa.num_states)
-            class_law[time] = _total_by_index(self._classes, state_law, self.num_classes)
-        return class_law
+        num_words = max(64, min(self._law.num_measured, _MEASURED_TOKENS // length))
+        tokens, lengths = self._law.draw(0, num_words, length, length, seed=0, split="train")
+        targets, mask = self.label(tokens, lengths)
+        result = np.zeros((length, self.num_classes))
+        for position in range(length):
+            asked = targets[mask[:, position], position]
+            result[position] = np.bincount(asked, minlength=self.num_classes) / num_words
+        return result
 
     def majority_rate(self, length: int) -> float:
-        """Return the best accuracy at position `length` without reading the word.
+        """Return the best accuracy at the last position asked for, without reading the word.
 
-        Exact for uniform tokens; words short enough to be split by word have the law of their
-        portion instead.
+        Parameters
+        ----------
+        length : int
+
+        Returns
+        -------
+        float
+            Of `class_distribution`: exact for the law of long words; words short enough to be
+            split by word have the law of their portion instead.
 
         Examples
         --------
         >>> Task.from_dfa(DFA([[0, 1], [1, 1]])).majority_rate(3)
         0.875
         """
-        return float(self.class_distribution(length)[-1].max())
+        law = self.class_distribution(length)
+        asked = np.flatnonzero(law.sum(axis=1) > 0)
+        if not asked.size:
+            raise InputError(f"{self.name} asks for nothing in words of length {length}")
+        return float(law[asked[-1]].max() / law[asked[-1]].sum())
 
-    def explain(self, tokens: ArrayLike) -> str:
+    def explain(self, tokens: Words) -> str:
         """Return a table of the tokens of one word, the states between, and the targets."""
-        return explain_word(self, as_integer_array(tokens, "tokens"))
+        return explain_word(self, encode_words(tokens, self._alphabet))
 
     def card(self, lengths: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256)) -> dict[str, Any]:
         """Describe the task in plain values that JSON can hold; rates at the given lengths."""
@@ -349,45 +385,30 @@ class Task:
         )
 
     def _key(self) -> tuple[object, ...]:
-        elements = None if self._token_elements is None else self._token_elements.tobytes()
-        parts = (self.name, self._dfa, self.supervision, self._group, elements, self.semantics)
-        return parts
-
-    def _draw(
-        self,
-        items: IntArray,
-        lengths: IntArray,
-        shortest: int,
-        longest: int,
-        seed: int,
-        split: str,
-    ) -> IntArray:
-        """Draw the tokens, [num_items, longest]; what lies beyond a word's length is arbitrary."""
-        num_tokens = self.num_tokens
-        if shortest == longest or not is_split_by_word(num_tokens, shortest):
-            return uniform_letters(num_tokens, longest, items, seed=seed, split=split)
-        tokens = np.zeros((len(items), longest), dtype=np.int64)
-        is_long = np.array([not is_split_by_word(num_tokens, n) for n in range(longest + 1)])
-        rows = np.flatnonzero(is_long[lengths])
-        if rows.size:
-            tokens[rows] = uniform_letters(num_tokens, longest, items[rows], seed=seed, split=split)
-        for word_length in range(shortest, longest + 1):
-            if is_long[word_length]:
-                break
-            rows = np.flatnonzero(lengths == word_length)
-            tokens[rows, :word_length] = uniform_letters(
-                num_tokens, word_length, items[rows], seed=seed, split=split
-            )
-        return tokens
+        return (self.name, self._law, self.supervision, self._alphabet, self.semantics)
 
 
-def _total_by_index(index: IntArray, weights: FloatArray, size: int) -> FloatArray:
-    total: FloatArray = np.zeros(size)
-    np.add.at(total, index, weights)
-    return total
+def read_lengths(length: int | tuple[int, int]) -> tuple[int, int]:
+    """Read a length, or the ends of a range of lengths.
 
+    Parameters
+    ----------
+    length : int or (low, high)
 
-def _read_lengths(length: int | tuple[int, int]) -> tuple[int, int]:
+    Returns
+    -------
+    pair of int
+        The shortest and the longest.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> read_lengths(7), read_lengths((3, 40))
+    ((7, 7), (3, 40))
+    """
     if isinstance(length, tuple | list):
         if len(length) != 2:
             raise InputError(f"length is {length!r}: give an integer or a pair (low, high)")

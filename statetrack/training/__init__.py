@@ -1,6 +1,7 @@
 """Training: configuration, loop, evaluation, checkpoints, results, grids."""
 
 from statetrack.training.config import RunConfig as RunConfig
+from statetrack.training.dataset import TaskDataset as TaskDataset
 from statetrack.training.evaluate import evaluate as evaluate
 from statetrack.training.grid import Grid as Grid
 from statetrack.training.grid import run_grid as run_grid

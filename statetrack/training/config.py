@@ -66,6 +66,35 @@ class TaskConfig(Frozen):
         """Make the task."""
         return get_task(self.name, **self.parameters)
 
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[str]) -> Self:
+        """Read ``task=NAME`` and its parameters, such as ``task.generators=standard``.
+
+        Raises
+        ------
+        InputError
+            On a pair without ``=`` or of another key, on an unknown task or parameter, and if no
+            task is named.
+        """
+        name, parameters = None, {}
+        for pair in pairs:
+            key, equals, text = pair.partition("=")
+            if not equals:
+                raise InputError(f"{pair!r}: expected key=value, such as task=s5")
+            head, dot, rest = key.strip().partition(".")
+            if head != "task":
+                raise unknown_name("key", key, ["task", "task.PARAMETER"])
+            if dot:
+                parameters[rest] = _value(text)
+            else:
+                name = text
+        if name is None:
+            raise InputError(f"no task given: add task=NAME, such as task={EXAMPLES['task']}")
+        try:
+            return cls(name=name, parameters=parameters)
+        except ValidationError as error:
+            raise InputError(_first_problem(error, cls)) from None
+
 
 class ModelConfig(Frozen):
     """Which model, by name, and its parameters; those left out take the model's defaults."""
@@ -152,8 +181,21 @@ class RunConfig(Frozen):
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:16]
 
     def canonical_json(self) -> str:
-        """JSON with sorted keys, no spaces, and the semantics of task, model and trainer."""
-        tree = self.model_dump(mode="json")
+        """JSON with sorted keys, no spaces, and the semantics of task, model and trainer.
+
+        Values that are defaults are left out, so that a parameter added later, whose default keeps
+        the old meaning, changes no identity.
+        """
+        tree = self.model_dump(mode="json", exclude_defaults=True)
+        _, task_defaults = complete_parameters(self.task.name, {})
+        model_defaults = dataclasses.asdict(model_entry(self.model.name).config_class())
+        for part, defaults in (("task", task_defaults), ("model", model_defaults)):
+            given = tree[part].pop("parameters", {})
+            tree[part]["parameters"] = {
+                key: value
+                for key, value in given.items()
+                if key not in defaults or value != defaults[key]
+            }
         tree["semantics"] = {
             "task": self.task.build().semantics,
             "model": model_entry(self.model.name).semantics,

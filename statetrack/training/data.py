@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from automata.tasks import Task
+from automata.tasks.automaton_task import AutomatonTask
 from statetrack.scans.automaton import automaton_scan, uniform_letters
 
 
@@ -60,7 +61,7 @@ def draw_batch(
     torch.Size([2, 20])
     """
     device = torch.device(device)
-    if device.type == "cpu" or task.dfa is None:
+    if device.type == "cpu" or not isinstance(task, AutomatonTask) or not task.is_plain:
         batch = task.sample(seed, batch_size=batch_size, length=length, split=split, step=step)
         tokens, targets, mask = map(torch.from_numpy, (batch.tokens, batch.targets, batch.mask))
         return TensorBatch(tokens.to(device), targets.to(device), mask.to(device))
