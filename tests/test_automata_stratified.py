@@ -79,11 +79,12 @@ def test_hook_and_text():
 def test_the_task_tells_its_class():
     task = get_task("random_dfa", num_states=6, num_symbols=3, seed=4)
     name = stratified_dfa(6, 3, 4).algebraic_class
-    assert task.facts == {"kind": "stratified", "algebraic_class": name}
+    assert task.facts.items() >= {"kind": "stratified", "algebraic_class": name}.items()
     assert task.card()["algebraic_class"] == name and task.semantics == 2
     task = get_task("random_dfa", kind="nonsolvable_group", num_states=5)
     assert not group_of(task.dfa).is_solvable
-    assert get_task("random_dfa", kind="minimal").facts == {"kind": "minimal"}
+    facts = get_task("random_dfa", kind="minimal").facts
+    assert facts["kind"] == "minimal" and "algebraic_class" not in facts
     with pytest.raises(InputError, match="did you mean 'stratified'"):
         get_task("random_dfa", kind="stratifed")
 
