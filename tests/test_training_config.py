@@ -21,6 +21,8 @@ BASE = ("task=s3", "model=householder")
 
 # One other value for every leaf: the defaults are in the code, these only have to differ.
 OTHER_VALUES = [
+    "task.generator_seed=1",
+    "task.tokens_per_element=2",
     "task=s5",
     "task.supervision=final",
     "task.generators=standard",

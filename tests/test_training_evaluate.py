@@ -185,3 +185,26 @@ def test_answers_that_are_not_numbers_are_wrong():
     curve = evaluate(Overflow(task), task, max_length=20, num_words=256)
     assert (curve.token_accuracy[:10] == 1.0).all()
     assert (curve.token_accuracy[10:] == 0.0).all()
+
+
+@pytest.mark.parametrize("name", ["modular_arithmetic", "reverse_string", "repl_traces"])
+def test_only_what_a_task_asks_for_is_scored(name):
+    """An oracle that knows the targets where they are asked, and nothing elsewhere, is perfect."""
+    task = get_task(name)
+    length = 21 if name == "modular_arithmetic" else 20
+    batch = task.sample(0, batch_size=64, length=length, split="report")
+
+    class KnowsWhatIsAsked(nn.Module):
+        def forward(self, tokens, state=None):
+            assert torch.equal(tokens, torch.from_numpy(batch.tokens))
+            answers = nn.functional.one_hot(torch.from_numpy(batch.targets), task.num_classes)
+            wrong = nn.functional.one_hot(torch.zeros_like(tokens), task.num_classes)
+            return torch.where(torch.from_numpy(batch.mask)[..., None], answers, -wrong), state
+
+    curve = evaluate(KnowsWhatIsAsked(), task, max_length=length, num_words=64)
+    asked = batch.mask.sum(axis=0)
+    assert not batch.mask.all()
+    assert curve.length.tolist() == (np.flatnonzero(asked) + 1).tolist()
+    assert curve.num_words.tolist() == asked[asked > 0].tolist()
+    assert (curve.token_accuracy == 1.0).all()
+    assert (curve.whole_prefix_accuracy == 1.0).all()

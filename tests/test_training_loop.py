@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from automata.tasks import Task, get_task, register_task
+from automata.tasks import AutomatonTask, get_task, register_task
 from statetrack.models import config as models
 from statetrack.models import list_models
 from statetrack.training import RunConfig, evaluate, train
@@ -271,7 +271,7 @@ def test_shuffled_labels_are_not_learned(own_registries):
     """Targets of another word: only a leak of the targets into the model could be learned."""
     parity = get_task("parity")
 
-    class Shuffled(Task):
+    class Shuffled(AutomatonTask):
         def sample(self, *arguments, **keywords):
             batch = super().sample(*arguments, **keywords)
             return batch._replace(targets=np.roll(batch.targets, 1, axis=0))

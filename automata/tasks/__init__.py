@@ -4,9 +4,10 @@
 """
 
 from automata.tasks.automaton_task import AutomatonTask
+from automata.tasks.batch import Batch
 from automata.tasks.registry import complete_parameters, get_task, list_tasks, register_task
 from automata.tasks.supervision import SUPERVISIONS
-from automata.tasks.task import Batch, Task
+from automata.tasks.task import Task
 from automata.tasks.word_problems import word_problem
 
 __all__ = [

@@ -12,7 +12,8 @@ import numpy as np
 from automata.atomic_files import replacing
 from automata.errors import InputError, unknown_name
 from automata.philox import SPLITS
-from automata.tasks.task import Batch, Task, read_lengths
+from automata.tasks.batch import Batch, read_lengths
+from automata.tasks.task import Task
 from automata.tasks.word_files import csv_lines
 from automata.uniform_draw import check_size
 from automata.validation import as_integer

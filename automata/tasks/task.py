@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from automata.dfa import DFA
 from automata.errors import InputError, unknown_name
 from automata.finite_group import FiniteGroup
 from automata.philox import SPLITS
+from automata.tasks.batch import Batch, read_lengths
 from automata.tasks.description import describe, explain_word
 from automata.tasks.supervision import SUPERVISIONS, check_supervision
 from automata.tasks.token_laws import TokenLaw
@@ -20,33 +21,9 @@ from automata.validation import BoolArray, FloatArray, IntArray, as_integer
 if TYPE_CHECKING:
     from automata.tasks.automaton_task import AutomatonTask
 
-__all__ = ["SUPERVISIONS", "Batch", "Task", "read_lengths"]
+__all__ = ["Task"]
 
 _MEASURED_TOKENS: Final = 1 << 21
-
-
-class Batch(NamedTuple):
-    """A batch of words with their targets, each array [batch, length] unless said otherwise.
-
-    Attributes
-    ----------
-    tokens : ndarray of int64
-        Token ids; `Task.pad_token` after the end of a shorter word.
-    targets : ndarray of int64
-        Classes where `mask` holds, 0 elsewhere.
-    mask : ndarray of bool
-        True where a position is supervised.
-    lengths : ndarray of int64, [batch]
-        Tokens per word.
-    valid : ndarray of bool
-        True where a position holds a token.
-    """
-
-    tokens: IntArray
-    targets: IntArray
-    mask: BoolArray
-    lengths: IntArray
-    valid: BoolArray
 
 
 class Task(ABC):
@@ -386,33 +363,3 @@ class Task(ABC):
 
     def _key(self) -> tuple[object, ...]:
         return (self.name, self._law, self.supervision, self._alphabet, self.semantics)
-
-
-def read_lengths(length: int | tuple[int, int]) -> tuple[int, int]:
-    """Read a length, or the ends of a range of lengths.
-
-    Parameters
-    ----------
-    length : int or (low, high)
-
-    Returns
-    -------
-    pair of int
-        The shortest and the longest.
-
-    Raises
-    ------
-    InputError
-
-    Examples
-    --------
-    >>> read_lengths(7), read_lengths((3, 40))
-    ((7, 7), (3, 40))
-    """
-    if isinstance(length, tuple | list):
-        if len(length) != 2:
-            raise InputError(f"length is {length!r}: give an integer or a pair (low, high)")
-        low = as_integer(length[0], "the shortest length", 1)
-        return low, as_integer(length[1], "the longest length", low)
-    fixed = as_integer(length, "length", 1)
-    return fixed, fixed

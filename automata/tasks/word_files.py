@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from automata.errors import InputError
 from automata.finite_group import FiniteGroup
-from automata.tasks.task import Batch
+from automata.tasks.batch import Batch
 from automata.validation import BoolArray, IntArray
 
 __all__ = ["WordFile", "composed_left_to_right", "csv_lines", "read_csv", "read_npz"]

@@ -5,7 +5,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from automata.tasks import Task
+from automata.errors import InputError
+from automata.tasks import AutomatonTask, Task
 from statetrack.training.data import draw_batch
 
 TOKENS_PER_BATCH = 2**17
@@ -43,12 +44,18 @@ def evaluate(
     DataFrame
         One row a length L = 1 .. max_length: ``length``, ``token_accuracy`` (at position L),
         ``whole_prefix_accuracy`` (share of words with positions 1..L all right), ``majority_rate``
-        (measured share of the most frequent class at position L), ``num_words``.
+        (measured share of the most frequent class at position L), ``num_words`` (asked there).
+
+    Raises
+    ------
+    InputError
+        The task asks nothing in words of that length.
 
     Notes
     -----
-    Logits that are not finite count as wrong. Targets are those of every prefix, whatever positions
-    the task supervises: the models are causal, so position L answers the word of length L.
+    Logits that are not finite count as wrong. Positions that a task does not supervise are left
+    out, and lengths at which nothing is asked have no row; where it asks for the state after the
+    last token alone, every prefix is taken as a word of its own.
 
     Examples
     --------
@@ -63,6 +70,7 @@ def evaluate(
     model.eval()
     num_right = torch.zeros(max_length, dtype=torch.int64, device=device)
     num_whole = torch.zeros(max_length, dtype=torch.int64, device=device)
+    num_asked = torch.zeros(max_length, dtype=torch.int64, device=device)
     counts = torch.zeros(max_length, task.num_classes, dtype=torch.int64, device=device)
     batch_size = max(1, min(num_words, TOKENS_PER_BATCH // max_length))
     for step in range(-(-num_words // batch_size)):
@@ -76,29 +84,42 @@ def evaluate(
             step=step,
             device=device,
         )
-        tokens, targets = _all_targets(task, *(tensor[:size] for tensor in batch))
+        tokens, targets, asked = _asked(task, *(tensor[:size] for tensor in batch))
         logits, _ = model(tokens)
         right = (logits.argmax(dim=-1) == targets) & logits.isfinite().all(dim=-1)
-        num_right += right.sum(dim=0)
-        num_whole += right.long().cumprod(dim=1).sum(dim=0)
+        num_right += (right & asked).sum(dim=0)
+        num_whole += ((right | ~asked).long().cumprod(dim=1) * asked).sum(dim=0)
+        num_asked += asked.sum(dim=0)
         one_hot = nn.functional.one_hot(targets, task.num_classes)
-        counts += one_hot.sum(dim=0)
+        counts += (one_hot * asked.unsqueeze(-1)).sum(dim=0)
     model.train(was_training)
-    return pd.DataFrame(
-        {
-            "length": np.arange(1, max_length + 1),
-            "token_accuracy": num_right.double().cpu().numpy() / num_words,
-            "whole_prefix_accuracy": num_whole.double().cpu().numpy() / num_words,
-            "majority_rate": counts.amax(dim=-1).double().cpu().numpy() / num_words,
-            "num_words": num_words,
-        }
-    )
+    total = num_asked.double().cpu().numpy()
+    measured = total > 0
+    if not measured.any():
+        raise InputError(f"task {task.name!r} asks nothing in words of length {max_length}")
+    columns = {
+        "token_accuracy": num_right,
+        "whole_prefix_accuracy": num_whole,
+        "majority_rate": counts.amax(dim=-1),
+    }
+    rates = {
+        name: column.double().cpu().numpy()[measured] / total[measured]
+        for name, column in columns.items()
+    }
+    lengths = np.arange(1, max_length + 1)[measured]
+    return pd.DataFrame({"length": lengths, **rates, "num_words": total[measured].astype(int)})
 
 
-def _all_targets(
+def _asked(
     task: Task, tokens: Tensor, targets: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Tokens with the class after every prefix, also where the task supervises only some."""
-    if not bool(mask.all()):
-        targets = torch.from_numpy(task.targets_of(tokens.cpu().numpy())).to(tokens.device)
-    return tokens, targets
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens, targets, and the positions that count.
+
+    Where a task asks for the state after the last token alone, every prefix is a word of its own,
+    so every position counts; the models are causal.
+    """
+    is_state = isinstance(task, AutomatonTask) and task.is_plain
+    if is_state and task.supervision == "final":
+        every = torch.from_numpy(task.targets_of(tokens.cpu().numpy())).to(tokens.device)
+        return tokens, every, torch.ones_like(mask)
+    return tokens, targets, mask
