@@ -123,7 +123,7 @@ def _add_data(commands: _Commands) -> None:
     parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="the task, its parameters")
     parser.add_argument("--words", type=_positive, default=10_000, help="words of every split")
     parser.add_argument("--length", type=_length, default=128, help="of a word; or LOW-HIGH")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the words")
     parser.add_argument("--split", default="train", help="of a single file (train by default)")
     parser.add_argument(
         "--output",
