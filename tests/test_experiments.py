@@ -218,8 +218,6 @@ def test_the_most_faithful_head_of_the_best_seed_is_shown():
 
 
 def test_the_committed_results_load_and_draw():
-    if not COMMITTED.exists():
-        pytest.skip("no committed results of the full preset yet")
     experiment = load_experiment(FOLDER / "eigenvalue_ranges.py")
     grid = preset_grid(experiment, "full")
     results = load_results(COMMITTED).only([run.run_id for run in grid.runs])

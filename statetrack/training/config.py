@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, NoReturn, Self
 
 from pydantic import (
@@ -76,22 +76,10 @@ class TaskConfig(Frozen):
             On a pair without ``=`` or of another key, on an unknown task or parameter, and if no
             task is named.
         """
-        name, parameters = None, {}
-        for pair in pairs:
-            key, equals, text = pair.partition("=")
-            if not equals:
-                raise InputError(f"{pair!r}: expected key=value, such as task=s5")
-            head, dot, rest = key.strip().partition(".")
-            if head != "task":
-                raise unknown_name("key", key, ["task", "task.PARAMETER"])
-            if dot:
-                parameters[rest] = _value(text)
-            else:
-                name = text
-        if name is None:
-            raise InputError(f"no task given: add task=NAME, such as task={EXAMPLES['task']}")
+        tree = _tree(pairs, ["task"])
+        _require_name(tree, "task")
         try:
-            return cls(name=name, parameters=parameters)
+            return cls.model_validate(tree["task"])
         except ValidationError as error:
             raise InputError(_first_problem(error, cls)) from None
 
@@ -230,17 +218,9 @@ class RunConfig(Frozen):
         InputError
             As `from_tree`; also a pair without ``=``.
         """
-        tree: dict[str, Any] = {}
-        for pair in pairs:
-            key, equals, text = pair.partition("=")
-            if not equals:
-                raise InputError(f"{pair!r}: expected key=value, such as training.steps=500")
-            _place(tree, key.strip(), _value(text))
-        for name in ("task", "model"):
-            if "name" not in tree.get(name, {}):
-                raise InputError(
-                    f"no {name} given: add {name}=NAME, such as {name}={EXAMPLES[name]}"
-                )
+        tree = _tree(pairs, cls.model_fields)
+        for part in EXAMPLES:
+            _require_name(tree, part)
         return cls.from_tree(tree)
 
 
@@ -248,10 +228,27 @@ MAX_SHOWN = 80
 EXAMPLES = {"task": "parity", "model": "diagonal"}
 
 
+def _tree(pairs: Iterable[str], known: Collection[str]) -> dict[str, Any]:
+    """Nested mapping of ``key=value`` pairs whose keys begin with a known name."""
+    tree: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        key = key.strip()
+        if not equals:
+            raise InputError(f"{pair!r}: expected key=value, such as task=s3")
+        if key.partition(".")[0] not in known:
+            raise unknown_name("key", key, known)
+        _place(tree, key, _value(text))
+    return tree
+
+
+def _require_name(tree: Mapping[str, Any], part: str) -> None:
+    if "name" not in tree.get(part, {}):
+        raise InputError(f"no {part} given: add {part}=NAME, such as {part}={EXAMPLES[part]}")
+
+
 def _place(tree: dict[str, Any], key: str, value: JsonValue) -> None:
     head, _, rest = key.partition(".")
-    if head not in RunConfig.model_fields:
-        raise unknown_name("key", key, RunConfig.model_fields)
     if head in EXAMPLES:
         branch = tree.setdefault(head, {})
         place, name = (branch.setdefault("parameters", {}), rest) if rest else (branch, "name")
