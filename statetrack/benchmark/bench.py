@@ -1,0 +1,235 @@
+"""A whole benchmark: roofs, then every contestant on every case, in one run."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from statetrack.benchmark.cases import Case
+from statetrack.benchmark.isolation import run_isolated
+from statetrack.benchmark.measure import PASSES, Row, row_of
+from statetrack.benchmark.peers import CONTESTANTS, Contestant, peers_from_file
+from statetrack.benchmark.results import BenchmarkResults, case_of, with_floors
+from statetrack.benchmark.roofs import Roofs
+from statetrack.benchmark.words import WORD_SOURCES
+from statetrack.benchmark.worker import answers_of
+from statetrack.provenance import provenance
+from statetrack.scans.kernels import why_unavailable
+
+WORKER = ("-m", "statetrack.benchmark.worker")
+FIRST_SECONDS = 150.0
+EACH_SECONDS = 60.0
+SECONDS_OF_ROOFS = 120.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure.
+
+    Attributes
+    ----------
+    cases : sequence of Case
+    device : torch.device
+    contestants : sequence of str
+        Names in `CONTESTANTS` or of a peer file, in the order in which they run.
+    peer_files : sequence of Path
+        See `peers_from_file`.
+    seconds : float
+        Measuring time of one pass.
+    minutes : float
+        Time after which nothing new starts.
+    isolated : bool
+        Every contestant in processes of its own, so that one that crashes harms no other.
+    """
+
+    cases: Sequence[Case]
+    device: torch.device
+    contestants: Sequence[str] = tuple(CONTESTANTS)
+    peer_files: Sequence[Path] = ()
+    seconds: float = 0.1
+    minutes: float = 10.0
+    isolated: bool = True
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one contestant has to do.
+
+    Attributes
+    ----------
+    name : str
+    missing : str
+        Why it cannot run at all; empty if it can.
+    jobs : list of dict
+        For `statetrack.benchmark.worker`.
+    left_out : list of (Case, str)
+        Cases that it does not take, with the reason.
+    """
+
+    name: str
+    missing: str
+    jobs: list[dict[str, Any]]
+    left_out: list[tuple[Case, str]]
+
+
+def turns_of(plan: Plan) -> list[Turn]:
+    """Who runs what, in order; contestants without any case are left out.
+
+    Parameters
+    ----------
+    plan : Plan
+    """
+    known: dict[str, Contestant] = {**CONTESTANTS, **peers_from_file(*plan.peer_files)}
+    turns = []
+    for name in plan.contestants:
+        contestant = known[name]
+        missing = contestant.why_missing() or ""
+        if name == "statetrack triton":
+            missing = why_unavailable(plan.device) or ""
+        cases = [case for case in plan.cases if case.scan in contestant.scans]
+        reasons = [contestant.leaves_out(case) for case in cases]
+        pairs = list(zip(cases, reasons, strict=True))
+        turns.append(
+            Turn(
+                name,
+                missing,
+                [_job(plan, name, case) for case, reason in pairs if reason is None],
+                [(case, reason) for case, reason in pairs if reason is not None],
+            )
+        )
+    words = [case for case in plan.cases if case.scan == "words"]
+    for name, source in WORD_SOURCES.items():
+        missing = source.why_missing(plan.device) or ""
+        turns.append(Turn(name, missing, [_job(plan, name, case) for case in words], []))
+    return [turn for turn in turns if turn.jobs or turn.left_out]
+
+
+def _job(plan: Plan, name: str, case: Case) -> dict[str, Any]:
+    return {
+        "kind": "time",
+        "device": str(plan.device),
+        "seconds": plan.seconds,
+        "peer_files": [str(file) for file in plan.peer_files],
+        "contestant": name,
+        "case": case.to_json(),
+    }
+
+
+def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults:
+    """Measure everything in a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    report : callable
+        Takes one line at a time for the person who waits.
+
+    Returns
+    -------
+    BenchmarkResults
+    """
+    deadline = time.monotonic() + 60 * plan.minutes
+    turns = turns_of(plan)
+    roofs = _roofs(plan, deadline)
+    report(describe_roofs(roofs))
+    rows: list[Row] = []
+    total, done = sum(len(turn.jobs) for turn in turns), 0
+    for turn in turns:
+        for case, reason in turn.left_out:
+            rows += [row_of(case, turn.name, p, "left out", reason=reason) for p in passes_of(case)]
+        if turn.missing:
+            for case in map(_case_of_job, turn.jobs):
+                rows += [
+                    row_of(case, turn.name, p, "not installed", reason=turn.missing)
+                    for p in passes_of(case)
+                ]
+            done += len(turn.jobs)
+            report(f"[{done}/{total}] {turn.name}: {turn.missing}")
+            continue
+        for number, row in _rows_of_turn(plan, turn, deadline):
+            rows.append(row)
+            line = describe_row(with_floors([row], roofs)[0])
+            report(f"[{done + number + 1}/{total}] {line}")
+        done += len(turn.jobs)
+    settings = {
+        "device": str(plan.device),
+        "cases": [case.key for case in plan.cases],
+        "contestants": list(plan.contestants),
+        "seconds": plan.seconds,
+        "minutes": plan.minutes,
+    }
+    return BenchmarkResults(
+        provenance(str(plan.device)), settings, roofs, with_floors(rows, roofs)
+    )
+
+
+def describe_roofs(roofs: Roofs) -> str:
+    """One line on what the machine can do."""
+    rates = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in roofs.flops.items())
+    return (
+        f"roofs: copy {roofs.bytes_per_second / 1e9:.0f} GB/s, small kernel "
+        f"{1e3 * roofs.small_kernel_ms:.1f} us, products in TFLOP/s: {rates}"
+    )
+
+
+def describe_row(row: Row) -> str:
+    """One line on a row."""
+    case = case_of(row)
+    start = f"{row['contestant']}: {case.key}, {row['pass']}"
+    if row["status"] != "ok":
+        return f"{start}: {row['status']}: {row['reason']}"
+    if "tokens_per_second" in row:
+        return f"{start}: {row['tokens_per_second']:.3g} tokens/s"
+    return (
+        f"{start}: {row['median']:.4g} ms ({row['times_floor']:.3g} times the floor, "
+        f"error {row['error']:.1e})"
+    )
+
+
+def _roofs(plan: Plan, deadline: float) -> Roofs:
+    job = {"kind": "roofs", "device": str(plan.device)}
+    if not plan.isolated:
+        (answer,) = answers_of(job)
+        return Roofs(**answer)
+    for _, answer in run_isolated(
+        WORKER, [job], seconds_for_first=SECONDS_OF_ROOFS, seconds_for_each=0, deadline=deadline
+    ):
+        if isinstance(answer, str):
+            raise RuntimeError(f"the limits of the machine could not be measured: {answer}")
+        return Roofs(**answer)
+    raise RuntimeError("the limits of the machine could not be measured")
+
+
+def passes_of(case: Case) -> tuple[str, ...]:
+    """Passes of a case; words have no backward pass."""
+    return PASSES[:1] if case.scan == "words" else PASSES
+
+
+def _case_of_job(job: dict[str, Any]) -> Case:
+    return Case.from_json(job["case"])
+
+
+def _rows_of_turn(plan: Plan, turn: Turn, deadline: float) -> Iterator[tuple[int, Row]]:
+    """Rows of the jobs of one contestant; for a job that died, what is missing says why."""
+    if not plan.isolated:
+        for number, job in enumerate(turn.jobs):
+            yield from ((number, row) for row in answers_of(job))
+        return
+    seen: dict[int, int] = {}
+    for number, answer in run_isolated(
+        WORKER,
+        turn.jobs,
+        seconds_for_first=FIRST_SECONDS,
+        seconds_for_each=EACH_SECONDS,
+        deadline=deadline,
+    ):
+        if not isinstance(answer, str):
+            seen[number] = seen.get(number, 0) + 1
+            yield number, answer
+            continue
+        case = _case_of_job(turn.jobs[number])
+        for which in passes_of(case)[seen.get(number, 0) :]:
+            yield number, row_of(case, turn.name, which, "error", reason=answer)
