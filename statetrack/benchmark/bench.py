@@ -143,7 +143,7 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
         if turn.missing:
             for case in map(_case_of_job, turn.jobs):
                 rows += [
-                    row_of(case, turn.name, p, "not installed", reason=turn.missing)
+                    row_of(case, turn.name, p, "not available", reason=turn.missing)
                     for p in passes_of(case)
                 ]
             done += len(turn.jobs)
@@ -161,9 +161,7 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
         "seconds": plan.seconds,
         "minutes": plan.minutes,
     }
-    return BenchmarkResults(
-        provenance(str(plan.device)), settings, roofs, with_floors(rows, roofs)
-    )
+    return BenchmarkResults(provenance(str(plan.device)), settings, roofs, with_floors(rows, roofs))
 
 
 def describe_roofs(roofs: Roofs) -> str:

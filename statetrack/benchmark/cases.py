@@ -82,8 +82,9 @@ class Case:
         return Case(**{**values, "sizes": tuple(values["sizes"].items())})
 
 
-def case(scan: str, dtype: str = "float32", precision: str = "ieee", variant: str = "", **sizes: int
-         ) -> Case:
+def case(
+    scan: str, dtype: str = "float32", precision: str = "ieee", variant: str = "", **sizes: int
+) -> Case:
     """Make a case from keywords.
 
     Examples
@@ -122,10 +123,7 @@ def full_cases() -> list[Case]:
             )
             for size in MATRIX_SIZES
         ),
-        *(
-            case("householder", **heads, R=factors, T=512)
-            for factors in (1, 2)
-        ),
+        *(case("householder", **heads, R=factors, T=512) for factors in (1, 2)),
         *(case("words", variant=task, B=4096, T=512) for task in ("parity", "s5")),
     ]
 

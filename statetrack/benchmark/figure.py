@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from automata.errors import InputError
+from statetrack.analysis.styles import paper_style
 from statetrack.benchmark.measure import PASSES
 from statetrack.benchmark.results import BenchmarkResults
-from statetrack.analysis.styles import paper_style
 
 PANEL_INCHES = 1.75
 MARKERS = "osD^vPX<>*p"
@@ -150,7 +150,11 @@ def _draw_panel(axes: Any, panel: Panel, which: str, styles: dict[str, dict[str,
     for name, own in rows.groupby("contestant", sort=False):
         axes.plot(own[panel.letter], own["median"], markersize=3.5, **styles[str(name)])
         axes.fill_between(
-            own[panel.letter], own["low"], own["high"], alpha=0.2, linewidth=0,
+            own[panel.letter],
+            own["low"],
+            own["high"],
+            alpha=0.2,
+            linewidth=0,
             color=styles[str(name)]["color"],
         )
     floor = rows.drop_duplicates(panel.letter)
@@ -161,5 +165,3 @@ def _draw_panel(axes: Any, panel: Panel, which: str, styles: dict[str, dict[str,
     axes.minorticks_off()
     if len(ticks) == 1:
         axes.set_xlim(ticks[0] / 2, ticks[0] * 2)
-
-

@@ -77,7 +77,7 @@ class _Child:
     """The process, and its answers."""
 
     def __init__(self, arguments: Sequence[str], jobs: Sequence[dict[str, Any]]) -> None:
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, *arguments],

@@ -51,7 +51,11 @@ def reason_of(error: BaseException) -> str:
 
 
 def measure(
-    case: Case, name: str, device: torch.device, *, seconds: float = 0.1,
+    case: Case,
+    name: str,
+    device: torch.device,
+    *,
+    seconds: float = 0.1,
     contestants: "dict[str, Contestant] | None" = None,
 ) -> Iterator[Row]:
     """Check and time one contestant on one case; nothing that it raises gets out.
@@ -79,7 +83,7 @@ def measure(
     reason = contestant.leaves_out(case)
     missing = contestant.why_missing()
     if reason is not None or missing is not None:
-        status = "left out" if reason is not None else "not installed"
+        status = "left out" if reason is not None else "not available"
         for which in PASSES:
             yield row_of(case, name, which, status, reason=reason or missing)
         return
@@ -106,7 +110,9 @@ def _measure_passes(
         outputs = prepared.outward(prepared.call(*prepared.leaves.values()))
     generator = torch.Generator(device).manual_seed(1)
     cotangent = torch.randn(
-        outputs.shape, generator=generator, device=device,
+        outputs.shape,
+        generator=generator,
+        device=device,
         dtype=torch.complex64 if outputs.is_complex() else torch.float32,
     ).to(outputs.dtype)
     rows = some_sequences(case["B"])
@@ -149,8 +155,13 @@ def _sets(prepared: Prepared, case: Case, device: torch.device) -> list[Prepared
     leaves = prepared.leaves
     size = sum(leaf.numel() * leaf.element_size() for leaf in leaves.values())
     copies = [
-        Prepared(prepared.call, {name: leaf.detach().clone() for name, leaf in leaves.items()},
-                 prepared.outward, prepared.inward, prepared.gradient)
+        Prepared(
+            prepared.call,
+            {name: leaf.detach().clone() for name, leaf in leaves.items()},
+            prepared.outward,
+            prepared.inward,
+            prepared.gradient,
+        )
         for _ in range(num_sets(size, device) - 1)
     ]
     return [prepared, *copies]
@@ -173,9 +184,7 @@ def _both(prepared: Prepared, weight: Tensor) -> Callable[[], object]:
 
 def _gradient_errors(prepared: Prepared, weight: Tensor, expected: Expected) -> dict[str, float]:
     leaves = prepared.leaves
-    gradients = torch.autograd.grad(
-        prepared.call(*leaves.values()), list(leaves.values()), weight
-    )
+    gradients = torch.autograd.grad(prepared.call(*leaves.values()), list(leaves.values()), weight)
     return {
         name: relative_error(
             prepared.gradient(name, gradient, leaf.detach())[expected.rows],

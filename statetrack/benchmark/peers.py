@@ -7,8 +7,8 @@ are made there, outside of what is timed. A peer of your own is a `Contestant` i
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -154,9 +154,7 @@ def channels_then_time(load: Callable[[], Callable[[Tensor, Tensor], Tensor]]) -
 
     def prepare(case: Case, inputs: Inputs) -> Prepared:
         leaves = {name: _time_last(tensor) for name, tensor in inputs.items()}
-        return Prepared(
-            load(), leaves, _time_last_view, _time_last, lambda name, one, leaf: one.mT
-        )
+        return Prepared(load(), leaves, _time_last_view, _time_last, lambda name, one, leaf: one.mT)
 
     return prepare
 
@@ -185,9 +183,7 @@ def _hgrn(name: str) -> Any:
     def prepare(case: Case, inputs: Inputs) -> Prepared:
         function = getattr(importlib.import_module("fla.ops.hgrn"), name)
         leaves = {"a": inputs["a"].float().log().to(case.torch_dtype), "x": inputs["x"]}
-        return Prepared(
-            lambda a, x: function(x, a)[0], leaves, gradient=_log_gradient
-        )
+        return Prepared(lambda a, x: function(x, a)[0], leaves, gradient=_log_gradient)
 
     return prepare
 

@@ -6,7 +6,7 @@ from statetrack.benchmark.bench import describe_roofs
 from statetrack.benchmark.measure import BOTH, FORWARD, Row
 from statetrack.benchmark.results import BenchmarkResults, case_of
 
-HIDDEN = ("left out", "not installed")
+HIDDEN = ("left out", "not available")
 
 
 def peer_ratio(row: Row, rows: Iterable[Row]) -> float | None:
@@ -43,7 +43,8 @@ def write_table(results: BenchmarkResults) -> str:
     str
     """
     lines = [*_head(results), ""]
-    cases = list(dict.fromkeys(case_of(row) for row in results.rows))
+    order = results.settings["cases"]
+    cases = sorted({case_of(row) for row in results.rows}, key=lambda case: order.index(case.key))
     scans = [case for case in cases if case.scan != "words"]
     for scan in dict.fromkeys(case.scan for case in scans):
         lines += [f"## {scan}", ""]
@@ -167,7 +168,7 @@ def _notes(rows: list[Row]) -> list[str]:
     if grouped:
         lines += ["", "What was not timed:", ""]
         for (contestant, status, reason), where in grouped.items():
-            place = "" if status == "not installed" else f" ({_shortened(where)})"
+            place = "" if status == "not available" else f" ({_shortened(where)})"
             lines.append(f"- {contestant}{place}: {status}: {reason}")
     return lines
 

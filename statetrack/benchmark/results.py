@@ -103,7 +103,9 @@ def write_results(results: BenchmarkResults, folder: Path) -> Path:
     path = folder / FILE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(finite(tree), indent=1, allow_nan=False) + "\n").encode())
+        write_atomically(
+            path, (json.dumps(finite(tree), indent=1, allow_nan=False) + "\n").encode()
+        )
     except OSError as error:
         raise InputError(f"cannot write {str(path)!r}: {error.strerror}") from None
     return path

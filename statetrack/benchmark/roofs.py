@@ -9,7 +9,7 @@ import torch
 
 from statetrack.benchmark.cases import Case
 from statetrack.benchmark.scan_rows import SCANS
-from statetrack.benchmark.timing import time_calls
+from statetrack.benchmark.timing import Timing, time_calls
 
 COPY_BYTES = {"cuda": 2**31, "cpu": 2**24}
 PRODUCT_SIZE = {"cuda": 8192, "cpu": 256}
@@ -50,12 +50,9 @@ def measure_roofs(device: torch.device) -> Roofs:
     Roofs
     """
     kind = "cuda" if device.type == "cuda" else "cpu"
-    source = torch.randn(COPY_BYTES[kind] // 4, device=device)
-    target = torch.empty_like(source)
-    copy = time_calls([lambda: target.copy_(source)], device)
+    copy = _copy_timing(COPY_BYTES[kind] // 4, device)
     few = torch.zeros(32, device=device)
     small = time_calls([lambda: few.add_(1.0)], device)
-    del source, target
     size = PRODUCT_SIZE[kind]
     matrix = torch.randn(size, size, device=device)
     flops = {}
@@ -69,6 +66,12 @@ def measure_roofs(device: torch.device) -> Roofs:
             torch.backends.cuda.matmul.allow_tf32 = before
         flops[name] = 2 * size**3 / (1e-3 * product.median)
     return Roofs(2 * COPY_BYTES[kind] / (1e-3 * copy.median), small.median, flops)
+
+
+def _copy_timing(count: int, device: torch.device) -> Timing:
+    source = torch.randn(count, device=device)
+    target = torch.empty_like(source)
+    return time_calls([lambda: target.copy_(source)], device)
 
 
 def floor_ms(case: Case, roofs: Roofs, both: bool) -> tuple[float, str]:

@@ -87,8 +87,12 @@ class ScanRow:
 
 
 def inputs_of(
-    case: Case, device: torch.device | str, *, positive: bool = False, initial: bool = False,
-    seed: int = 0
+    case: Case,
+    device: torch.device | str,
+    *,
+    positive: bool = False,
+    initial: bool = False,
+    seed: int = 0,
 ) -> Inputs:
     """Draw the inputs of a case.
 
@@ -163,8 +167,11 @@ def _draw_diagonal(case: Case, generator: Generator, positive: bool) -> Inputs:
 def _exact_diagonal(case: Case, generator: Generator) -> Inputs:
     shape = (case["B"], case["T"], case["D"])
     initial = whole_numbers((case["B"], case["D"]), generator)
-    return {"a": signs(shape, generator), "x": torch.zeros_like(signs(shape, generator)),
-            "initial": initial}
+    return {
+        "a": signs(shape, generator),
+        "x": torch.zeros_like(signs(shape, generator)),
+        "initial": initial,
+    }
 
 
 def _work_diagonal(case: Case) -> Work:
@@ -278,11 +285,14 @@ def _work_householder(case: Case) -> Work:
     backward = 2 * key + value + 2 * of_factors
     operations = (4 * factors + 2) * key * value
     return Work(
-        tokens * forward, tokens * (forward + backward), tokens * operations, tokens * 3 * operations
+        tokens * forward,
+        tokens * (forward + backward),
+        tokens * operations,
+        tokens * 3 * operations,
     )
 
 
-SCANS: dict[str, ScanRow] = {
+_ROWS: dict[str, ScanRow] = {
     "diagonal": ScanRow(
         "diagonal_scan",
         _draw_diagonal,
@@ -318,4 +328,8 @@ SCANS: dict[str, ScanRow] = {
         _work_householder,
         small={"H": 2, "K": 16, "V": 16, "R": 2},
     ),
+}
+
+SCANS: dict[str, ScanRow] = {
+    name: row for name, row in _ROWS.items() if hasattr(statetrack.scans, row.function)
 }

@@ -29,7 +29,7 @@ def numpy_words(case: Case, device: torch.device) -> Draw:
     dfa = automaton_of(case)
 
     def draw(first: int) -> tuple[torch.Tensor, torch.Tensor]:
-        items = (first, first + case["B"])
+        items = (first, case["B"])
         letters = uniform_letters(dfa.num_symbols, case["T"], items, seed=SEED)
         return torch.from_numpy(letters), torch.from_numpy(dfa.trace(letters)[:, 1:])
 
