@@ -154,6 +154,8 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
             line = describe_row(with_floors([row], roofs)[0])
             report(f"[{done + number + 1}/{total}] {line}")
         done += len(turn.jobs)
+    order = {case: place for place, case in enumerate(plan.cases)}
+    rows.sort(key=lambda row: order[case_of(row)])
     settings = {
         "device": str(plan.device),
         "cases": [case.key for case in plan.cases],
@@ -190,8 +192,7 @@ def describe_row(row: Row) -> str:
 def _roofs(plan: Plan, deadline: float) -> Roofs:
     job = {"kind": "roofs", "device": str(plan.device)}
     if not plan.isolated:
-        (answer,) = answers_of(job)
-        return Roofs(**answer)
+        return Roofs(**next(answers_of(job)))
     for _, answer in run_isolated(
         WORKER, [job], seconds_for_first=SECONDS_OF_ROOFS, seconds_for_each=0, deadline=deadline
     ):

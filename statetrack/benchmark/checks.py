@@ -111,9 +111,9 @@ def rows_of(inputs: Mapping[str, Tensor], rows: list[int]) -> Inputs:
     return {name: tensor[rows] for name, tensor in inputs.items()}
 
 
-def same_bits(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
-    """Whether two sets of tensors are equal bit for bit."""
-    return all(torch.equal(_bits(first[name]), _bits(second[name])) for name in first)
+def same_bits(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors are equal bit for bit, also where they are not numbers."""
+    return torch.equal(_bits(first), _bits(second))
 
 
 def _bits(tensor: Tensor) -> Tensor:

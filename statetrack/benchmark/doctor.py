@@ -144,7 +144,7 @@ def jobs_of(device: torch.device, scans: Sequence[str] | None = None) -> list[di
         All by default.
     """
     no_kernels = why_unavailable(device)
-    jobs = []
+    jobs: list[dict[str, Any]] = []
     for scan, row in SCANS.items():
         if scans is not None and scan not in scans:
             continue
@@ -303,7 +303,7 @@ def _check_same_bits(
     case = _case(job, lengths.batch, lengths.awkward[-1])
     inputs = inputs_of(case, device, initial=True)
     first, second = (_run(case, job["backend"], inputs) for _ in range(2))
-    names = [name for name in first if not same_bits({0: first[name]}, {0: second[name]})]
+    names = [name for name in first if not same_bits(first[name], second[name])]
     if names:
         return False, f"the same call gave other bits in {', '.join(names)}", {}
     return True, "outputs and gradients", {}

@@ -9,10 +9,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from automata.errors import InputError
 from statetrack.analysis.styles import paper_style
 from statetrack.benchmark.measure import PASSES
+from statetrack.benchmark.peers import OURS
 from statetrack.benchmark.results import BenchmarkResults
 
 PANEL_INCHES = 1.75
@@ -44,17 +46,24 @@ NAMES = {
     "matrix": "Matrix",
     "householder": "Householder",
 }
+LABEL_RATIO = 1.99
+FLOOR: dict[str, Any] = {"color": "black", "linewidth": 1.2, "marker": "_", "markersize": 6}
+DECAYS = {
+    "none": "no decay",
+    "head": "decay per head",
+    "channel": "decay per channel",
+}
 TYPES = {"float32": "fp32", "bfloat16": "bf16", "complex64": "complex64", "float64": "fp64"}
 
 
-def draw_figure(results: BenchmarkResults, most: int = 8) -> Figure:
+def draw_figure(results: BenchmarkResults, most: int = 6) -> Figure:
     """Draw time over size: the forward pass above, forward and backward below, floors in black.
 
     Parameters
     ----------
     results : BenchmarkResults
     most : int
-        Most panels side by side; those with most sizes come first.
+        Most panels side by side: those with most sizes and contestants, scans taking turns.
 
     Returns
     -------
@@ -68,8 +77,7 @@ def draw_figure(results: BenchmarkResults, most: int = 8) -> Figure:
     panels = panels_of(results)
     if not panels:
         raise InputError("the benchmark has no timed scan to draw")
-    kept = sorted(panels, key=lambda panel: -panel.rows[panel.letter].nunique())[:most]
-    panels = [panel for panel in panels if any(panel is one for one in kept)]
+    panels = _chosen(panels, most)
     names = list(dict.fromkeys(name for panel in panels for name in panel.rows["contestant"]))
     styles = _styles(names)
     columns = len(panels)
@@ -92,7 +100,9 @@ def draw_figure(results: BenchmarkResults, most: int = 8) -> Figure:
         handles: list[Any] = [
             Line2D([], [], label=name, markersize=3.5, **styles[name]) for name in names
         ]
-        handles.append(Line2D([], [], color="black", linewidth=1.2, label="floor"))
+        handles.append(
+            Line2D([], [], color="black", linewidth=1.2, label="floor, and our multiples of it")
+        )
         figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns)
         if not results.is_on_gpu:
             figure.suptitle("on a processor: no claim about speed", fontsize=8)
@@ -112,11 +122,13 @@ def panels_of(results: BenchmarkResults) -> list[Panel]:
             continue
         letter = AXIS.get(row["scan"], TIME_AXIS)[0]
         others = {key: value for key, value in row["sizes"].items() if key != letter}
-        sizes = " ".join(f"{key}{value}" for key, value in others.items())
-        kind = " ".join(filter(None, [TYPES[row["dtype"]], _unless_ieee(row["precision"])]))
-        decay = {"none": ", no decay", "head": ", decay per head"}.get(row["variant"], "")
-        decay = ", decay per channel" if row["variant"] == "channel" else decay
-        title = f"{NAMES.get(row['scan'], row['scan'])}, {kind}{decay}\n{sizes}"
+        parts = [
+            f"{NAMES.get(row['scan'], row['scan'])}, {TYPES[row['dtype']]}"
+            + ("" if row["precision"] == "ieee" else f" {row['precision']}"),
+            DECAYS.get(row["variant"], row["variant"]),
+            " ".join(f"{key}{value}" for key, value in others.items()),
+        ]
+        title = "\n".join(filter(None, parts))
         records.append({**row, letter: row["sizes"][letter], "title": title, "letter": letter})
     frame = pd.DataFrame(records)
     if frame.empty:
@@ -127,22 +139,34 @@ def panels_of(results: BenchmarkResults) -> list[Panel]:
     ]
 
 
-def _unless_ieee(precision: str) -> str:
-    return "" if precision == "ieee" else precision
+def _chosen(panels: list[Panel], most: int) -> list[Panel]:
+    """Pick panels, scans taking turns, and keep their order."""
+    turns = []
+    by_scan: dict[str, list[tuple[int, int, int]]] = {}
+    for place, panel in enumerate(panels):
+        size, names = panel.rows[panel.letter].nunique(), panel.rows["contestant"].nunique()
+        of_scan = by_scan.setdefault(str(panel.rows["scan"].iloc[0]), [])
+        of_scan.append((-size, -names, place))
+    for of_scan in by_scan.values():
+        turns += [(turn, place) for turn, (*_, place) in enumerate(sorted(of_scan))]
+    return [panels[place] for place in sorted(place for _, place in sorted(turns)[:most])]
 
 
 def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour and marker of every contestant; ours are solid and drawn thicker."""
-    palette = sns.color_palette("colorblind", max(10, len(names)))
-    return {
-        name: {
-            "color": palette[number % len(palette)],
-            "marker": MARKERS[number % len(MARKERS)],
-            "linestyle": "-" if name.startswith("statetrack") else (0, (3, 1.2)),
-            "linewidth": 1.6 if name == "statetrack triton" else 0.9,
+    """Colour and marker of every contestant: ours solid, in colours that no peer has."""
+    palette = sns.color_palette("colorblind", 10)
+    order = [*OURS, *(name for name in names if name not in OURS)]
+    styles = {}
+    for rank, name in enumerate(order):
+        ours = rank < len(OURS)
+        color = rank if ours else len(OURS) + (rank - len(OURS)) % (len(palette) - len(OURS))
+        styles[name] = {
+            "color": palette[color],
+            "marker": MARKERS[rank % len(MARKERS)],
+            "linestyle": "-" if ours else (0, (3, 1.2)),
+            "linewidth": 1.6 if rank == 0 else 0.9,
         }
-        for number, name in enumerate(names)
-    }
+    return styles
 
 
 def _draw_panel(axes: Any, panel: Panel, which: str, styles: dict[str, dict[str, Any]]) -> None:
@@ -158,10 +182,33 @@ def _draw_panel(axes: Any, panel: Panel, which: str, styles: dict[str, dict[str,
             color=styles[str(name)]["color"],
         )
     floor = rows.drop_duplicates(panel.letter)
-    axes.plot(floor[panel.letter], floor["floor"], color="black", linewidth=1.2, zorder=1)
+    axes.plot(floor[panel.letter], floor["floor"], **FLOOR, zorder=1)
+    best = rows[rows["contestant"].isin(OURS)].sort_values("median")
+    for row in best.drop_duplicates(panel.letter).to_dict("records"):
+        axes.annotate(
+            f"{row['times_floor']:.3g}×",
+            (row[panel.letter], row["floor"]),
+            (2, -3),
+            textcoords="offset points",
+            ha="left",
+            va="top",
+            fontsize=5.5,
+        )
+    ticks = sorted(int(tick) for tick in panel.rows[panel.letter].unique())
     axes.set(xscale="log", yscale="log")
-    ticks = sorted(panel.rows[panel.letter].unique())
-    axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
-    axes.minorticks_off()
-    if len(ticks) == 1:
-        axes.set_xlim(ticks[0] / 2, ticks[0] * 2)
+    axes.set_xticks(ticks, _tick_labels(ticks))
+    axes.set_xlim(ticks[0] / 1.6, ticks[-1] * 1.6)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / 1.6, high)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _tick_labels(ticks: Sequence[int]) -> list[str]:
+    """Numbers, left out where they would touch the one before."""
+    labels, last = [], 0
+    for tick in ticks:
+        room = tick >= LABEL_RATIO * last
+        labels.append(f"{tick}" if room else "")
+        last = tick if room else last
+    return labels

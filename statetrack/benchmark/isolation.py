@@ -51,10 +51,10 @@ def run_isolated(
     first = restarts = 0
     while first < len(jobs):
         if time.monotonic() > deadline or restarts > MAX_RESTARTS:
-            reason = "too many crashes" if restarts > MAX_RESTARTS else "the time for it was up"
-            yield from ((number, f"not run: {reason}") for number in range(first, len(jobs)))
+            why = "too many crashes" if restarts > MAX_RESTARTS else "the time for it was up"
+            yield from ((number, f"not run: {why}") for number in range(first, len(jobs)))
             return
-        reason = None
+        reason: str | None = None
         with _Child(arguments, jobs[first:]) as child:
             current, limit = first, seconds_for_first
             leaving = False

@@ -43,8 +43,7 @@ def write_table(results: BenchmarkResults) -> str:
     str
     """
     lines = [*_head(results), ""]
-    order = results.settings["cases"]
-    cases = sorted({case_of(row) for row in results.rows}, key=lambda case: order.index(case.key))
+    cases = list(dict.fromkeys(case_of(row) for row in results.rows))
     scans = [case for case in cases if case.scan != "words"]
     for scan in dict.fromkeys(case.scan for case in scans):
         lines += [f"## {scan}", ""]
@@ -99,7 +98,7 @@ def _head(results: BenchmarkResults) -> list[str]:
 
 
 def _lines_of_case(name: str, rows: list[Row]) -> list[list[str]]:
-    lines = []
+    lines: list[list[str]] = []
     for contestant in dict.fromkeys(row["contestant"] for row in rows):
         passes = {row["pass"]: row for row in rows if row["contestant"] == contestant}
         if all(row["status"] in HIDDEN for row in passes.values()):
