@@ -20,8 +20,8 @@ from statetrack.provenance import provenance
 from statetrack.scans.kernels import why_unavailable
 
 WORKER = ("-m", "statetrack.benchmark.worker")
-FIRST_SECONDS = 150.0
-EACH_SECONDS = 60.0
+FIRST_SECONDS = 90.0
+EACH_SECONDS = 45.0
 SECONDS_OF_ROOFS = 120.0
 
 
@@ -131,12 +131,17 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
     -------
     BenchmarkResults
     """
-    deadline = time.monotonic() + 60 * plan.minutes
+    start = time.monotonic()
+    deadline = start + 60 * plan.minutes
     turns = turns_of(plan)
+
+    def say(number: int, text: str) -> None:
+        report(f"[{number}/{total}, {time.monotonic() - start:.0f} s] {text}")
+
+    total, done = sum(len(turn.jobs) for turn in turns), 0
     roofs = _roofs(plan, deadline)
     report(describe_roofs(roofs))
     rows: list[Row] = []
-    total, done = sum(len(turn.jobs) for turn in turns), 0
     for turn in turns:
         for case, reason in turn.left_out:
             rows += [row_of(case, turn.name, p, "left out", reason=reason) for p in passes_of(case)]
@@ -147,12 +152,11 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
                     for p in passes_of(case)
                 ]
             done += len(turn.jobs)
-            report(f"[{done}/{total}] {turn.name}: {turn.missing}")
+            say(done, f"{turn.name}: {turn.missing}")
             continue
         for number, row in _rows_of_turn(plan, turn, deadline):
             rows.append(row)
-            line = describe_row(with_floors([row], roofs)[0])
-            report(f"[{done + number + 1}/{total}] {line}")
+            say(done + number + 1, describe_row(with_floors([row], roofs)[0]))
         done += len(turn.jobs)
     order = {case: place for place, case in enumerate(plan.cases)}
     rows.sort(key=lambda row: order[case_of(row)])

@@ -80,7 +80,9 @@ def add_bench(commands: Commands) -> None:
         metavar="DIR",
         help="measure nothing: draw table and figure again from the results there",
     )
-    parser.add_argument("--no-peers", action="store_true", help="time our own backends alone")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="time these alone: statetrack, fla, fpscan, ..."
+    )
     parser.add_argument(
         "--peer-file",
         type=Path,
@@ -127,7 +129,8 @@ def _plan(options: argparse.Namespace) -> "Plan":
 
     from statetrack.benchmark.bench import Plan
     from statetrack.benchmark.cases import full_cases, of_scans, quick_cases, tiny_cases
-    from statetrack.benchmark.peers import PEERS, peers_from_file
+    from statetrack.benchmark.peers import OURS, PEERS, peers_from_file
+    from statetrack.benchmark.scan_rows import SCANS
     from statetrack.devices import choose_device
 
     if not options.minutes > 0:
@@ -137,11 +140,17 @@ def _plan(options: argparse.Namespace) -> "Plan":
     device = torch.device(choose_device(options.device))
     on_gpu = device.type == "cuda"
     cases = tiny_cases() if not on_gpu else quick_cases() if options.quick else full_cases()
+    cases = [case for case in cases if case.scan in SCANS or case.scan == "words"]
     if options.scans is not None:
         cases = of_scans(cases, options.scans)
     more = list(peers_from_file(*options.peer_file))
-    peers = [] if options.no_peers or not on_gpu else list(PEERS)
-    names = ["statetrack triton", *more, *peers, "statetrack parallel", "statetrack reference"]
+    first, *slower = OURS
+    names = [first, *more, *(PEERS if on_gpu else ()), *slower]
+    if options.only is not None:
+        for part in options.only:
+            if not any(name.startswith(part) for name in names):
+                raise unknown_name("contestant", part, names)
+        names = [name for name in names if name.startswith(tuple(options.only))]
     return Plan(cases, device, names, options.peer_file, 0.1 if on_gpu else 0.01, options.minutes)
 
 

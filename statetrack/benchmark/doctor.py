@@ -41,8 +41,8 @@ class Lengths:
     batch: int
 
 
-GPU_LENGTHS = Lengths((1, 17, 300), 4096, 3)
-PROCESSOR_LENGTHS = Lengths((1, 17, 100), 512, 2)
+KERNEL_LENGTHS = Lengths((1, 17, 300), 4096, 3)
+TORCH_LENGTHS = Lengths((1, 17, 100), 512, 2)
 INTERPRETER_LENGTHS = Lengths((1, 5), 9, 1)
 
 
@@ -129,9 +129,9 @@ def describe_machine(device: torch.device) -> dict[str, str]:
 
 def lengths_for(device: torch.device, backend: str) -> Lengths:
     """Sizes that take seconds: the interpreter needs a millisecond for every step of a loop."""
-    if device.type == "cuda":
-        return GPU_LENGTHS
-    return INTERPRETER_LENGTHS if backend == "triton" else PROCESSOR_LENGTHS
+    if backend != "triton":
+        return TORCH_LENGTHS
+    return KERNEL_LENGTHS if device.type == "cuda" else INTERPRETER_LENGTHS
 
 
 def jobs_of(device: torch.device, scans: Sequence[str] | None = None) -> list[dict[str, Any]]:

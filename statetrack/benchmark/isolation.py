@@ -18,6 +18,7 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parents[2]
 MAX_RESTARTS = 8
 LAST_WORDS = 300
+STOPPED = "stopped"
 
 
 def run_isolated(
@@ -59,7 +60,12 @@ def run_isolated(
             current, limit = first, seconds_for_first
             leaving = False
             while current < len(jobs) and reason is None and not leaving:
-                answer = child.answer(min(limit, max(1.0, deadline - time.monotonic())))
+                left = max(1.0, deadline - time.monotonic())
+                answer = child.answer(min(limit, left))
+                if left < limit and answer == STOPPED:
+                    answer = "stopped: the time for everything was up"
+                elif answer == STOPPED:
+                    answer = f"stopped after {limit:.0f} s"
                 if isinstance(answer, str):
                     reason = answer
                 elif answer.get("done"):
@@ -112,7 +118,7 @@ class _Child:
             selector.register(self._output, selectors.EVENT_READ)
             while b"\n" not in self._waiting:
                 if not selector.select(max(0.0, end - time.monotonic())):
-                    return f"stopped after {seconds:.0f} s"
+                    return STOPPED
                 chunk = os.read(self._output.fileno(), 2**16)
                 if not chunk:
                     return self._end()
