@@ -14,17 +14,12 @@ from torch import Tensor
 
 NUM_LEADING = 3
 VECTOR_BYTES = 16
-
-
-@cache
-def has_triton() -> bool:
-    """Whether Triton is installed; asked without importing it."""
-    return importlib.util.find_spec("triton") is not None
+TRITON_IS_INSTALLED = importlib.util.find_spec("triton") is not None
 
 
 def why_unavailable(device: torch.device) -> str | None:
     """Say why Triton kernels cannot run on `device`, or None when they can."""
-    if not has_triton():
+    if not TRITON_IS_INSTALLED:
         return "Triton is not installed (it exists for Linux only)"
     if device.type == "cuda":
         return None

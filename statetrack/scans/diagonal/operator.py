@@ -72,7 +72,7 @@ def _allocate(a: Tensor, x: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _allocate_gradients(
-    a: Tensor, initial: Tensor, states: Tensor
+    a: Tensor, initial: Tensor, states: Tensor, *_gradients: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     d_initial = torch.empty(initial.shape, dtype=initial.dtype, device=initial.device)
     return empty_beside(a, a.dtype), empty_beside(states, states.dtype), d_initial
