@@ -134,6 +134,7 @@ def _graph(calls: Sequence[Call], milliseconds: float, seconds: float) -> Timing
             call()
     torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
+    torch.cuda.empty_cache()  # the graph takes memory of its own
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         for number in range(count):
