@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+import statetrack.scans.automaton
 from automata.dfa import DFA
 from automata.tasks import get_task
 from automata.words import uniform_letters
@@ -52,6 +53,22 @@ def torch_words(case: Case, device: torch.device) -> Draw:
     return draw
 
 
+def kernel_words(case: Case, device: torch.device) -> Draw:
+    """Draw and run with one kernel."""
+    from statetrack.scans import automaton
+
+    dfa = automaton_of(case)
+    table = torch.from_numpy(np.array(dfa.transitions)).to(device)
+
+    def draw(first: int) -> tuple[torch.Tensor, torch.Tensor]:
+        drawn = automaton.uniform_words(
+            table, case["T"], first, case["B"], seed=SEED, initial=dfa.initial, backend="triton"
+        )
+        return drawn.tokens, drawn.states
+
+    return draw
+
+
 @dataclass(frozen=True)
 class WordSource:
     """An implementation.
@@ -79,6 +96,8 @@ WORD_SOURCES: dict[str, WordSource] = {
     "numpy": WordSource(numpy_words, on_processor=True),
     "statetrack torch": WordSource(torch_words),
 }
+if hasattr(statetrack.scans.automaton, "uniform_words"):
+    WORD_SOURCES["statetrack triton"] = WordSource(kernel_words, kernel=True)
 
 
 def wrong_words(case: Case, draw: Draw) -> str | None:
