@@ -110,7 +110,7 @@ def describe_machine(device: torch.device) -> dict[str, str]:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
+            found[package] = "not installed" if package != "statetrack" else "from sources"
     commit = provenance("cpu")["commit"]
     found |= {"commit": str(commit)} if commit else {}
     found["CUDA of torch"] = str(torch.version.cuda)
