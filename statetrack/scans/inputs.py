@@ -119,9 +119,9 @@ def broadcast_leading(scan: str, **named: tuple[Tensor, int]) -> tuple[int, ...]
         raise InputError(
             f"{scan}: inputs lie on different devices ({names}); move them to one device"
         )
-    shapes = set(leading.values())
-    if len(shapes) == 1:
-        return tuple(shapes.pop())
+    distinct = set(leading.values())
+    if len(distinct) == 1:
+        return tuple(distinct.pop())
     try:
         return tuple(torch.broadcast_shapes(*leading.values()))
     except RuntimeError as error:
