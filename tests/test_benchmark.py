@@ -2,8 +2,10 @@
 
 import json
 import math
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,6 +37,7 @@ from statetrack.benchmark.roofs import Roofs, floor_ms
 from statetrack.benchmark.scan_rows import SCANS, exact_inputs, inputs_of
 from statetrack.benchmark.timing import time_calls
 
+ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
 ROOFS = Roofs(4e12, 0.004, {"fp32": 50e12, "tf32": 360e12, "bf16": 800e12})
 TINY = case("diagonal", "B3 D4 T8")
@@ -558,3 +561,18 @@ def test_a_processor_is_timed_by_its_clock():
     timing = time_calls([lambda: time.sleep(0.002)], CPU, 0.01)
     assert timing.how == "processor"
     assert 2.0 <= timing.low <= timing.median <= timing.high
+
+
+def test_all_but_the_figure_needs_torch_alone():
+    """The machine with the GPU may have no more: no pydantic, no pandas."""
+    code = (
+        "import sys\n"
+        "for name in ('pydantic', 'pandas', 'seaborn', 'matplotlib', 'rich', 'safetensors'):\n"
+        "    sys.modules[name] = None\n"
+        "import statetrack.benchmark.bench, statetrack.benchmark.doctor, statetrack.cli\n"
+        "import statetrack.benchmark.report, statetrack.benchmark.worker\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr

@@ -6,16 +6,9 @@ import re
 import pytest
 import torch
 
-from statetrack.benchmark import doctor
-from statetrack.benchmark.doctor import (
-    Check,
-    advise,
-    examine,
-    jobs_of,
-    name_of,
-    report_block,
-    run_check,
-)
+from statetrack.benchmark import doctor, doctor_checks
+from statetrack.benchmark.doctor import advise, examine, report_block
+from statetrack.benchmark.doctor_checks import Check, jobs_of, name_of, run_check
 from statetrack.benchmark.scan_rows import SCANS
 from statetrack.cli import EXIT_BAD_INPUT, main
 from statetrack.scans import diagonal
@@ -27,7 +20,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def only_diagonal(monkeypatch):
     """The row that is checked fastest, so that a run of the command takes a second."""
-    monkeypatch.setattr(doctor, "SCANS", {"diagonal": SCANS["diagonal"]})
+    monkeypatch.setattr(doctor_checks, "SCANS", {"diagonal": SCANS["diagonal"]})
 
 
 @pytest.fixture
@@ -137,7 +130,7 @@ def test_kernels_are_checked_where_they_run():
 
 
 def test_the_jobs_for_a_gpu_cover_every_precision(monkeypatch):
-    monkeypatch.setattr(doctor, "why_unavailable", lambda device: None)
+    monkeypatch.setattr(doctor_checks, "why_unavailable", lambda device: None)
     for scan, row in SCANS.items():
         if "triton" not in row.backends():
             continue

@@ -30,7 +30,7 @@ def answers_of(job: dict[str, Any]) -> Answers:
 
         yield measure_roofs(device).to_json()
     elif job["kind"] == "check":
-        from statetrack.benchmark.doctor import run_check
+        from statetrack.benchmark.doctor_checks import run_check
 
         yield run_check(job, device)
     else:
