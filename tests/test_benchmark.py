@@ -15,7 +15,7 @@ from statetrack.benchmark.bench import Plan, run_benchmark, turns_of
 from statetrack.benchmark.cases import Case, case, full_cases, of_scans, quick_cases, tiny_cases
 from statetrack.benchmark.checks import bound_of, relative_error, same_bits, truth
 from statetrack.benchmark.figure import draw_figure, panels_of
-from statetrack.benchmark.isolation import run_isolated
+from statetrack.benchmark.isolation import Child, Limits, run_isolated
 from statetrack.benchmark.measure import BOTH, FORWARD, PASSES, measure, row_of
 from statetrack.benchmark.peers import (
     CONTESTANTS,
@@ -286,6 +286,12 @@ def test_what_a_peer_raises_is_its_result():
     assert both["status"] == "error"
 
 
+def test_a_backward_pass_can_be_left_out():
+    peer = planted("half", lambda a, x: scan_by_loop(a.mT, x.mT).mT, forward_only=lambda one: "no")
+    forward, both = rows_of(peer)
+    assert (forward["status"], both["status"], both["reason"]) == ("ok", "left out", "no")
+
+
 def test_missing_packages_and_cases_left_out_are_said():
     rows = rows_of(planted("absent", None, needs="no_such_package"))
     assert {row["status"] for row in rows} == {"not available"}
@@ -335,9 +341,7 @@ def isolated(*what, seconds=30.0, minutes=1.0):
     answers = run_isolated(
         ["-c", CHILD],
         [{"do": one} for one in what],
-        seconds_for_first=seconds,
-        seconds_for_each=seconds,
-        deadline=time.monotonic() + 60 * minutes,
+        Limits(0.0, seconds, time.monotonic() + 60 * minutes),
     )
     return [(number, a if isinstance(a, str) else a["did"]) for number, a in answers]
 
@@ -371,6 +375,24 @@ def test_many_crashes_end_the_attempts():
     found = isolated(*["crash"] * 12)
     assert len(found) == 12
     assert found[-1][1] == "not run: too many crashes"
+
+
+def test_a_process_that_was_started_before_is_used_and_ended():
+    limits = Limits(0.0, 30.0, time.monotonic() + 60)
+    child = Child(["-c", CHILD])
+    (answer,) = (a for _, a in run_isolated(["-c", "broken"], [{"do": "a"}], limits, child))
+    assert answer["by"] == child._process.pid
+    assert child._process.poll() is not None
+    unused = Child(["-c", CHILD])
+    assert list(run_isolated(["-c", CHILD], [], limits, unused)) == []
+    assert unused._process.poll() is not None
+
+
+def test_a_job_can_have_a_limit_of_its_own():
+    limits = Limits(5.0, 1.0, time.monotonic() + 60)
+    jobs = [{"do": "a"}, {"do": "hang", "limit": 1.5}]
+    answers = [answer for _, answer in run_isolated(["-c", CHILD], jobs, limits)]
+    assert answers[1] == "stopped after 2 s"
 
 
 PEER_FILE = """

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from statetrack.benchmark import doctor, doctor_checks
+from statetrack.benchmark import commands, doctor, doctor_checks
 from statetrack.benchmark.doctor import advise, examine, report_block
 from statetrack.benchmark.doctor_checks import Check, jobs_of, name_of, run_check
 from statetrack.benchmark.scan_rows import SCANS
@@ -212,14 +212,7 @@ def test_an_output_that_is_a_file_is_refused(capsys, tmp_path):
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Jobs without processes of their own, which take seconds to start."""
-    from statetrack.benchmark import bench
-    from statetrack.benchmark.worker import answers_of
-
-    def run(arguments, jobs, **limits):
-        for number, job in enumerate(jobs):
-            yield from ((number, answer) for answer in answers_of(job))
-
-    monkeypatch.setattr(bench, "run_isolated", run)
+    monkeypatch.setattr(commands, "ISOLATED", False)
 
 
 def test_bench_on_a_processor_runs_and_claims_nothing(capsys, tmp_path, in_this_process):

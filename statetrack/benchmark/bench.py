@@ -1,5 +1,6 @@
 """A whole benchmark: roofs, then every contestant on every case, in one run."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from typing import Any
 
 import torch
 
+from automata.errors import InputError
 from statetrack.benchmark.cases import Case
-from statetrack.benchmark.isolation import run_isolated
+from statetrack.benchmark.isolation import Child, Limits, run_isolated
 from statetrack.benchmark.measure import PASSES, Row, row_of
 from statetrack.benchmark.peers import CONTESTANTS, Contestant, peers_from_file
 from statetrack.benchmark.results import BenchmarkResults, case_of, with_floors
@@ -20,9 +22,7 @@ from statetrack.provenance import provenance
 from statetrack.scans.kernels import why_unavailable
 
 WORKER = ("-m", "statetrack.benchmark.worker")
-FIRST_SECONDS = 90.0
-EACH_SECONDS = 45.0
-SECONDS_OF_ROOFS = 120.0
+START_SECONDS, FIRST_SECONDS, EACH_SECONDS = 60.0, 90.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,18 @@ class Turn:
         For `statetrack.benchmark.worker`.
     left_out : list of (Case, str)
         Cases that it does not take, with the reason.
+    process : str
+        Contestants with the same name share processes.
+    imports : str
+        Module to import before the first job.
     """
 
     name: str
     missing: str
     jobs: list[dict[str, Any]]
     left_out: list[tuple[Case, str]]
+    process: str
+    imports: str = ""
 
 
 def turns_of(plan: Plan) -> list[Turn]:
@@ -98,12 +104,14 @@ def turns_of(plan: Plan) -> list[Turn]:
                 missing,
                 [_job(plan, name, case) for case, reason in pairs if reason is None],
                 [(case, reason) for case, reason in pairs if reason is not None],
+                contestant.needs or name,
+                contestant.imports,
             )
         )
     words = [case for case in plan.cases if case.scan == "words"]
     for name, source in WORD_SOURCES.items():
         missing = source.why_missing(plan.device) or ""
-        turns.append(Turn(name, missing, [_job(plan, name, case) for case in words], []))
+        turns.append(Turn(name, missing, [_job(plan, name, case) for case in words], [], "words"))
     return [turn for turn in turns if turn.jobs or turn.left_out]
 
 
@@ -142,6 +150,7 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
     roofs = _roofs(plan, deadline)
     report(describe_roofs(roofs))
     rows: list[Row] = []
+    able = [turn for turn in turns if turn.jobs and not turn.missing]
     for turn in turns:
         for case, reason in turn.left_out:
             rows += [row_of(case, turn.name, p, "left out", reason=reason) for p in passes_of(case)]
@@ -153,11 +162,9 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
                 ]
             done += len(turn.jobs)
             say(done, f"{turn.name}: {turn.missing}")
-            continue
-        for number, row in _rows_of_turn(plan, turn, deadline):
-            rows.append(row)
-            say(done + number + 1, describe_row(with_floors([row], roofs)[0]))
-        done += len(turn.jobs)
+    for number, row in _measured_rows(plan, able, deadline):
+        rows.append(row)
+        say(done + number + 1, describe_row(with_floors([row], roofs)[0]))
     order = {case: place for place, case in enumerate(plan.cases)}
     rows.sort(key=lambda row: order[case_of(row)])
     settings = {
@@ -197,13 +204,12 @@ def _roofs(plan: Plan, deadline: float) -> Roofs:
     job = {"kind": "roofs", "device": str(plan.device)}
     if not plan.isolated:
         return Roofs(**next(answers_of(job)))
-    for _, answer in run_isolated(
-        WORKER, [job], seconds_for_first=SECONDS_OF_ROOFS, seconds_for_each=0, deadline=deadline
-    ):
+    limits = Limits(START_SECONDS, FIRST_SECONDS, deadline)
+    for _, answer in run_isolated(WORKER, [job], limits):
         if isinstance(answer, str):
-            raise RuntimeError(f"the limits of the machine could not be measured: {answer}")
+            raise InputError(f"the limits of {plan.device} could not be measured: {answer}")
         return Roofs(**answer)
-    raise RuntimeError("the limits of the machine could not be measured")
+    raise InputError(f"the limits of {plan.device} could not be measured")
 
 
 def passes_of(case: Case) -> tuple[str, ...]:
@@ -215,24 +221,37 @@ def _case_of_job(job: dict[str, Any]) -> Case:
     return Case.from_json(job["case"])
 
 
-def _rows_of_turn(plan: Plan, turn: Turn, deadline: float) -> Iterator[tuple[int, Row]]:
-    """Rows of the jobs of one contestant; for a job that died, what is missing says why."""
+def _measured_rows(plan: Plan, turns: list[Turn], deadline: float) -> Iterator[tuple[int, Row]]:
+    """Rows of all jobs, numbered through; for a job that died, what is missing says why."""
+    before = 0
     if not plan.isolated:
-        for number, job in enumerate(turn.jobs):
+        for number, job in enumerate(job for turn in turns for job in turn.jobs):
             yield from ((number, row) for row in answers_of(job))
         return
-    seen: dict[int, int] = {}
-    for number, answer in run_isolated(
-        WORKER,
-        turn.jobs,
-        seconds_for_first=FIRST_SECONDS,
-        seconds_for_each=EACH_SECONDS,
-        deadline=deadline,
-    ):
-        if not isinstance(answer, str):
-            seen[number] = seen.get(number, 0) + 1
-            yield number, answer
-            continue
-        case = _case_of_job(turn.jobs[number])
-        for which in passes_of(case)[seen.get(number, 0) :]:
-            yield number, row_of(case, turn.name, which, "error", reason=answer)
+    groups = [list(group) for _, group in itertools.groupby(turns, key=lambda turn: turn.process)]
+    commands = [(*WORKER, *filter(None, {turn.imports: 0 for turn in group})) for group in groups]
+    waiting = [Child(command) for command in commands[:1]]
+    try:
+        for place, group in enumerate(groups):
+            child = waiting.pop()
+            waiting += [Child(command) for command in commands[place + 1 : place + 2]]
+            jobs = [
+                {**job, "limit": EACH_SECONDS if rank else FIRST_SECONDS}
+                for turn in group
+                for rank, job in enumerate(turn.jobs)
+            ]
+            limits = Limits(START_SECONDS, EACH_SECONDS, deadline)
+            seen: dict[int, int] = {}
+            for number, answer in run_isolated(commands[place], jobs, limits, child):
+                if not isinstance(answer, str):
+                    seen[number] = seen.get(number, 0) + 1
+                    yield before + number, answer
+                    continue
+                case = _case_of_job(jobs[number])
+                name = jobs[number]["contestant"]
+                for which in passes_of(case)[seen.get(number, 0) :]:
+                    yield before + number, row_of(case, name, which, "error", reason=answer)
+            before += len(jobs)
+    finally:
+        for child in waiting:
+            child.close()

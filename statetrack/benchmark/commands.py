@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXIT_UNHEALTHY = 1
 SUITES = ("scans",)
+ISOLATED = True
 
 
 def add_doctor(commands: Commands) -> None:
@@ -151,7 +152,8 @@ def _plan(options: argparse.Namespace) -> "Plan":
             if not any(name.startswith(part) for name in names):
                 raise unknown_name("contestant", part, names)
         names = [name for name in names if name.startswith(tuple(options.only))]
-    return Plan(cases, device, names, options.peer_file, 0.1 if on_gpu else 0.01, options.minutes)
+    seconds = 0.1 if on_gpu else 0.01
+    return Plan(cases, device, names, options.peer_file, seconds, options.minutes, ISOLATED)
 
 
 def _write_products(results: "BenchmarkResults", folder: Path) -> None:

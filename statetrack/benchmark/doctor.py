@@ -15,14 +15,14 @@ from typing import Any
 import torch
 
 from statetrack.benchmark.doctor_checks import Check, jobs_of, name_of
-from statetrack.benchmark.isolation import run_isolated
+from statetrack.benchmark.isolation import Limits, run_isolated
 from statetrack.benchmark.worker import answers_of
 from statetrack.provenance import provenance
 from statetrack.scans.kernels import why_unavailable
 
 WORKER = ("-m", "statetrack.benchmark.worker")
 MINUTES = 5.0
-FIRST_SECONDS, EACH_SECONDS = 90.0, 45.0
+START_SECONDS, EACH_SECONDS = 60.0, 45.0
 BAD_HOPPER = ((3, 4), (3, 7, 1))
 HOPPER = (9, 0)
 
@@ -126,14 +126,8 @@ def _answers(jobs: list[dict[str, Any]], isolated: bool) -> Iterator[Check]:
         for job in jobs:
             yield from (Check(**answer) for answer in answers_of(job))
         return
-    deadline = time.monotonic() + 60 * MINUTES
-    for number, answer in run_isolated(
-        WORKER,
-        jobs,
-        seconds_for_first=FIRST_SECONDS,
-        seconds_for_each=EACH_SECONDS,
-        deadline=deadline,
-    ):
+    limits = Limits(START_SECONDS, EACH_SECONDS, time.monotonic() + 60 * MINUTES)
+    for number, answer in run_isolated(WORKER, jobs, limits):
         if isinstance(answer, str):
             yield Check(name_of(jobs[number]), jobs[number]["backend"], False, answer)
         else:

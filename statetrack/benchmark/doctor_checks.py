@@ -97,9 +97,12 @@ def _jobs_of_backend(scan: str, backend: str, device: torch.device) -> Iterator[
     whole = not kernel or device.type == "cuda"
     shared = {"scan": scan, "backend": backend}
     for variant in row.variants:
-        for dtype in row.dtypes if whole else [d for d in row.dtypes if d != "bfloat16"]:
-            precisions = row.precisions if kernel and whole and dtype == "float32" else ("ieee",)
-            for precision in precisions:
+        kinds = [("float32", "ieee")]
+        if variant == row.variants[-1]:
+            kinds += [(dtype, "ieee") for dtype in row.dtypes if dtype != "float32"]
+            kinds += [("float32", one) for one in row.precisions if kernel and one != "ieee"]
+        for dtype, precision in kinds:
+            if whole or (dtype != "bfloat16" and precision == "ieee"):
                 more = {"variant": variant, "dtype": dtype, "precision": precision}
                 yield {**shared, **more, "what": "errors"}
     more = {"variant": row.variants[-1], "dtype": "float32", "precision": "ieee"}

@@ -4,6 +4,7 @@ The child reads the jobs as one JSON line and answers with lines of JSON. A job 
 than its limit is stopped together with its process; the jobs after it go on in a new one.
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,13 +23,30 @@ LAST_WORDS = 300
 STOPPED = "stopped"
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How long things may take, in seconds.
+
+    Attributes
+    ----------
+    start : float
+        Of a process, before its first job: imports.
+    job : float
+        Of a job that does not say "limit" itself.
+    deadline : float
+        By ``time.monotonic()``: what has not started by then is not run.
+    """
+
+    start: float
+    job: float
+    deadline: float
+
+
 def run_isolated(
     arguments: Sequence[str],
     jobs: Sequence[dict[str, Any]],
-    *,
-    seconds_for_first: float,
-    seconds_for_each: float,
-    deadline: float,
+    limits: Limits,
+    child: "Child | None" = None,
 ) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Run jobs one after the other.
 
@@ -36,11 +55,10 @@ def run_isolated(
     arguments : sequence of str
         Command line of the child after the interpreter.
     jobs : sequence of dict
-        What JSON can hold.
-    seconds_for_first, seconds_for_each : float
-        Longest that the first job of a process (imports, tuning) and any other may take.
-    deadline : float
-        By ``time.monotonic()``: what has not started by then is not run.
+        What JSON can hold; "limit" is the most seconds that the job may take.
+    limits : Limits
+    child : Child, optional
+        A process that was started before with the same arguments, to be used first.
 
     Yields
     ------
@@ -51,39 +69,51 @@ def run_isolated(
     """
     first = restarts = 0
     while first < len(jobs):
-        if time.monotonic() > deadline or restarts > MAX_RESTARTS:
+        if time.monotonic() > limits.deadline or restarts > MAX_RESTARTS:
             why = "too many crashes" if restarts > MAX_RESTARTS else "the time for it was up"
             yield from ((number, f"not run: {why}") for number in range(first, len(jobs)))
-            return
+            break
         reason: str | None = None
-        with _Child(arguments, jobs[first:]) as child:
-            current, limit = first, seconds_for_first
+        with child or Child(arguments) as running:
+            child = None
+            running.send(jobs[first:])
+            current, limit = first, limits.start + jobs[first].get("limit", limits.job)
             leaving = False
             while current < len(jobs) and reason is None and not leaving:
-                left = max(1.0, deadline - time.monotonic())
-                answer = child.answer(min(limit, left))
-                if left < limit and answer == STOPPED:
-                    answer = "stopped: the time for everything was up"
-                elif answer == STOPPED:
-                    answer = f"stopped after {limit:.0f} s"
-                if isinstance(answer, str):
+                left = max(1.0, limits.deadline - time.monotonic())
+                answer = running.answer(min(limit, left))
+                if answer == STOPPED:
+                    late = "stopped: the time for everything was up"
+                    reason = late if left < limit else f"stopped after {limit:.0f} s"
+                elif isinstance(answer, str):
                     reason = answer
                 elif answer.get("done"):
-                    current, limit = current + 1, seconds_for_each
+                    current += 1
                     leaving = bool(answer.get("leaving"))
+                    if current < len(jobs):
+                        limit = jobs[current].get("limit", limits.job)
                 else:
                     yield current, answer
         if reason is not None:
             yield current, reason
             current += 1
         first, restarts = current, restarts + 1
+    if child is not None:
+        child.close()
 
 
-class _Child:
-    """The process, and its answers."""
+class Child:
+    """A process that does jobs.
 
-    def __init__(self, arguments: Sequence[str], jobs: Sequence[dict[str, Any]]) -> None:
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+    Parameters
+    ----------
+    arguments : sequence of str
+        Its command line after the interpreter. It may import what it needs before it reads
+        its jobs, while another is still at work.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -93,33 +123,43 @@ class _Child:
             env={**os.environ, "PYTHONPATH": path},
         )
         self._waiting = b""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._output = self._process.stdout
-        try:
-            self._process.stdin.write(json.dumps(list(jobs)).encode() + b"\n")
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it ended at once: `answer` says how
 
-    def __enter__(self) -> "_Child":
+    def __enter__(self) -> "Child":
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def send(self, jobs: Sequence[dict[str, Any]]) -> None:
+        """Let it begin."""
+        given = self._process.stdin
+        if given is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has ended: `answer` says how
+                given.write(json.dumps(list(jobs)).encode() + b"\n")
+                given.close()
+
+    def close(self) -> None:
+        """End it, whatever it does."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        self._output.close()
-        self._errors.close()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
 
     def answer(self, seconds: float) -> dict[str, Any] | str:
         """Return the next answer, or why there is none."""
         end = time.monotonic() + seconds
+        output = self._process.stdout
+        if output is None:
+            return "the process has no output"
         with selectors.DefaultSelector() as selector:
-            selector.register(self._output, selectors.EVENT_READ)
+            selector.register(output, selectors.EVENT_READ)
             while b"\n" not in self._waiting:
                 if not selector.select(max(0.0, end - time.monotonic())):
                     return STOPPED
-                chunk = os.read(self._output.fileno(), 2**16)
+                chunk = os.read(output.fileno(), 2**16)
                 if not chunk:
                     return self._end()
                 self._waiting += chunk

@@ -132,6 +132,10 @@ def _measure_passes(
     forward = time_calls([_forward(one) for one in sets], device, seconds)
     yield row_of(case, contestant.name, FORWARD, "ok", **asdict(forward), **shared)
 
+    no_backward = contestant.forward_only(case)
+    if no_backward is not None:
+        yield row_of(case, contestant.name, BOTH, "left out", reason=no_backward, **shared)
+        return
     weight = prepared.inward(cotangent)
     for one in sets:
         for leaf in one.leaves.values():

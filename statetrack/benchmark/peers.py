@@ -80,6 +80,10 @@ class Contestant:
         Held to the bounds of `checks.bound_of`; a peer only has to compute the same function.
     positive : bool
         Cannot take negative transitions: gets inputs without them, and the row says so.
+    forward_only : callable
+        Why the backward pass of a case is left out, or None.
+    imports : str
+        Module that takes time to import.
     """
 
     name: str
@@ -89,6 +93,8 @@ class Contestant:
     needs: str = ""
     ours: bool = False
     positive: bool = False
+    forward_only: Callable[[Case], str | None] = takes_all
+    imports: str = ""
 
     def why_missing(self) -> str | None:
         """Say which package is not installed, or None."""
@@ -114,8 +120,13 @@ def ours(backend: str) -> Contestant:
             return f"this scan has no backend {backend!r}"
         if backend != "triton" and case.precision != "ieee":
             return "torch computes in ieee only"
-        if backend == "reference" and case["T"] > 512:
-            return "a loop over more than 512 tokens"
+        sizes = dict(case.sizes)
+        plain = case.dtype == "float32" and case.variant in ("", "channel")
+        if backend == "parallel" and not (plain and sizes["B"] <= 256):
+            return "timed in float32 and at other sizes"
+        if backend == "reference":
+            small = plain and case["T"] <= 512 and sizes.get("N", 0) <= 16
+            return None if small else "a loop: timed in float32 up to T = 512 and N = 16"
         return None
 
     return Contestant(f"statetrack {backend}", tuple(SCANS), prepare, leaves_out, ours=True)
@@ -278,6 +289,7 @@ PEERS: dict[str, Contestant] = {
             channels_then_time(_fpscan),
             only("real numbers, T a power of two", is_real, has_power_of_two_length),
             needs="fpscan",
+            imports="fpscan",
         ),
         Contestant(
             "fla chunk_hgrn",
@@ -285,6 +297,7 @@ PEERS: dict[str, Contestant] = {
             _hgrn("chunk_hgrn"),
             only("real numbers only", is_real),
             needs="fla",
+            imports="fla.ops",
             positive=True,
         ),
         Contestant(
@@ -293,6 +306,7 @@ PEERS: dict[str, Contestant] = {
             _gated("fla.ops.gla", "chunk_gla"),
             only("decay per channel only", lambda case: case.variant == "channel"),
             needs="fla",
+            imports="fla.ops",
             positive=True,
         ),
         Contestant(
@@ -301,6 +315,7 @@ PEERS: dict[str, Contestant] = {
             _gated("fla.ops.simple_gla", "chunk_simple_gla"),
             only("no decay, or one per head", lambda case: case.variant != "channel"),
             needs="fla",
+            imports="fla.ops",
             positive=True,
         ),
         Contestant(
@@ -309,6 +324,7 @@ PEERS: dict[str, Contestant] = {
             _gated("fla.ops.gla", "fused_recurrent_gla"),
             only("no decay, or one per channel", lambda case: case.variant != "head"),
             needs="fla",
+            imports="fla.ops",
             positive=True,
         ),
         Contestant(
@@ -317,12 +333,20 @@ PEERS: dict[str, Contestant] = {
             _delta_rule,
             only("one factor a token", lambda case: case["R"] == 1),
             needs="fla",
+            imports="fla.ops",
         ),
         Contestant(
             "torch.associative_scan",
             ("diagonal",),
             _associative,
-            only("real numbers only", is_real),
+            only(
+                "compiled anew for every size",
+                lambda case: case.dtype == "float32" and case["T"] in (32, 512, 4096),
+            ),
+            forward_only=only(
+                "its backward pass takes T x T numbers a channel", lambda case: case["T"] <= 512
+            ),
+            imports="torch._inductor.compile_fx",
         ),
         Contestant(
             "accelerated_scan warp",

@@ -113,6 +113,8 @@ def _lines_of_case(name: str, rows: list[Row]) -> list[list[str]]:
 def _cells(row: Row | None, rows: list[Row]) -> list[str]:
     if row is None:
         return ["", "", "", ""]
+    if row["status"] in HIDDEN:
+        return ["", "", "", ""]
     if row["status"] != "ok":
         return [row["status"], "", "" if row.get("error") is None else f"{row['error']:.1e}", ""]
     ratio = peer_ratio(row, rows) if row.get("ours") else None

@@ -1,5 +1,11 @@
-"""The process that jobs run in: ``python -m statetrack.benchmark.worker`` (see `isolation`)."""
+"""The process that jobs run in: ``python -m statetrack.benchmark.worker MODULE ...``.
 
+It imports torch and the modules that are named before it reads its jobs (see `isolation`), so that
+a process can get ready while the one before it still measures.
+"""
+
+import contextlib
+import importlib
 import json
 import os
 import sys
@@ -66,6 +72,10 @@ def main() -> None:
     """Read jobs from standard input and answer on standard output, which nobody else gets."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    for module in ("torch", "statetrack.benchmark.measure", *sys.argv[1:]):
+        # What cannot be imported is told by the job that needs it.
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
     for job in json.loads(sys.stdin.readline()):
         for answer in answers_of(job):
             answers.write(json.dumps(answer) + "\n")
