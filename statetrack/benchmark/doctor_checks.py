@@ -53,7 +53,7 @@ class Check:
 
     def line(self) -> str:
         """One line."""
-        return f"{'ok' if self.ok else 'FAILED':<7} {self.name:<46} {self.found}"
+        return f"{'ok' if self.ok else 'FAILED':<7} {self.name:<54} {self.found}"
 
 
 def lengths_for(device: torch.device, backend: str) -> Lengths:
