@@ -165,6 +165,7 @@ def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
             "marker": MARKERS[rank % len(MARKERS)],
             "linestyle": "-" if ours else (0, (3, 1.2)),
             "linewidth": 1.6 if rank == 0 else 0.9,
+            "zorder": 3 if ours else 2,
         }
     return styles
 
