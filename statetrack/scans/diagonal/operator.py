@@ -122,8 +122,8 @@ class _Plan:
     def workspace(self, state: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
         """Room for the products and the ends of all chunks: [B, C, D] each."""
         shape = (self.batch, self.num_chunks if self.num_chunks > 1 else 0, self.channels)
-        empty = torch.empty((2, *shape), dtype=state, device=device)
-        return _as_real(empty[0]), _as_real(empty[1])
+        products, ends = (torch.empty(shape, dtype=state, device=device) for _ in range(2))
+        return _as_real(products), _as_real(ends)
 
 
 def _launch_forward(
