@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ from statetrack.benchmark.results import (
 from statetrack.benchmark.roofs import Roofs, floor_ms
 from statetrack.benchmark.scan_rows import SCANS, exact_inputs, inputs_of
 from statetrack.benchmark.timing import time_calls
+from statetrack.benchmark.warm_up import warm_up, warm_up_jobs
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
@@ -418,7 +420,10 @@ def loop(case, inputs):
     return Prepared(call, inputs)
 
 
-PEERS = [Contestant("crashing", ("diagonal",), crash), Contestant("loop", ("diagonal",), loop)]
+PEERS = [
+    Contestant("crashing", ("diagonal",), crash, needs="torch"),
+    Contestant("loop", ("diagonal",), loop, needs="torch", imports="torch.fft"),
+]
 """
 
 
@@ -443,7 +448,8 @@ def test_peers_from_a_file(peer_file, tmp_path):
 def test_a_run_survives_a_peer_that_crashes(peer_file):
     lines = []
     names = ["crashing", "loop", "statetrack parallel", "accelerated_scan scalar"]
-    plan = Plan([TINY, case("words", "B4 T20", variant="s3")], CPU, names, [peer_file], 0.001)
+    cases = [TINY, case("words", "B4 T20", variant="s3")]
+    plan = Plan(cases, CPU, names, [peer_file], 0.001, compile_first=True)
     results = run_benchmark(plan, lines.append)
     found = {
         (row["contestant"], row["pass"]): row for row in results.rows if row["scan"] == "diagonal"
@@ -454,8 +460,37 @@ def test_a_run_survives_a_peer_that_crashes(peer_file):
         assert found[name, BOTH]["status"] == "ok"
         assert found[name, BOTH]["times_floor"] > 0
     assert found["accelerated_scan scalar", FORWARD]["status"] == "not available"
+    assert any(re.fullmatch(r"compiled in \d+ s", line) for line in lines)
     assert any("loop: diagonal fp32 B3 D4 T8, forward+backward: " in line for line in lines)
     assert results.provenance["device"] == "cpu"
+
+
+def test_compiling_first_takes_every_kernel_once_and_times_nothing():
+    names = ("statetrack triton", "statetrack parallel", "crashing")
+    sizes = [case("diagonal", f"B64 D512 T{t}") for t in (512, 1000, 4096)]
+    jobs = [
+        {"contestant": name, "case": one.to_json(), "kind": "time"}
+        for name in names
+        for one in sizes
+    ]
+    groups = warm_up_jobs(jobs)
+    found = [
+        (job["contestant"], job["case"]["sizes"]["T"], job["kind"]) for g in groups for job in g
+    ]
+    assert sorted(found) == sorted((name, 512, "warm") for name in names)
+    assert ["crashing"] in [[job["contestant"] for job in group] for group in groups]
+
+
+def test_warming_up_calls_forward_and_backward():
+    modes = []
+
+    def call(a, x):
+        modes.append(torch.is_grad_enabled())
+        return scan_by_loop(a.mT, x.mT).mT
+
+    (peer,) = planted("mine", call).values()
+    warm_up(TINY, peer, CPU)
+    assert modes == [False, True]
 
 
 def test_turns_say_who_cannot_run():

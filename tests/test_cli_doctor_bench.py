@@ -164,7 +164,7 @@ def test_a_crash_in_a_check_is_one_failed_check(monkeypatch):
         (0, "the process ended with code -11: "),
         (1, vars(Check("b", "triton", True, "fine"))),
     ]
-    monkeypatch.setattr(doctor, "run_isolated", lambda *arguments, **limits: iter(answers))
+    monkeypatch.setattr(doctor, "run_isolated", lambda *arguments: iter(answers))
     job = {"scan": "words", "backend": "statetrack torch", "what": "bits"}
     monkeypatch.setattr(doctor, "jobs_of", lambda device, scans: [job, job])
     diagnosis = examine(CPU, lambda line: None, isolated=True)

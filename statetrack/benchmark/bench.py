@@ -16,12 +16,14 @@ from statetrack.benchmark.measure import PASSES, Row, row_of
 from statetrack.benchmark.peers import CONTESTANTS, Contestant, peers_from_file
 from statetrack.benchmark.results import BenchmarkResults, case_of, with_floors
 from statetrack.benchmark.roofs import Roofs
+from statetrack.benchmark.warm_up import run_warm_up
 from statetrack.benchmark.words import WORD_SOURCES
 from statetrack.benchmark.worker import answers_of
 from statetrack.provenance import provenance
 from statetrack.scans.kernels import why_unavailable
 
 WORKER = ("-m", "statetrack.benchmark.worker")
+KERNELS = "statetrack triton"
 START_SECONDS, FIRST_SECONDS, EACH_SECONDS = 60.0, 90.0, 30.0
 
 
@@ -43,6 +45,8 @@ class Plan:
         Time after which nothing new starts.
     isolated : bool
         Every contestant in processes of its own, so that one that crashes harms no other.
+    compile_first : bool
+        See `statetrack.benchmark.warm_up`.
     """
 
     cases: Sequence[Case]
@@ -52,6 +56,7 @@ class Plan:
     seconds: float = 0.1
     minutes: float = 10.0
     isolated: bool = True
+    compile_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class Turn:
         Contestants with the same name share processes.
     imports : str
         Module to import before the first job.
+    compiles : bool
+        Leaves on disk what it compiles.
     """
 
     name: str
@@ -79,6 +86,7 @@ class Turn:
     left_out: list[tuple[Case, str]]
     process: str
     imports: str = ""
+    compiles: bool = False
 
 
 def turns_of(plan: Plan) -> list[Turn]:
@@ -93,7 +101,7 @@ def turns_of(plan: Plan) -> list[Turn]:
     for name in plan.contestants:
         contestant = known[name]
         missing = contestant.why_missing() or ""
-        if name == "statetrack triton":
+        if name == KERNELS:
             missing = why_unavailable(plan.device) or ""
         cases = [case for case in plan.cases if case.scan in contestant.scans]
         reasons = [contestant.leaves_out(case) for case in cases]
@@ -106,12 +114,14 @@ def turns_of(plan: Plan) -> list[Turn]:
                 [(case, reason) for case, reason in pairs if reason is not None],
                 contestant.needs or name,
                 contestant.imports,
+                bool(contestant.needs) or name == KERNELS,
             )
         )
     words = [case for case in plan.cases if case.scan == "words"]
-    for name, source in WORD_SOURCES.items():
+    for place, (name, source) in enumerate(WORD_SOURCES.items(), start=1):
         missing = source.why_missing(plan.device) or ""
-        turns.append(Turn(name, missing, [_job(plan, name, case) for case in words], [], "words"))
+        jobs = [_job(plan, name, case) for case in words]
+        turns.insert(place, Turn(name, missing, jobs, [], "words"))
     return [turn for turn in turns if turn.jobs or turn.left_out]
 
 
@@ -147,10 +157,15 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
         report(f"[{number}/{total}, {time.monotonic() - start:.0f} s] {text}")
 
     total, done = sum(len(turn.jobs) for turn in turns), 0
+    able = [turn for turn in turns if turn.jobs and not turn.missing]
+    if plan.compile_first:
+        compiled = [turn for turn in able if turn.compiles]
+        report("compiling, many at once; nothing is timed meanwhile")
+        seconds = run_warm_up((job for turn in compiled for job in turn.jobs), deadline)
+        report(f"compiled in {seconds:.0f} s")
     roofs = _roofs(plan, deadline)
     report(describe_roofs(roofs))
     rows: list[Row] = []
-    able = [turn for turn in turns if turn.jobs and not turn.missing]
     for turn in turns:
         for case, reason in turn.left_out:
             rows += [row_of(case, turn.name, p, "left out", reason=reason) for p in passes_of(case)]

@@ -153,7 +153,7 @@ def _plan(options: argparse.Namespace) -> "Plan":
                 raise unknown_name("contestant", part, names)
         names = [name for name in names if name.startswith(tuple(options.only))]
     seconds = 0.1 if on_gpu else 0.01
-    return Plan(cases, device, names, options.peer_file, seconds, options.minutes, ISOLATED)
+    return Plan(cases, device, names, options.peer_file, seconds, options.minutes, ISOLATED, on_gpu)
 
 
 def _write_products(results: "BenchmarkResults", folder: Path) -> None:

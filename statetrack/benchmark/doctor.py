@@ -4,10 +4,12 @@ A check is a job for `statetrack.benchmark.worker`, so that a kernel that brings
 is one failed check.
 """
 
+import itertools
 import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -127,11 +129,20 @@ def _answers(jobs: list[dict[str, Any]], isolated: bool) -> Iterator[Check]:
             yield from (Check(**answer) for answer in answers_of(job))
         return
     limits = Limits(START_SECONDS, EACH_SECONDS, time.monotonic() + 60 * MINUTES)
-    for number, answer in run_isolated(WORKER, jobs, limits):
-        if isinstance(answer, str):
-            yield Check(name_of(jobs[number]), jobs[number]["backend"], False, answer)
-        else:
-            yield Check(**answer)
+    groups = [list(g) for _, g in itertools.groupby(jobs, key=lambda job: job["scan"])]
+    with ThreadPoolExecutor(max(1, len(groups))) as pool:
+        running = [pool.submit(_isolated, group, limits) for group in groups]
+        for one in running:
+            yield from one.result()
+
+
+def _isolated(jobs: list[dict[str, Any]], limits: Limits) -> list[Check]:
+    return [
+        Check(name_of(jobs[number]), jobs[number]["backend"], False, answer)
+        if isinstance(answer, str)
+        else Check(**answer)
+        for number, answer in run_isolated(WORKER, jobs, limits)
+    ]
 
 
 def advise(checks: Sequence[Check], backends: dict[str, str], device: torch.device) -> list[str]:

@@ -265,10 +265,54 @@ OURS: dict[str, Contestant] = {
     one.name: one for one in (ours(backend) for backend in ("triton", "parallel", "reference"))
 }
 
-# Those that take long to build come last: they are what a short run leaves out.
+# In order of importance: what comes last is what a short run leaves out.
 PEERS: dict[str, Contestant] = {
     one.name: one
     for one in (
+        Contestant(
+            "fla chunk_gla",
+            ("outer_product",),
+            _gated("fla.ops.gla", "chunk_gla"),
+            only("decay per channel only", lambda case: case.variant == "channel"),
+            needs="fla",
+            imports="fla.ops",
+            positive=True,
+        ),
+        Contestant(
+            "fla fused_recurrent_gla",
+            ("outer_product",),
+            _gated("fla.ops.gla", "fused_recurrent_gla"),
+            only("no decay, or one per channel", lambda case: case.variant != "head"),
+            needs="fla",
+            imports="fla.ops",
+            positive=True,
+        ),
+        Contestant(
+            "fla chunk_simple_gla",
+            ("outer_product",),
+            _gated("fla.ops.simple_gla", "chunk_simple_gla"),
+            only("no decay, or one per head", lambda case: case.variant != "channel"),
+            needs="fla",
+            imports="fla.ops",
+            positive=True,
+        ),
+        Contestant(
+            "fla chunk_hgrn",
+            ("diagonal",),
+            _hgrn("chunk_hgrn"),
+            only("real numbers only", is_real),
+            needs="fla",
+            imports="fla.ops",
+            positive=True,
+        ),
+        Contestant(
+            "fla fused_recurrent_delta_rule",
+            ("householder",),
+            _delta_rule,
+            only("one factor a token", lambda case: case["R"] == 1),
+            needs="fla",
+            imports="fla.ops",
+        ),
         Contestant(
             "accelerated_scan scalar",
             ("diagonal",),
@@ -292,48 +336,11 @@ PEERS: dict[str, Contestant] = {
             imports="fpscan",
         ),
         Contestant(
-            "fla chunk_hgrn",
+            "accelerated_scan warp",
             ("diagonal",),
-            _hgrn("chunk_hgrn"),
-            only("real numbers only", is_real),
-            needs="fla",
-            imports="fla.ops",
-            positive=True,
-        ),
-        Contestant(
-            "fla chunk_gla",
-            ("outer_product",),
-            _gated("fla.ops.gla", "chunk_gla"),
-            only("decay per channel only", lambda case: case.variant == "channel"),
-            needs="fla",
-            imports="fla.ops",
-            positive=True,
-        ),
-        Contestant(
-            "fla chunk_simple_gla",
-            ("outer_product",),
-            _gated("fla.ops.simple_gla", "chunk_simple_gla"),
-            only("no decay, or one per head", lambda case: case.variant != "channel"),
-            needs="fla",
-            imports="fla.ops",
-            positive=True,
-        ),
-        Contestant(
-            "fla fused_recurrent_gla",
-            ("outer_product",),
-            _gated("fla.ops.gla", "fused_recurrent_gla"),
-            only("no decay, or one per channel", lambda case: case.variant != "head"),
-            needs="fla",
-            imports="fla.ops",
-            positive=True,
-        ),
-        Contestant(
-            "fla fused_recurrent_delta_rule",
-            ("householder",),
-            _delta_rule,
-            only("one factor a token", lambda case: case["R"] == 1),
-            needs="fla",
-            imports="fla.ops",
+            channels_then_time(_accelerated("warp")),
+            only("real numbers, T a power of two", is_real, has_power_of_two_length),
+            needs="accelerated_scan",
         ),
         Contestant(
             "torch.associative_scan",
@@ -347,13 +354,6 @@ PEERS: dict[str, Contestant] = {
                 "its backward pass takes T x T numbers a channel", lambda case: case["T"] <= 512
             ),
             imports="torch._inductor.compile_fx",
-        ),
-        Contestant(
-            "accelerated_scan warp",
-            ("diagonal",),
-            channels_then_time(_accelerated("warp")),
-            only("real numbers, T a power of two", is_real, has_power_of_two_length),
-            needs="accelerated_scan",
         ),
     )
 }

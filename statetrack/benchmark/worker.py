@@ -22,7 +22,7 @@ def answers_of(job: dict[str, Any]) -> Answers:
     Parameters
     ----------
     job : dict
-        "kind" is "roofs", "time" or "check"; the rest is what that needs.
+        "kind" is "roofs", "warm", "time" or "check"; the rest is what that needs.
 
     Yields
     ------
@@ -46,6 +46,13 @@ def answers_of(job: dict[str, Any]) -> Answers:
 
         files = [Path(file) for file in job["peer_files"]]
         contestants = {**CONTESTANTS, **peers_from_file(*files)}
+        if job["kind"] == "warm":
+            from statetrack.benchmark.warm_up import warm_up
+
+            # Whatever is raised is raised again, and recorded, when it is measured.
+            with contextlib.suppress(Exception):
+                warm_up(Case.from_json(job["case"]), contestants[job["contestant"]], device)
+            return
         yield from measure(
             Case.from_json(job["case"]),
             job["contestant"],
