@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from statetrack.benchmark.cases import Case
 from statetrack.scans.kernels import why_unavailable
 
 SEED = 1
+HAS_KERNEL = hasattr(statetrack.scans.automaton, "uniform_words")
 Draw = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -42,13 +44,14 @@ def torch_words(case: Case, device: torch.device) -> Draw:
     from statetrack.scans.automaton import automaton_scan, uniform_letters
 
     dfa = automaton_of(case)
+    loop: dict[str, Any] = {"backend": "reference"} if HAS_KERNEL else {}
     table = torch.from_numpy(np.array(dfa.transitions)).to(device)
 
     def draw(first: int) -> tuple[torch.Tensor, torch.Tensor]:
         letters = uniform_letters(
             dfa.num_symbols, case["T"], first, case["B"], seed=SEED, device=device
         )
-        return letters, automaton_scan(table, letters, dfa.initial)[0]
+        return letters, automaton_scan(table, letters, dfa.initial, **loop)[0]
 
     return draw
 
@@ -96,7 +99,7 @@ WORD_SOURCES: dict[str, WordSource] = {
     "numpy": WordSource(numpy_words, on_processor=True),
     "statetrack torch": WordSource(torch_words),
 }
-if hasattr(statetrack.scans.automaton, "uniform_words"):
+if HAS_KERNEL:
     WORD_SOURCES["statetrack triton"] = WordSource(kernel_words, kernel=True)
 
 
