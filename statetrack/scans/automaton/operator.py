@@ -1,249 +1,201 @@
-"""Launching the kernels of automata: grids, alignment, long words cut into pieces."""
+"""The automaton scan as a torch operator.
+
+It maps whole numbers to whole numbers, so there is no backward pass. Under `vmap` a mapped axis
+joins the leading axes; mapped automata become one automaton, their disjoint union.
+"""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-LANES = 32
-TILE = 16
-# A word is cut where lanes are few and it is long; every piece is then run from all states.
-SPLIT_LENGTH = 4096
-SPLIT_LANES = 4096
-SPLIT_PIECES = 16384
-SHORTEST_PIECE = 128
-GROUP = 64
+from automata.errors import InputError
+from statetrack.scans.automaton.launch import fill_value, run_words
+from statetrack.scans.automaton.parallel import automaton_scan_parallel
+from statetrack.scans.automaton.reference import automaton_scan_reference
+
+TORCH_BACKENDS = {
+    "reference": automaton_scan_reference,
+    "parallel": automaton_scan_parallel,
+}
 
 
-def is_cut(num_words: int, length: int, num_states: int) -> bool:
-    """Whether words are cut in time so that the GPU is filled.
-
-    Parameters
-    ----------
-    num_words, length, num_states : int
-    """
-    few = num_words * num_states <= SPLIT_LANES
-    return length >= 2**31 or (few and length >= SPLIT_LENGTH)
-
-
-def run_words(
+@torch.library.custom_op("statetrack::automaton_scan", mutates_args=())
+def scan_operator(
     transitions: Tensor,
     words: Tensor,
     initial: Tensor | None,
     start: int,
     outputs: Tensor | None,
-    written: Tensor,
-) -> Tensor:
-    """Run an automaton over words on the GPU.
-
-    Parameters
-    ----------
-    transitions : Tensor of int, [num_states, num_symbols]
-    words : Tensor of int, [num_words, T]
-        Any stride between words, unit stride in time; T >= 1.
-    initial : Tensor of int, [num_words], or None
-        State before each word.
-    start : int
-        The state before every word where `initial` is None.
-    outputs : Tensor, [num_states], or None
-    written : Tensor, [num_words, T]
-        Takes the states, or the outputs.
-
-    Returns
-    -------
-    Tensor of int64, [num_words]
-        State after each word.
-    """
-    num_words, length = words.shape
-    num_states = transitions.shape[0]
-    table = transitions.contiguous()
-    first = None if initial is None else initial.contiguous()
-    chunk = length
-    if is_cut(num_words, length, num_states):
-        pieces = -(-num_words * length // SPLIT_PIECES)
-        chunk = max(SHORTEST_PIECE, -(-pieces // TILE) * TILE)
-    num_chunks = -(-length // chunk)
-    arguments = (table, outputs, words, chunk, num_chunks)
-    if num_chunks > 1:
-        images = words.new_empty(num_words, num_chunks, num_states, dtype=torch.int32)
-        _launch_scan(*arguments, None, 0, None, images)
-        first = _states_before(images, first, start)
-    final = words.new_empty(num_words, num_chunks, dtype=torch.int64)
-    _launch_scan(*arguments, first, start, written, final)
-    return final[:, -1].clone()
+    dtype: torch.dtype,
+    backend: str,
+    check: bool,
+) -> tuple[Tensor, Tensor]:
+    """Run an automaton over words [..., T] from `initial` [...], or `start` where it is None."""
+    if check:
+        check_ranges(transitions, words, initial)
+    leading, length = words.shape[:-1], words.shape[-1]
+    written_dtype = dtype if outputs is None else outputs.dtype
+    if not words.numel():
+        final = words.new_full(leading, start, dtype=torch.int64)
+        if initial is not None:
+            final.copy_(initial)
+        return words.new_empty(words.shape, dtype=written_dtype), final
+    if backend != "triton":
+        return scan_in_torch(transitions, words, initial, start, outputs, dtype, backend)
+    flat = words.reshape(-1, length)
+    flat = flat if flat.stride(-1) == 1 or length == 1 else flat.contiguous()
+    written = words.new_empty(flat.shape, dtype=written_dtype)
+    first = None if initial is None else initial.reshape(-1)
+    final = run_words(transitions, flat, first, start, outputs, written)
+    return written.reshape(words.shape), final.reshape(leading)
 
 
-def _launch_scan(
-    table: Tensor,
-    outputs: Tensor | None,
+def scan_in_torch(
+    transitions: Tensor,
     words: Tensor,
-    chunk: int,
-    num_chunks: int,
     initial: Tensor | None,
     start: int,
-    written: Tensor | None,
-    final: Tensor,
-) -> None:
-    from statetrack.scans.automaton.kernel import scan_kernel
+    outputs: Tensor | None,
+    dtype: torch.dtype,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    """One more state and one more symbol stand for all that is out of range."""
+    num_states, num_symbols = transitions.shape
+    table = torch.full((num_states + 1, num_symbols + 1), num_states, device=words.device)
+    table[:-1, :-1] = _or_last(transitions, num_states)
+    if initial is None:
+        first = torch.full(words.shape[:-1], start, device=words.device)
+    else:
+        first = _or_last(initial, num_states)
+    run = TORCH_BACKENDS[backend]
+    states, final = run(table, _or_last(words, num_symbols), first)
+    final = torch.where(final == num_states, -1, final)
+    if outputs is None:
+        return torch.where(states == num_states, -1, states).to(dtype), final
+    fill = outputs.new_full((1,), fill_value(outputs.dtype))
+    return torch.cat([outputs, fill])[states], final
 
-    length = words.shape[-1]
-    lengths = (length, chunk, words.stride(0))
-    tensors = [words] if written is None else [words, written]
-    scan_kernel[_grid(final.numel())](
-        table,
-        _storage(outputs),
-        words,
-        initial,
-        _storage(written),
-        final,
-        final.numel(),
-        length,
-        chunk,
-        num_chunks,
-        *table.shape,
-        words.stride(0),
-        start,
-        FILL=_fill(outputs),
-        IMAGES=written is None,
-        ALIGNED=_aligned(lengths, tensors),
-        num_warps=1,
-        num_stages=1,
+
+def _or_last(values: Tensor, count: int) -> Tensor:
+    """As int64, `count` where not 0 <= value < count."""
+    return torch.where((values >= 0) & (values < count), values, count).to(torch.int64)
+
+
+@scan_operator.register_fake
+def _(
+    transitions: Tensor,
+    words: Tensor,
+    initial: Tensor | None,
+    start: int,
+    outputs: Tensor | None,
+    dtype: torch.dtype,
+    backend: str,
+    check: bool,
+) -> tuple[Tensor, Tensor]:
+    written_dtype = dtype if outputs is None else outputs.dtype
+    written = words.new_empty(words.shape, dtype=written_dtype)
+    return written, words.new_empty(words.shape[:-1], dtype=torch.int64)
+
+
+@scan_operator.register_vmap
+def _(
+    info: Any,
+    in_dims: tuple[int | None, ...],
+    transitions: Tensor,
+    words: Tensor,
+    initial: Tensor | None,
+    start: int,
+    outputs: Tensor | None,
+    dtype: torch.dtype,
+    backend: str,
+    check: bool,
+) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+    size = info.batch_size
+    if check:
+        check_ranges(transitions, words, initial, symbol_axis=_last_axis(transitions, in_dims[0]))
+    words = mapped_first(words, in_dims[1], size)
+    if initial is not None:
+        initial = mapped_first(initial, in_dims[2], size)
+    if in_dims[0] is None and in_dims[4] is None:
+        result = scan_operator(transitions, words, initial, start, outputs, dtype, backend, False)
+        return result, (0, 0)
+    union = DisjointUnion(transitions, in_dims[0], outputs, in_dims[4], size)
+    first = torch.full_like(words[..., 0], start, dtype=torch.int64) if initial is None else initial
+    states, final = scan_operator(
+        union.transitions, words, union.enter(first), 0, union.outputs, torch.int64, backend, False
     )
+    written = union.leave(states).to(dtype) if outputs is None else states
+    return (written, union.leave(final)), (0, 0)
 
 
-def _states_before(maps: Tensor, initial: Tensor | None, start: int) -> Tensor:
-    """State before every map [num_words, length, num_states] of every word, flat."""
-    from statetrack.scans.automaton.kernel import chain_kernel
+class DisjointUnion:
+    """Automata of one size side by side: state q of automaton i is ``i * num_states + q``."""
 
-    num_words, length, num_states = maps.shape
-    group = length if length <= 2 * GROUP else GROUP
-    num_groups = -(-length // group)
-    shape = (length, group, num_groups, num_states)
-    if num_groups > 1:
-        images = maps.new_empty(num_words, num_groups, num_states)
-        count = images.numel()
-        chain_kernel[_grid(count)](
-            maps, None, None, images, count, *shape, 0, IMAGES=True, num_warps=1
-        )
-        initial = _states_before(images, initial, start)
-    before = maps.new_empty(num_words * length)
-    count = num_words * num_groups
-    chain_kernel[_grid(count)](
-        maps, initial, before, None, count, *shape, start, IMAGES=False, num_warps=1
-    )
-    return before
+    def __init__(
+        self,
+        transitions: Tensor,
+        transitions_axis: int | None,
+        outputs: Tensor | None,
+        outputs_axis: int | None,
+        size: int,
+    ) -> None:
+        tables = mapped_first(transitions, transitions_axis, size).to(torch.int64)
+        self.num_states = tables.shape[1]
+        self.offsets = torch.arange(size, device=tables.device) * self.num_states
+        self.transitions = self.enter(tables).flatten(0, 1)
+        self.outputs = None
+        if outputs is not None:
+            self.outputs = mapped_first(outputs, outputs_axis, size).flatten()
+
+    def enter(self, states: Tensor) -> Tensor:
+        """Names in the union of states [size, ...]."""
+        inside = (states >= 0) & (states < self.num_states)
+        return torch.where(inside, states + self._offsets_like(states), -1)
+
+    def leave(self, states: Tensor) -> Tensor:
+        """The opposite of `enter`."""
+        return torch.where(states < 0, -1, states - self._offsets_like(states))
+
+    def _offsets_like(self, states: Tensor) -> Tensor:
+        return self.offsets.reshape(-1, *[1] * (states.dim() - 1))
 
 
-def draw_words(
-    num_symbols: int,
-    tokens: Tensor,
-    *,
-    seed: int | Tensor,
-    stream: int,
-    first_item: int | Tensor,
-    portion: Tensor | None,
-    transitions: Tensor | None = None,
-    initial: int | Tensor = 0,
-    outputs: Tensor | None = None,
-    states: Tensor | None = None,
-    labels: Tensor | None = None,
+def mapped_first(tensor: Tensor, axis: int | None, size: int) -> Tensor:
+    """The mapped axis in front, or an expanded one."""
+    return tensor.expand(size, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
+
+
+def _last_axis(tensor: Tensor, mapped: int | None) -> int:
+    """The last axis that is not the mapped one."""
+    last = tensor.dim() - 1
+    return last - 1 if mapped == last else last
+
+
+def check_ranges(
+    transitions: Tensor, words: Tensor, initial: Tensor | None, symbol_axis: int = -1
 ) -> None:
-    """Fill `tokens` with uniform words, and `states` and `labels` with what an automaton makes.
+    """Raise InputError where a table, a word or a state points outside; waits for the device.
 
     Parameters
     ----------
-    num_symbols : int
-    tokens : Tensor, [num_runs, num_items, T]
-        Contiguous, not empty; so are `states` and `labels`.
-    seed, first_item, initial : int or Tensor of int, [num_runs]
-        One for all runs or one for each.
-    stream : int
-        Second word of the key.
-    portion : Tensor of int32, or None
-        The codes of a split's words, where they are short.
-    transitions : Tensor, [num_states, num_symbols], optional
-    outputs : Tensor, [num_states], optional
-    states, labels : Tensor, [num_runs, num_items, T], optional
+    transitions : Tensor of int, with the axis of symbols at `symbol_axis`, states before it
+    words, initial : Tensor of int
+    symbol_axis : int
     """
-    from statetrack.scans.automaton.kernel import draw_kernel
-
-    num_runs, num_items, length = tokens.shape
-    chunk = length
-    if transitions is None and portion is None:
-        pieces = -(-tokens.numel() // SPLIT_PIECES)
-        chunk = min(length, max(TILE, -(-pieces // TILE) * TILE))
-    num_chunks = -(-length // chunk)
-    num_lanes = num_runs * num_items * num_chunks
-    items, item = _tensor_or_int(first_item)
-    seeds, key = _tensor_or_int(seed)
-    starts, start = _tensor_or_int(initial)
-    written = [tensor for tensor in (tokens, states, labels) if tensor is not None]
-    draw_kernel[_grid(num_lanes)](
-        None if transitions is None else transitions.contiguous(),
-        _storage(outputs),
-        portion,
-        seeds,
-        items,
-        starts,
-        tokens,
-        states,
-        _storage(labels),
-        num_lanes,
-        num_items,
-        length,
-        chunk,
-        num_chunks,
-        0 if transitions is None else transitions.shape[0],
-        num_symbols,
-        0 if portion is None else len(portion),
-        num_symbols ** (length - 1) if portion is not None else 0,
-        _signed_word(key),
-        _signed_word(stream),
-        _signed_word(item & 0xFFFFFFFF),
-        _signed_word(item >> 32),
-        start,
-        FILL=_fill(outputs),
-        ALIGNED=_aligned((length, chunk), written),
-        num_warps=1,
-        num_stages=1,
-    )
-
-
-def _grid(num_lanes: int) -> tuple[int]:
-    return (-(-num_lanes // LANES),)
-
-
-def _tensor_or_int(value: int | Tensor) -> tuple[Tensor | None, int]:
-    return (value.contiguous(), 0) if isinstance(value, Tensor) else (None, value)
-
-
-def _signed_word(value: int) -> int:
-    """The int32 with the bits of a 32-bit word, so that its type never depends on its value."""
-    return value - 2**32 if value >= 2**31 else value
-
-
-def _storage(tensor: Tensor | None) -> Tensor | None:
-    """Booleans as the bytes that hold them."""
-    if tensor is None or tensor.dtype != torch.bool:
-        return tensor
-    return tensor.contiguous().view(torch.uint8)
-
-
-def _fill(outputs: Tensor | None) -> int:
-    """What stands for the output of the state -1."""
-    return fill_value(torch.int64 if outputs is None else outputs.dtype)
-
-
-def fill_value(dtype: torch.dtype) -> int:
-    """Return the label of the state -1: False, the largest byte, or -1.
-
-    Parameters
-    ----------
-    dtype : torch.dtype
-    """
-    return {torch.bool: 0, torch.uint8: 255}.get(dtype, -1)
-
-
-def _aligned(lengths: tuple[int, ...], tensors: list[Any]) -> bool:
-    whole = all(length % TILE == 0 for length in lengths)
-    return whole and all(tensor.data_ptr() % 16 == 0 for tensor in tensors)
+    num_symbols = transitions.shape[symbol_axis]
+    num_states = transitions.select(symbol_axis, 0).shape[-1]
+    checks = [
+        ("transitions", transitions, num_states, "states", "give a complete table"),
+        ("words", words, num_symbols, "symbols", "give words over the automaton's alphabet"),
+        ("initial", initial, num_states, "states", "start in one of them"),
+    ]
+    for name, tensor, count, kind, cure in checks:
+        if tensor is None or not tensor.numel():
+            continue
+        low, high = (int(bound) for bound in torch.aminmax(tensor))
+        if low < 0 or high >= count:
+            raise InputError(
+                f"automaton_scan: {name} holds {low if low < 0 else high}, and there are {count} "
+                f"{kind}, 0 to {count - 1}; {cure}"
+            )

@@ -1,0 +1,106 @@
+"""What the functions on automata check before anything is launched."""
+
+import torch
+from torch import Tensor
+
+from automata.errors import InputError, unknown_name
+from statetrack.scans.inputs import require, shape_of
+
+BACKENDS = ("reference", "parallel", "triton")
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+MAX_CELLS = 2**31 - 1
+# On a CPU composed functions beat the loop for long words up to this many words times states.
+PARALLEL_WORK = 2048
+PARALLEL_LENGTH = 64
+
+
+def check_table(scan: str, transitions: Tensor) -> tuple[int, int]:
+    """Return (num_states, num_symbols) of a transition table, or raise InputError."""
+    require(
+        transitions.dim() == 2 and transitions.numel() > 0,
+        f"{scan}: transitions has shape {shape_of(transitions)}, expected "
+        "[num_states, num_symbols], both at least 1",
+    )
+    require_integers(scan, "transitions", transitions, transitions.device)
+    require(
+        transitions.numel() <= MAX_CELLS,
+        f"{scan}: transitions has {transitions.numel()} cells, the limit is 2**31 - 1; minimise "
+        "the automaton",
+    )
+    return transitions.shape[0], transitions.shape[1]
+
+
+def require_integers(scan: str, name: str, tensor: Tensor, device: torch.device) -> None:
+    """Raise InputError unless a tensor holds integers and lies on `device`."""
+    require(
+        tensor.dtype in INTEGERS,
+        f"{scan}: {name} has type {tensor.dtype}, expected int64, int32, int16, int8 or uint8",
+    )
+    require(
+        tensor.device == device,
+        f"{scan}: {name} lies on {tensor.device} and transitions on {device}; "
+        "move them to one device",
+    )
+
+
+def check_outputs(scan: str, outputs: Tensor | None, transitions: Tensor) -> None:
+    """Raise InputError unless `outputs` has one integer or boolean for each state."""
+    if outputs is None:
+        return
+    require(
+        outputs.dim() == 1 and len(outputs) == len(transitions),
+        f"{scan}: outputs has shape {shape_of(outputs)}, expected [num_states] = "
+        f"[{len(transitions)}]",
+    )
+    if outputs.dtype != torch.bool:
+        require_integers(scan, "outputs", outputs, transitions.device)
+
+
+def check_dtype(scan: str, dtype: torch.dtype, count: int) -> None:
+    """Raise InputError unless `dtype` is an integer type that holds 0, ..., count - 1."""
+    names = ", ".join(str(known).removeprefix("torch.") for known in INTEGERS)
+    require(dtype in INTEGERS, f"{scan}: dtype {dtype}, expected one of {names}")
+    largest = torch.iinfo(dtype).max
+    require(
+        count - 1 <= largest,
+        f"{scan}: {dtype} holds values up to {largest}, and there are {count}; use a wider dtype",
+    )
+
+
+def check_start(scan: str, initial: int, num_states: int) -> None:
+    """Raise InputError unless a state is one of the automaton's."""
+    require(
+        0 <= initial < num_states,
+        f"{scan}: initial state {initial}, and there are {num_states} states, "
+        f"0 to {num_states - 1}; start in one of them",
+    )
+
+
+def choose_device_backend(
+    scan: str, backend: str, device: torch.device, work: int, length: int
+) -> str:
+    """Return the backend that runs: the one asked for, or the fastest there is.
+
+    Parameters
+    ----------
+    scan : str
+    backend : str
+        "auto" or one of `BACKENDS`.
+    device : torch.device
+    work : int
+        Words times states.
+    length : int
+    """
+    if backend == "auto":
+        if device.type == "cuda" and _has_triton():
+            return "triton"
+        few = work <= PARALLEL_WORK and length >= PARALLEL_LENGTH
+        return "parallel" if few else "reference"
+    if backend not in BACKENDS:
+        raise unknown_name(f"{scan} backend", backend, ("auto", *BACKENDS))
+    if backend == "triton" and not (_has_triton() and (device.type == "cuda" or _interprets())):
+        raise InputError(
+            f"{scan}: backend 'triton' needs a CUDA device and the triton package, and inputs lie "
+            f"on {device}; move them to a GPU or use backend='auto'"
+        )
+    return backend
