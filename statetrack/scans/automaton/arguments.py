@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from automata.errors import InputError, unknown_name
-from statetrack.scans.inputs import require, shape_of
+from statetrack.scans.automaton.operator import scan_operator
+from statetrack.scans.inputs import choose_backend, require, shape_of
 
-BACKENDS = ("reference", "parallel", "triton")
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 MAX_CELLS = 2**31 - 1
 # On a CPU composed functions beat the loop for long words up to this many words times states.
@@ -76,7 +75,7 @@ def check_start(scan: str, initial: int, num_states: int) -> None:
     )
 
 
-def choose_device_backend(
+def choose_automaton_backend(
     scan: str, backend: str, device: torch.device, work: int, length: int
 ) -> str:
     """Return the backend that runs: the one asked for, or the fastest there is.
@@ -85,22 +84,13 @@ def choose_device_backend(
     ----------
     scan : str
     backend : str
-        "auto" or one of `BACKENDS`.
+        "auto", "reference", "parallel" or "triton".
     device : torch.device
     work : int
         Words times states.
     length : int
     """
-    if backend == "auto":
-        if device.type == "cuda" and _has_triton():
-            return "triton"
-        few = work <= PARALLEL_WORK and length >= PARALLEL_LENGTH
-        return "parallel" if few else "reference"
-    if backend not in BACKENDS:
-        raise unknown_name(f"{scan} backend", backend, ("auto", *BACKENDS))
-    if backend == "triton" and not (_has_triton() and (device.type == "cuda" or _interprets())):
-        raise InputError(
-            f"{scan}: backend 'triton' needs a CUDA device and the triton package, and inputs lie "
-            f"on {device}; move them to a GPU or use backend='auto'"
-        )
-    return backend
+    composing_pays = work <= PARALLEL_WORK and length >= PARALLEL_LENGTH
+    in_torch = ("reference", "parallel") if composing_pays else ("parallel", "reference")
+    backends = dict.fromkeys((*in_torch, "triton"), scan_operator)
+    return choose_backend(scan, backends, backend, "ieee", device)

@@ -94,7 +94,9 @@ def _launch_scan(
     length = words.shape[-1]
     lengths = (length, chunk, words.stride(0))
     tensors = [words] if written is None else [words, written]
-    scan_kernel[_grid(final.numel())](
+    _run(
+        scan_kernel,
+        final.numel(),
         table,
         _storage(outputs),
         words,
@@ -111,8 +113,6 @@ def _launch_scan(
         FILL=_fill(outputs),
         IMAGES=written is None,
         ALIGNED=_aligned(lengths, tensors),
-        num_warps=1,
-        num_stages=1,
     )
 
 
@@ -127,15 +127,11 @@ def _states_before(maps: Tensor, initial: Tensor | None, start: int) -> Tensor:
     if num_groups > 1:
         images = maps.new_empty(num_words, num_groups, num_states)
         count = images.numel()
-        chain_kernel[_grid(count)](
-            maps, None, None, images, count, *shape, 0, IMAGES=True, num_warps=1
-        )
+        _run(chain_kernel, count, maps, None, None, images, count, *shape, 0, IMAGES=True)
         initial = _states_before(images, initial, start)
     before = maps.new_empty(num_words * length)
     count = num_words * num_groups
-    chain_kernel[_grid(count)](
-        maps, initial, before, None, count, *shape, start, IMAGES=False, num_warps=1
-    )
+    _run(chain_kernel, count, maps, initial, before, None, count, *shape, start, IMAGES=False)
     return before
 
 
@@ -183,7 +179,9 @@ def draw_words(
     seeds, key = _tensor_or_int(seed)
     starts, start = _tensor_or_int(initial)
     written = [tensor for tensor in (tokens, states, labels) if tensor is not None]
-    draw_kernel[_grid(num_lanes)](
+    _run(
+        draw_kernel,
+        num_lanes,
         None if transitions is None else _narrow(transitions, tokens.numel()),
         _storage(outputs),
         portion,
@@ -209,8 +207,6 @@ def draw_words(
         start,
         FILL=_fill(outputs),
         ALIGNED=_aligned((length, chunk), written),
-        num_warps=1,
-        num_stages=1,
     )
 
 
@@ -241,8 +237,11 @@ def _narrow(transitions: Tensor, num_letters: int) -> Tensor:
     return transitions.clamp(-1, num_states).to(torch.int16).contiguous()
 
 
-def _grid(num_lanes: int) -> tuple[int]:
-    return (-(-num_lanes // LANES),)
+def _run(kernel: Any, num_lanes: int, *arguments: Any, **constants: Any) -> None:
+    """Launch one warp for every `LANES` lanes, on the device of the arguments."""
+    device = next(one.device for one in arguments if isinstance(one, Tensor))
+    with torch.cuda.device(device.index if device.type == "cuda" else -1):
+        kernel[(-(-num_lanes // LANES),)](*arguments, **constants, num_warps=1, num_stages=1)
 
 
 def _tensor_or_int(value: int | Tensor) -> tuple[Tensor | None, int]:

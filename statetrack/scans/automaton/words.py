@@ -13,9 +13,10 @@ from statetrack.scans.automaton.arguments import (
     check_outputs,
     check_start,
     check_table,
-    choose_device_backend,
+    choose_automaton_backend,
     require_integers,
 )
+from statetrack.scans.automaton.draw_operator import words_operator
 from statetrack.scans.inputs import require, shape_of
 
 
@@ -104,8 +105,6 @@ def uniform_words(
     >>> drawn.labels[0, :5].tolist()
     [True, False, True, False, False]
     """
-    from statetrack.scans.automaton.draw_operator import words_operator
-
     num_states, num_symbols = check_table("uniform_words", transitions)
     check_outputs("uniform_words", outputs, transitions)
     check_dtype("uniform_words", dtype, max(num_states, num_symbols))
@@ -148,7 +147,7 @@ def uniform_words(
         split,
         dtype,
         keep_states,
-        choose_device_backend("uniform_words", backend, transitions.device, work, length),
+        choose_automaton_backend("uniform_words", backend, transitions.device, work, length),
     )
     return UniformWords(
         tokens, states if keep_states else None, None if outputs is None else labels
