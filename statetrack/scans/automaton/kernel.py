@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 LANES = tl.constexpr(32)
-TILE = tl.constexpr(16)
+TILE = tl.constexpr(32)
 
 
 @triton.jit
@@ -26,7 +26,7 @@ def _join_halves(parts):
 @triton.jit
 def _join_columns(columns):
     """TILE vectors [LANES] as one tile [LANES, TILE]."""
-    parts = _join_halves(_join_halves(_join_halves(_join_halves(columns))))
+    parts = _join_halves(_join_halves(_join_halves(_join_halves(_join_halves(columns)))))
     return tl.reshape(parts[0], (LANES, TILE))
 
 
@@ -44,13 +44,15 @@ def _split_last(parts):
 @triton.jit
 def _split_columns(tile):
     """The TILE vectors [LANES] of a tile [LANES, TILE]."""
-    parts = (tl.reshape(tile, (LANES, 2, 2, 2, 2)),)
-    return _split_last(_split_last(_split_last(_split_last(parts))))
+    parts = (tl.reshape(tile, (LANES, 2, 2, 2, 2, 2)),)
+    return _split_last(_split_last(_split_last(_split_last(_split_last(parts)))))
 
 
 @triton.jit
 def _in_range(values, count):
     """As int32; -1 where not 0 <= value < count."""
+    if values.dtype == tl.uint8:
+        values = values.to(tl.int32)
     return tl.where((values >= 0) & (values < count), values, -1).to(tl.int32)
 
 
@@ -74,10 +76,27 @@ def _store_states(states_tile, outputs, written, places, mask, FILL: tl.constexp
 
 
 @triton.jit
-def _tile_mask(live, steps, time, column, ALIGNED: tl.constexpr):
+def _rounded(value, ALIGNED: tl.constexpr):
+    """A multiple of TILE, which it is already, in a form that tells the compiler so."""
+    return value // TILE * TILE if ALIGNED else value
+
+
+@triton.jit
+def _lanes(num_lanes):
+    """Lanes of this program; beyond the last one the last again, so that no mask is needed."""
+    lane = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
+    return tl.minimum(lane, num_lanes - 1)
+
+
+@triton.jit
+def _tile_mask(steps, time, CUT: tl.constexpr, ALIGNED: tl.constexpr):
+    """Where a tile lies inside its words; with ALIGNED it does so wholly or not at all."""
     if ALIGNED:
-        return (live & (time < steps))[:, None] & (column >= 0)[None, :]
-    return live[:, None] & (time + column[None, :] < steps[:, None])
+        mask = (time < steps)[:, None] if CUT else tl.full((1, 1), 1, tl.int1)
+    else:
+        column = tl.arange(0, TILE)[None, :]
+        mask = time + column < (steps[:, None] if CUT else steps)
+    return mask
 
 
 @triton.jit(
@@ -90,14 +109,6 @@ def _tile_mask(live, steps, time, column, ALIGNED: tl.constexpr):
         "num_symbols",
         "word_stride",
         "start",
-    ],
-    do_not_specialize_on_alignment=[
-        "transitions",
-        "outputs",
-        "words",
-        "initial",
-        "written",
-        "final",
     ],
 )
 def scan_kernel(
@@ -117,56 +128,51 @@ def scan_kernel(
     start,
     FILL: tl.constexpr,
     IMAGES: tl.constexpr,
+    CUT: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):
     """Run pieces of words from given states, or (IMAGES) from every state.
 
     A lane is (word, chunk), with IMAGES (word, chunk, start state) and only `final` is written.
     """
-    lane = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
-    live = lane < num_lanes
+    lane = _lanes(num_lanes)
+    word = lane
     if IMAGES:
-        piece = lane // num_states
-        state = (lane - piece * num_states).to(tl.int32)
+        word = lane // num_states
+        state = (lane - word * num_states).to(tl.int32)
+    elif initial is None:
+        state = _in_range(start + tl.zeros((LANES,), tl.int32), num_states)
     else:
-        piece = lane
-        if initial is None:
-            first = start + tl.zeros((LANES,), tl.int32)
-        else:
-            first = tl.load(initial + lane, mask=live, other=0)
-        state = _in_range(first, num_states)
-    word = piece // num_chunks
-    begin = (piece - word * num_chunks) * chunk_length
-    steps = tl.minimum(length - begin, chunk_length).to(tl.int32)
-    column = tl.arange(0, TILE)
-    row_length = tl.cast(length, tl.int64)
-    row_stride = tl.cast(word_stride, tl.int64)
-    if ALIGNED:
-        words = tl.multiple_of(words, 16)
-        if written is not None:
-            written = tl.multiple_of(written, 16)
-        row_length = tl.multiple_of(row_length, TILE)
-        row_stride = tl.multiple_of(row_stride, TILE)
-        begin = tl.multiple_of(begin, TILE)
-    sources = (word * row_stride + begin)[:, None] + column[None, :]
-    places = (word * row_length + begin)[:, None] + column[None, :]
+        state = _in_range(tl.load(initial + lane), num_states)
+    steps = length
+    begin = tl.zeros((LANES,), tl.int64)
+    if CUT:
+        piece = word
+        word = piece // num_chunks
+        begin = _rounded((piece - word * num_chunks) * chunk_length, ALIGNED)
+        steps = tl.minimum(length - begin, chunk_length).to(tl.int32)
+    steps = _rounded(steps, ALIGNED)
+    column = tl.arange(0, TILE)[None, :]
+    sources = (word * _rounded(tl.cast(word_stride, tl.int64), ALIGNED) + begin)[:, None] + column
+    places = (word * _rounded(tl.cast(length, tl.int64), ALIGNED) + begin)[:, None] + column
     for time in range(0, chunk_length, TILE):
-        mask = _tile_mask(live, steps, time, column, ALIGNED)
+        mask = _tile_mask(steps, time, CUT, ALIGNED)
         letters = _in_range(tl.load(words + sources + time, mask=mask, other=0), num_symbols)
         letters = _split_columns(letters)
         columns = ()
         for i in tl.static_range(TILE):
             following = _step(transitions, state, letters[i], num_states, num_symbols)
-            state = tl.where(time + i < steps, following, state)
+            if CUT or not ALIGNED:
+                following = tl.where(time + i < steps, following, state)
+            state = following
             columns = columns + (state,)
         if not IMAGES:
             _store_states(_join_columns(columns), outputs, written, places + time, mask, FILL)
-    tl.store(final + lane, state.to(final.dtype.element_ty), mask=live)
+    tl.store(final + lane, state.to(final.dtype.element_ty))
 
 
 @triton.jit(
     do_not_specialize=["num_lanes", "length", "group_length", "num_groups", "num_states", "start"],
-    do_not_specialize_on_alignment=["maps", "initial", "before", "final"],
 )
 def chain_kernel(
     maps,
@@ -186,8 +192,7 @@ def chain_kernel(
     A lane is (word, group) and writes the state `before` every map, or with IMAGES
     (word, group, start state) and writes `final`, the image of that state under the whole group.
     """
-    lane = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
-    live = lane < num_lanes
+    lane = _lanes(num_lanes)
     if IMAGES:
         piece = lane // num_states
         state = (lane - piece * num_states).to(tl.int32)
@@ -196,14 +201,14 @@ def chain_kernel(
         if initial is None:
             first = start + tl.zeros((LANES,), tl.int32)
         else:
-            first = tl.load(initial + lane, mask=live, other=0)
+            first = tl.load(initial + lane)
         state = _in_range(first, num_states)
     word = piece // num_groups
     begin = (piece - word * num_groups) * group_length
     steps = tl.minimum(length - begin, group_length)
     cell = word * length + begin
     for time in range(0, group_length):
-        inside = live & (time < steps)
+        inside = time < steps
         if not IMAGES:
             tl.store(before + cell + time, state, mask=inside)
         image = tl.load(
@@ -211,7 +216,7 @@ def chain_kernel(
         )
         state = tl.where(inside, image, state)
     if IMAGES:
-        tl.store(final + lane, state, mask=live)
+        tl.store(final + lane, state)
 
 
 @triton.jit
@@ -254,17 +259,6 @@ def _short_word(code, place_value, num_symbols):
         "item_high",
         "start",
     ],
-    do_not_specialize_on_alignment=[
-        "transitions",
-        "outputs",
-        "portion",
-        "seeds",
-        "items",
-        "initial",
-        "tokens",
-        "states",
-        "labels",
-    ],
 )
 def draw_kernel(
     transitions,
@@ -291,6 +285,7 @@ def draw_kernel(
     item_high,
     start,
     FILL: tl.constexpr,
+    CUT: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):
     """Draw uniform words and, where there is an automaton, run it over them.
@@ -299,47 +294,42 @@ def draw_kernel(
     short, and drawn whole. `seeds`, `items` and `initial` hold a value for each run, or are None
     and the scalars hold for all.
     """
-    lane = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
-    live = lane < num_lanes
-    word = lane // num_chunks
-    begin = (lane - word * num_chunks) * chunk_length
-    steps = tl.minimum(length - begin, chunk_length).to(tl.int32)
+    lane = _lanes(num_lanes)
+    word = lane
+    begin = tl.zeros((LANES,), tl.int64)
+    steps = length
+    if CUT:
+        word = lane // num_chunks
+        begin = _rounded((lane - word * num_chunks) * chunk_length, ALIGNED)
+        steps = tl.minimum(length - begin, chunk_length).to(tl.int32)
+    steps = _rounded(steps, ALIGNED)
     run = word // items_per_run
     if items is None:
         first_item = (tl.cast(item_high, tl.int64) << 32) | item_low.to(tl.uint32).to(tl.int64)
         item = first_item + (word - run * items_per_run)
     else:
-        item = tl.load(items + run, mask=live, other=0) + (word - run * items_per_run)
+        item = tl.load(items + run) + (word - run * items_per_run)
     none = tl.zeros((LANES,), tl.uint32)
     if seeds is None:
         key_low = none + seed.to(tl.uint32)
     else:
-        key_low = tl.load(seeds + run, mask=live, other=0).to(tl.uint32)
+        key_low = tl.load(seeds + run).to(tl.uint32)
     key_high = none + stream.to(tl.uint32)
     item_word = item.to(tl.uint32)
     item_word_high = (item >> 32).to(tl.uint32)
     if initial is None:
         state = start + tl.zeros((LANES,), tl.int32)
     else:
-        state = tl.load(initial + run, mask=live, other=0)
+        state = tl.load(initial + run)
     if transitions is not None:
         state = _in_range(state, num_states)
-    column = tl.arange(0, TILE)
-    row_length = tl.cast(length, tl.int64)
-    if ALIGNED:
-        tokens = tl.multiple_of(tokens, 16)
-        if states is not None:
-            states = tl.multiple_of(states, 16)
-        if labels is not None:
-            labels = tl.multiple_of(labels, 16)
-        row_length = tl.multiple_of(row_length, TILE)
-        begin = tl.multiple_of(begin, TILE)
-    places = (word * row_length + begin)[:, None] + column[None, :]
+    column = tl.arange(0, TILE)[None, :]
+    places = (word * _rounded(tl.cast(length, tl.int64), ALIGNED) + begin)[:, None] + column
     for time in range(0, chunk_length, TILE):
         if portion is not None:
             block = none + length.to(tl.uint32)
-            drawn = tl.philox_impl(item_word, item_word_high, block, none, key_low, key_high)
-            choice = tl.umulhi(drawn[0], none + portion_size.to(tl.uint32)).to(tl.int32)
+            random = tl.philox_impl(item_word, item_word_high, block, none, key_low, key_high)
+            choice = tl.umulhi(random[0], none + portion_size.to(tl.uint32)).to(tl.int32)
             letters = _short_word(tl.load(portion + choice), place_value, num_symbols)
         else:
             letters = ()
@@ -356,16 +346,22 @@ def draw_kernel(
                     ),
                     none + num_symbols.to(tl.uint32),
                 )
-        mask = _tile_mask(live, steps, time, column, ALIGNED)
-        drawn_tile = _join_columns(letters)
-        tl.store(tokens + places + time, drawn_tile.to(tokens.dtype.element_ty), mask=mask)
-        if transitions is not None:
-            columns = ()
+        mask = _tile_mask(steps, time, CUT, ALIGNED)
+        if transitions is None:
+            drawn = _join_columns(letters)
+        else:
+            # Letter and state move between the arrangements of a tile as one number.
+            pairs = ()
             for i in tl.static_range(TILE):
                 state = _step(transitions, state, letters[i], num_states, num_symbols)
-                columns = columns + (state,)
-            states_tile = _join_columns(columns)
+                pairs = pairs + (
+                    (state.to(tl.int64) << 32) | letters[i].to(tl.uint32).to(tl.int64),
+                )
+            pairs = _join_columns(pairs)
+            drawn = pairs.to(tl.int32)
+            reached = (pairs >> 32).to(tl.int32)
             if states is not None:
-                _store_states(states_tile, None, states, places + time, mask, FILL)
+                _store_states(reached, None, states, places + time, mask, FILL)
             if outputs is not None:
-                _store_states(states_tile, outputs, labels, places + time, mask, FILL)
+                _store_states(reached, outputs, labels, places + time, mask, FILL)
+        tl.store(tokens + places + time, drawn.to(tokens.dtype.element_ty), mask=mask)

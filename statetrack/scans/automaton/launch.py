@@ -9,11 +9,13 @@ from torch import Tensor
 from automata.letters import word_portion
 
 LANES = 32
-TILE = 16
-# A word is cut where lanes are few and it is long; every piece is then run from all states.
-SPLIT_LENGTH = 4096
-SPLIT_LANES = 4096
-SPLIT_PIECES = 16384
+TILE = 32
+# Measured on an H200: a lane's step, the steps of full multiprocessors together, the launches that
+# cutting words adds. In microseconds.
+LANE_STEP = 0.08
+STEPS_TOGETHER = 2e-6
+CUT_LAUNCHES = 200.0
+CUT_PIECES = 16384
 SHORTEST_PIECE = 128
 GROUP = 64
 # From this many letters on a narrow copy of a wide table pays for itself.
@@ -21,14 +23,15 @@ NARROW_FROM = 2**22
 
 
 def is_cut(num_words: int, length: int, num_states: int) -> bool:
-    """Whether words are cut in time so that the GPU is filled.
+    """Whether words are cut in time so that the GPU is filled, and then run from all states.
 
     Parameters
     ----------
     num_words, length, num_states : int
     """
-    few = num_words * num_states <= SPLIT_LANES
-    return length >= 2**31 or (few and length >= SPLIT_LENGTH)
+    whole = LANE_STEP * length
+    pieces = CUT_LAUNCHES + STEPS_TOGETHER * num_words * length * (num_states + 1)
+    return pieces < whole or length >= 2**31
 
 
 def run_words(
@@ -65,7 +68,7 @@ def run_words(
     first = None if initial is None else initial.contiguous()
     chunk = length
     if is_cut(num_words, length, num_states):
-        pieces = -(-num_words * length // SPLIT_PIECES)
+        pieces = -(-num_words * length // CUT_PIECES)
         chunk = max(SHORTEST_PIECE, -(-pieces // TILE) * TILE)
     num_chunks = -(-length // chunk)
     arguments = (table, outputs, words, chunk, num_chunks)
@@ -92,8 +95,6 @@ def _launch_scan(
     from statetrack.scans.automaton.kernel import scan_kernel
 
     length = words.shape[-1]
-    lengths = (length, chunk, words.stride(0))
-    tensors = [words] if written is None else [words, written]
     _run(
         scan_kernel,
         final.numel(),
@@ -112,7 +113,8 @@ def _launch_scan(
         start,
         FILL=_fill(outputs),
         IMAGES=written is None,
-        ALIGNED=_aligned(lengths, tensors),
+        CUT=num_chunks > 1,
+        ALIGNED=_aligned(length, chunk, words.stride(0)),
     )
 
 
@@ -171,14 +173,13 @@ def draw_words(
     num_runs, num_items, length = tokens.shape
     chunk = length
     if transitions is None and portion is None:
-        pieces = -(-tokens.numel() // SPLIT_PIECES)
+        pieces = -(-tokens.numel() // CUT_PIECES)
         chunk = min(length, max(TILE, -(-pieces // TILE) * TILE))
     num_chunks = -(-length // chunk)
     num_lanes = num_runs * num_items * num_chunks
     items, item = _tensor_or_int(first_item)
     seeds, key = _tensor_or_int(seed)
     starts, start = _tensor_or_int(initial)
-    written = [tensor for tensor in (tokens, states, labels) if tensor is not None]
     _run(
         draw_kernel,
         num_lanes,
@@ -206,7 +207,8 @@ def draw_words(
         _signed_word(item >> 32),
         start,
         FILL=_fill(outputs),
-        ALIGNED=_aligned((length, chunk), written),
+        CUT=num_chunks > 1,
+        ALIGNED=_aligned(length, chunk),
     )
 
 
@@ -275,6 +277,5 @@ def fill_value(dtype: torch.dtype) -> int:
     return {torch.bool: 0, torch.uint8: 255}.get(dtype, -1)
 
 
-def _aligned(lengths: tuple[int, ...], tensors: list[Any]) -> bool:
-    whole = all(length % TILE == 0 for length in lengths)
-    return whole and all(tensor.data_ptr() % 16 == 0 for tensor in tensors)
+def _aligned(*lengths: int) -> bool:
+    return all(length % TILE == 0 for length in lengths)
