@@ -79,16 +79,16 @@ def automaton_scan(
     >>> automaton_scan(parity, torch.tensor([1, 0, 1]), outputs=torch.tensor([7, 9]))[0].tolist()
     [9, 9, 7]
     """
-    num_states, num_symbols = check_table("automaton_scan", transitions)
+    num_states, _ = check_table("automaton_scan", transitions)
     check_outputs("automaton_scan", outputs, transitions)
     check_dtype("automaton_scan", dtype, num_states)
     require_integers("automaton_scan", "words", words, transitions.device)
     if not words.dim():
         raise InputError("automaton_scan: words has no axis, expected [..., T]; use unsqueeze(-1)")
-    start = 0
+    start, starts = 0, None
     if isinstance(initial, int):
         check_start("automaton_scan", initial, num_states)
-        initial, start = None, initial
+        start = initial
     else:
         require_integers("automaton_scan", "initial", initial, transitions.device)
         try:
@@ -99,13 +99,13 @@ def automaton_scan(
                 f"leading axes of words {shape_of(words)}"
             ) from error
         words = words.expand(*leading, words.shape[-1])
-        initial = initial.expand(leading)
+        starts = initial.expand(leading)
     work = words[..., :1].numel() * num_states
     device = words.device
     return scan_operator(
         transitions,
         words,
-        initial,
+        starts,
         start,
         outputs,
         dtype,

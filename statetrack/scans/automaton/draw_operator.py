@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automata.letters import is_split_by_word
+from automata.letters import is_split_by_word, word_portion
 from automata.philox import Stream, stream_key
 from statetrack.scans.automaton.launch import draw_words, is_cut, portion_on, run_words
 from statetrack.scans.automaton.letters import uniform_letters
@@ -33,12 +33,16 @@ def words_operator(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw and run words; `seeds`, `items` and `initial` are [*leading], or None for one value."""
+    num_states, num_symbols = transitions.shape
+    is_short = length > 0 and is_split_by_word(num_symbols, length)
+    if is_short:
+        word_portion(num_symbols, length, split)
+    stream = stream_key(seed, split, Stream.SHORT_WORDS if is_short else Stream.LETTERS)[1]
     tokens, states, labels = _empty_words(
         transitions, outputs, leading, num_items, length, dtype, keep_states
     )
     if not tokens.numel():
         return tokens, states, labels
-    num_states, num_symbols = transitions.shape
     if backend != "triton":
         drawn = uniform_letters(
             num_symbols,
@@ -57,10 +61,9 @@ def words_operator(
                 written.copy_(found)
         return tokens, states, labels
     shape = (prod(leading), num_items, length)
-    is_short = is_split_by_word(num_symbols, length)
-    draw = {
+    draw: dict[str, Any] = {
         "seed": seed if seeds is None else seeds.reshape(-1),
-        "stream": stream_key(0, split, Stream.SHORT_WORDS if is_short else Stream.LETTERS)[1],
+        "stream": stream,
         "first_item": first_item if items is None else items.reshape(-1),
         "portion": portion_on(transitions.device, num_symbols, length, split) if is_short else None,
     }

@@ -57,6 +57,16 @@ def _in_range(values, count):
 
 
 @triton.jit
+def _each_or_all(values, place, value_of_all):
+    """What `values` holds, or one value for every lane where it is None."""
+    if values is None:
+        result = value_of_all + tl.zeros((LANES,), tl.int32)
+    else:
+        result = tl.load(values + place)
+    return result
+
+
+@triton.jit
 def _step(transitions, state, letter, num_states, num_symbols):
     """The next state; -1 after a state or letter -1, or where the table points outside."""
     is_valid = (state | letter) >= 0
@@ -140,10 +150,8 @@ def scan_kernel(
     if IMAGES:
         word = lane // num_states
         state = (lane - word * num_states).to(tl.int32)
-    elif initial is None:
-        state = _in_range(start + tl.zeros((LANES,), tl.int32), num_states)
     else:
-        state = _in_range(tl.load(initial + lane), num_states)
+        state = _in_range(_each_or_all(initial, lane, start), num_states)
     steps = length
     begin = tl.zeros((LANES,), tl.int64)
     if CUT:
@@ -198,11 +206,7 @@ def chain_kernel(
         state = (lane - piece * num_states).to(tl.int32)
     else:
         piece = lane
-        if initial is None:
-            first = start + tl.zeros((LANES,), tl.int32)
-        else:
-            first = tl.load(initial + lane)
-        state = _in_range(first, num_states)
+        state = _in_range(_each_or_all(initial, lane, start), num_states)
     word = piece // num_groups
     begin = (piece - word * num_groups) * group_length
     steps = tl.minimum(length - begin, group_length)
@@ -310,17 +314,11 @@ def draw_kernel(
     else:
         item = tl.load(items + run) + (word - run * items_per_run)
     none = tl.zeros((LANES,), tl.uint32)
-    if seeds is None:
-        key_low = none + seed.to(tl.uint32)
-    else:
-        key_low = tl.load(seeds + run).to(tl.uint32)
+    key_low = _each_or_all(seeds, run, seed).to(tl.uint32)
     key_high = none + stream.to(tl.uint32)
     item_word = item.to(tl.uint32)
     item_word_high = (item >> 32).to(tl.uint32)
-    if initial is None:
-        state = start + tl.zeros((LANES,), tl.int32)
-    else:
-        state = tl.load(initial + run)
+    state = _each_or_all(initial, run, start)
     if transitions is not None:
         state = _in_range(state, num_states)
     column = tl.arange(0, TILE)[None, :]

@@ -113,7 +113,7 @@ def _(
 ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
     size = info.batch_size
     if check:
-        check_ranges(transitions, words, initial, symbol_axis=_last_axis(transitions, in_dims[0]))
+        check_ranges(mapped_first(transitions, in_dims[0], size), words, initial)
     words = mapped_first(words, in_dims[1], size)
     if initial is not None:
         initial = mapped_first(initial, in_dims[2], size)
@@ -166,25 +166,16 @@ def mapped_first(tensor: Tensor, axis: int | None, size: int) -> Tensor:
     return tensor.expand(size, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
 
 
-def _last_axis(tensor: Tensor, mapped: int | None) -> int:
-    """The last axis that is not the mapped one."""
-    last = tensor.dim() - 1
-    return last - 1 if mapped == last else last
-
-
-def check_ranges(
-    transitions: Tensor, words: Tensor, initial: Tensor | None, symbol_axis: int = -1
-) -> None:
+def check_ranges(transitions: Tensor, words: Tensor, initial: Tensor | None) -> None:
     """Raise InputError where a table, a word or a state points outside; waits for the device.
 
     Parameters
     ----------
-    transitions : Tensor of int, with the axis of symbols at `symbol_axis`, states before it
+    transitions : Tensor of int, [..., num_states, num_symbols]
     words, initial : Tensor of int
-    symbol_axis : int
+        Of any shape.
     """
-    num_symbols = transitions.shape[symbol_axis]
-    num_states = transitions.select(symbol_axis, 0).shape[-1]
+    num_states, num_symbols = transitions.shape[-2:]
     checks = [
         ("transitions", transitions, num_states, "states", "give a complete table"),
         ("words", words, num_symbols, "symbols", "give words over the automaton's alphabet"),

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 
 from automata.errors import InputError
-from automata.letters import is_split_by_word, word_portion
-from automata.philox import Stream, stream_key
 from statetrack.scans.automaton.arguments import (
     check_dtype,
     check_outputs,
@@ -114,9 +112,6 @@ def uniform_words(
         raise InputError(
             f"uniform_words: first_item = {first_item}: expected 0 to 2**63 - 1 - num_items"
         )
-    stream_key(seed if isinstance(seed, int) else 0, split, Stream.LETTERS)
-    if length and is_split_by_word(num_symbols, length):
-        word_portion(num_symbols, length, split)
     if isinstance(initial, int):
         check_start("uniform_words", initial, num_states)
     if outputs is None and not keep_states:
