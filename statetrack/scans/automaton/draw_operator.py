@@ -12,10 +12,10 @@ from automata.philox import Stream, stream_key
 from statetrack.scans.automaton.launch import draw_words, is_cut, portion_on, run_words
 from statetrack.scans.automaton.letters import uniform_letters
 from statetrack.scans.automaton.operator import DisjointUnion, mapped_first, scan_in_torch
+from statetrack.scans.operators import register_operator
 
 
-@torch.library.custom_op("statetrack::uniform_words", mutates_args=())
-def words_operator(
+def _draw(
     transitions: Tensor,
     outputs: Tensor | None,
     leading: Sequence[int],
@@ -109,8 +109,7 @@ def _empty_words(
     return tokens, states, outputs.new_empty(shape)
 
 
-@words_operator.register_fake
-def _(
+def _allocate(
     transitions: Tensor,
     outputs: Tensor | None,
     leading: Sequence[int],
@@ -130,8 +129,7 @@ def _(
     return _empty_words(transitions, outputs, leading, num_items, length, dtype, keep_states)
 
 
-@words_operator.register_vmap
-def _(
+def _map(
     info: Any,
     in_dims: Any,
     transitions: Tensor,
@@ -185,3 +183,14 @@ def _(
         states = union.leave(states).to(dtype) if keep_states else states.to(dtype)
     axes = (0, 0 if keep_states else None, None if outputs is None else 0)
     return (tokens, states, labels), axes
+
+
+words_operator = register_operator(
+    "uniform_words(Tensor transitions, Tensor? outputs, SymInt[] leading, SymInt num_items, "
+    "SymInt length, Tensor? seeds, SymInt seed, Tensor? items, SymInt first_item, "
+    "Tensor? initial, SymInt start, str split, ScalarType dtype, bool keep_states, str backend) "
+    "-> (Tensor, Tensor, Tensor)",
+    _draw,
+    _allocate,
+    vmap_rule=_map,
+)

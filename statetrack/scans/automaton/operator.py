@@ -13,6 +13,7 @@ from automata.errors import InputError
 from statetrack.scans.automaton.launch import fill_value, run_words
 from statetrack.scans.automaton.parallel import automaton_scan_parallel
 from statetrack.scans.automaton.reference import automaton_scan_reference
+from statetrack.scans.operators import register_operator
 
 TORCH_BACKENDS = {
     "reference": automaton_scan_reference,
@@ -20,8 +21,7 @@ TORCH_BACKENDS = {
 }
 
 
-@torch.library.custom_op("statetrack::automaton_scan", mutates_args=())
-def scan_operator(
+def _scan(
     transitions: Tensor,
     words: Tensor,
     initial: Tensor | None,
@@ -82,8 +82,7 @@ def _or_last(values: Tensor, count: int) -> Tensor:
     return torch.where((values >= 0) & (values < count), values, count).to(torch.int64)
 
 
-@scan_operator.register_fake
-def _(
+def _allocate(
     transitions: Tensor,
     words: Tensor,
     initial: Tensor | None,
@@ -98,8 +97,7 @@ def _(
     return written, words.new_empty(words.shape[:-1], dtype=torch.int64)
 
 
-@scan_operator.register_vmap
-def _(
+def _map(
     info: Any,
     in_dims: tuple[int | None, ...],
     transitions: Tensor,
@@ -127,6 +125,15 @@ def _(
     )
     written = union.leave(states).to(dtype) if outputs is None else states
     return (written, union.leave(final)), (0, 0)
+
+
+scan_operator = register_operator(
+    "automaton_scan(Tensor transitions, Tensor words, Tensor? initial, SymInt start, "
+    "Tensor? outputs, ScalarType dtype, str backend, bool check) -> (Tensor, Tensor)",
+    _scan,
+    _allocate,
+    vmap_rule=_map,
+)
 
 
 class DisjointUnion:
