@@ -22,6 +22,9 @@ ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 BACKENDS = ["reference", "parallel", "triton"]
 INTEGERS = [torch.int64, torch.int32, torch.int16, torch.uint8]
+I64, I32, I16, U8 = INTEGERS
+# Of tables, words and states: few, since a GPU compiles a kernel for each.
+TYPES = [(I64, I64, I64), (I16, U8, I32), (U8, I32, U8)]
 LENGTHS = [0, 1, 2, 31, 32, 33, 64, 97]
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
@@ -54,10 +57,10 @@ def automata_with_words(draw):
 
 
 @every_backend
-@settings(max_examples=25 if not ON_GPU else 200)
+@settings(max_examples=25 if not ON_GPU else 150)
 @given(
     case=automata_with_words(),
-    dtypes=st.tuples(*[st.sampled_from(INTEGERS)] * 3),
+    dtypes=st.sampled_from(TYPES),
     layout=st.sampled_from(["plain", "transposed", "expanded", "offset"]),
 )
 def test_states_equal_the_trace(backend, case, dtypes, layout):
@@ -504,7 +507,6 @@ def test_lengths_and_batches_share_compiled_kernels():
     table = table_of(random_dfa(8, 3, seed=3))
     for length, batch in itertools.product((1, 2, 16, 17, 1000), (1, 3, 64)):
         automaton_scan(table, random_words(3, batch, length))
-    for length, batch in itertools.product((17, 32, 1000), (1, 3, 64)):
         uniform_words(table, length, batch, batch)
     for one in kernels:
-        assert len(one.device_caches[torch.cuda.current_device()][0]) <= 2
+        assert 1 <= len(one.device_caches[torch.cuda.current_device()][0]) <= 2

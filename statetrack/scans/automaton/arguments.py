@@ -57,8 +57,9 @@ def check_outputs(scan: str, outputs: Tensor | None, transitions: Tensor) -> Non
 
 def check_dtype(scan: str, dtype: torch.dtype, count: int) -> None:
     """Raise InputError unless `dtype` is an integer type that holds 0, ..., count - 1."""
-    names = ", ".join(str(known).removeprefix("torch.") for known in INTEGERS)
-    require(dtype in INTEGERS, f"{scan}: dtype {dtype}, expected one of {names}")
+    require(
+        dtype in INTEGERS, f"{scan}: dtype {dtype}, expected int64, int32, int16, int8 or uint8"
+    )
     largest = torch.iinfo(dtype).max
     require(
         count - 1 <= largest,

@@ -1,5 +1,6 @@
 """Uniform words drawn on a device and run through an automaton there."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -120,8 +121,10 @@ def uniform_words(
     tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
     for name, tensor in tensors.items():
         require_integers("uniform_words", name, tensor, transitions.device)
+    leading: Sequence[int] = ()
     try:
-        leading = torch.broadcast_shapes(*(tensor.shape for tensor in tensors.values()))
+        if tensors:
+            leading = torch.broadcast_shapes(*(tensor.shape for tensor in tensors.values()))
     except RuntimeError as error:
         shapes = ", ".join(f"{name} {shape_of(tensor)}" for name, tensor in tensors.items())
         raise InputError(f"uniform_words: leading axes do not broadcast: {shapes}") from error
