@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
 
-import statetrack.scans.automaton
 from automata.dfa import DFA
 from automata.tasks import get_task
 from automata.words import uniform_letters
@@ -15,7 +14,6 @@ from statetrack.benchmark.cases import Case
 from statetrack.scans.kernels import why_unavailable
 
 SEED = 1
-HAS_KERNEL = hasattr(statetrack.scans.automaton, "uniform_words")
 Draw = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -44,30 +42,29 @@ def torch_words(case: Case, device: torch.device) -> Draw:
     from statetrack.scans.automaton import automaton_scan, uniform_letters
 
     dfa = automaton_of(case)
-    loop: dict[str, Any] = {"backend": "reference"} if HAS_KERNEL else {}
     table = torch.from_numpy(np.array(dfa.transitions)).to(device)
 
     def draw(first: int) -> tuple[torch.Tensor, torch.Tensor]:
         letters = uniform_letters(
             dfa.num_symbols, case["T"], first, case["B"], seed=SEED, device=device
         )
-        return letters, automaton_scan(table, letters, dfa.initial, **loop)[0]
+        return letters, automaton_scan(table, letters, dfa.initial, backend="reference")[0]
 
     return draw
 
 
 def kernel_words(case: Case, device: torch.device) -> Draw:
     """Draw and run with one kernel."""
-    from statetrack.scans import automaton
+    from statetrack.scans.automaton import uniform_words
 
     dfa = automaton_of(case)
     table = torch.from_numpy(np.array(dfa.transitions)).to(device)
 
     def draw(first: int) -> tuple[torch.Tensor, torch.Tensor]:
-        drawn = vars(automaton)["uniform_words"](
+        drawn = uniform_words(
             table, case["T"], first, case["B"], seed=SEED, initial=dfa.initial, backend="triton"
         )
-        return drawn.tokens, drawn.states
+        return drawn.tokens, cast(torch.Tensor, drawn.states)
 
     return draw
 
@@ -96,11 +93,10 @@ class WordSource:
 
 
 WORD_SOURCES: dict[str, WordSource] = {
+    "statetrack triton": WordSource(kernel_words, kernel=True),
     "numpy": WordSource(numpy_words, on_processor=True),
     "statetrack torch": WordSource(torch_words),
 }
-if HAS_KERNEL:
-    WORD_SOURCES["statetrack triton"] = WordSource(kernel_words, kernel=True)
 
 
 def wrong_words(case: Case, draw: Draw) -> str | None:
