@@ -13,6 +13,7 @@ The adjoint recurrence is ``z_t = g_t + conj(a_{t+1}) z_{t+1}``, ``dx_t = z_t``,
 import triton
 import triton.language as tl
 
+CHUNKS_AHEAD = tl.constexpr(4)
 SIZES = ["n1", "n2", "channels", "length", "chunk_size", "num_chunks"]
 
 
@@ -77,36 +78,46 @@ def place(n1, n2, num_chunks, num_blocks):
 
 
 @triton.jit
-def advance(
-    h,
-    product,
+def load_rows(
     a_pointer,
     x_pointer,
-    out_pointer,
     a_step,
     x_step,
-    out_step,
     channel,
     mask,
     UNROLL: tl.constexpr,
     STATE: tl.constexpr,
     COMPLEX: tl.constexpr,
-    WRITE: tl.constexpr,
-    PRODUCT: tl.constexpr,
 ):
-    """Take `UNROLL` steps forward; write the states, or keep the product of the transitions."""
+    """Load `UNROLL` rows of transitions and inputs."""
     transitions = ()
     inputs = ()
     for i in tl.static_range(UNROLL):
         transitions = transitions + (load(a_pointer + i * a_step, channel, mask, STATE, COMPLEX),)
         inputs = inputs + (load(x_pointer + i * x_step, channel, mask, STATE, COMPLEX),)
+    return transitions, inputs
+
+
+@triton.jit
+def advance(
+    h, rows, out_pointer, out_step, channel, mask, UNROLL: tl.constexpr, COMPLEX: tl.constexpr
+):
+    """Take `UNROLL` steps forward and write the states."""
+    transitions, inputs = rows
     for i in tl.static_range(UNROLL):
         h = multiply_add(transitions[i], h, inputs[i], COMPLEX)
-        if WRITE:
-            store(out_pointer + i * out_step, channel, h[0], h[1], mask, COMPLEX)
-        if PRODUCT:
-            zero = (tl.zeros_like(product[0]), tl.zeros_like(product[1]))
-            product = multiply_add(transitions[i], product, zero, COMPLEX)
+        store(out_pointer + i * out_step, channel, h[0], h[1], mask, COMPLEX)
+    return h
+
+
+@triton.jit
+def advance_with_product(h, product, rows, UNROLL: tl.constexpr, COMPLEX: tl.constexpr):
+    """Take `UNROLL` steps forward and keep the product of the transitions."""
+    transitions, inputs = rows
+    zero = (tl.zeros_like(product[0]), tl.zeros_like(product[1]))
+    for i in tl.static_range(UNROLL):
+        h = multiply_add(transitions[i], h, inputs[i], COMPLEX)
+        product = multiply_add(transitions[i], product, zero, COMPLEX)
     return h, product
 
 
@@ -177,17 +188,15 @@ def reduce_forward(
     h = (zero, zero)
     product = (zero + 1, zero)
     for _ in range(steps // UNROLL):
-        h, product = advance(
-            h, product, a_pointer, x_pointer, x_pointer, a_step, x_step, x_step, channel, mask,
-            UNROLL, STATE, COMPLEX, False, True,
-        )  # fmt: skip
+        rows = load_rows(
+            a_pointer, x_pointer, a_step, x_step, channel, mask, UNROLL, STATE, COMPLEX
+        )
+        h, product = advance_with_product(h, product, rows, UNROLL, COMPLEX)
         a_pointer += UNROLL * a_step
         x_pointer += UNROLL * x_step
     for _ in range(steps % UNROLL):
-        h, product = advance(
-            h, product, a_pointer, x_pointer, x_pointer, a_step, x_step, x_step, channel, mask,
-            1, STATE, COMPLEX, False, True,
-        )  # fmt: skip
+        row_pair = load_rows(a_pointer, x_pointer, a_step, x_step, channel, mask, 1, STATE, COMPLEX)
+        h, product = advance_with_product(h, product, row_pair, 1, COMPLEX)
         a_pointer += a_step
         x_pointer += x_step
     row = (batch * num_chunks + chunk) * channels * WIDTH
@@ -252,31 +261,35 @@ def scan_forward(
     h = load(initial_pointer, channel, mask, STATE, COMPLEX)
     chunk_step = channels * WIDTH
     row = batch * num_chunks * chunk_step
-    for _ in range(chunk // UNROLL):
+    for _ in range(chunk // CHUNKS_AHEAD):
         h = add_chunks(
             h, products_pointer + row, ends_pointer + row, chunk_step, channel, mask,
-            UNROLL, STATE, COMPLEX,
+            CHUNKS_AHEAD, STATE, COMPLEX,
         )  # fmt: skip
-        row += UNROLL * chunk_step
-    for _ in range(chunk % UNROLL):
+        row += CHUNKS_AHEAD * chunk_step
+    for _ in range(chunk % CHUNKS_AHEAD):
         h = add_chunks(
             h, products_pointer + row, ends_pointer + row, chunk_step, channel, mask,
             1, STATE, COMPLEX,
         )  # fmt: skip
         row += chunk_step
-    for _ in range(steps // UNROLL):
-        h, _none = advance(
-            h, h, a_pointer, x_pointer, states_pointer, a_step, x_step, h_step, channel, mask,
-            UNROLL, STATE, COMPLEX, True, False,
-        )  # fmt: skip
+    full = steps // UNROLL
+    rows = load_rows(
+        a_pointer, x_pointer, a_step, x_step, channel, mask & (full > 0), UNROLL, STATE, COMPLEX
+    )
+    for block_of_rows in range(full):
         a_pointer += UNROLL * a_step
         x_pointer += UNROLL * x_step
+        is_followed = mask & (block_of_rows + 1 < full)
+        following = load_rows(
+            a_pointer, x_pointer, a_step, x_step, channel, is_followed, UNROLL, STATE, COMPLEX
+        )
+        h = advance(h, rows, states_pointer, h_step, channel, mask, UNROLL, COMPLEX)
         states_pointer += UNROLL * h_step
+        rows = following
     for _ in range(steps % UNROLL):
-        h, _none = advance(
-            h, h, a_pointer, x_pointer, states_pointer, a_step, x_step, h_step, channel, mask,
-            1, STATE, COMPLEX, True, False,
-        )  # fmt: skip
+        row_pair = load_rows(a_pointer, x_pointer, a_step, x_step, channel, mask, 1, STATE, COMPLEX)
+        h = advance(h, row_pair, states_pointer, h_step, channel, mask, 1, COMPLEX)
         a_pointer += a_step
         x_pointer += x_step
         states_pointer += h_step

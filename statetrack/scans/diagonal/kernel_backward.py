@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 from statetrack.scans.diagonal.kernel import (
+    CHUNKS_AHEAD,
     SIZES,
     add_chunks,
     load,
@@ -214,13 +215,13 @@ def scan_backward(
     later = num_chunks - 1 - chunk
     chunk_step = channels * WIDTH
     row = batch * num_chunks * chunk_step
-    for _ in range(later // UNROLL):
+    for _ in range(later // CHUNKS_AHEAD):
         future = add_chunks(
             future, products_pointer + row, ends_pointer + row, chunk_step, channel, mask,
-            UNROLL, STATE, COMPLEX,
+            CHUNKS_AHEAD, STATE, COMPLEX,
         )  # fmt: skip
-        row += UNROLL * chunk_step
-    for _ in range(later % UNROLL):
+        row += CHUNKS_AHEAD * chunk_step
+    for _ in range(later % CHUNKS_AHEAD):
         future = add_chunks(
             future, products_pointer + row, ends_pointer + row, chunk_step, channel, mask,
             1, STATE, COMPLEX,
