@@ -1,0 +1,266 @@
+"""Triton kernels of the outer-product recurrence: inputs read once, the state in registers.
+
+One program owns a block of value columns of one sequence and walks along time in chunks of `CHUNK`
+tokens: what a chunk's tokens give each other is a masked product of its queries and keys, what came
+before is read from the state. Decays are only ever multiplied, never divided or put in logarithms.
+
+Legend: C tokens of a chunk, K key channels, V value columns. ``P(j..i)`` is the product of the
+decays of the tokens j to i. Per channel, the pairs (i, j) of a chunk are sorted by the *level* at
+which a binary tree over the chunk separates them: with the middle m between them,
+``P(j+1..i) = P(j+1..m-1) P(m..i)``, the first factor a property of the key, the second of the query
+alone, so that every level is one product of two scaled tiles (gated linear attention, Yang et al.
+2023, arXiv 2312.06635, scales by quotients instead, which zeros and signs do not allow).
+"""
+
+import triton
+import triton.language as tl
+
+SIZES = ["n1", "n2", "length"]
+NONE = tl.constexpr(0)
+HEAD = tl.constexpr(1)
+CHANNEL = tl.constexpr(2)
+
+
+@triton.jit
+def place(program, n1, n2):
+    """Folded batch indices of a sequence."""
+    b2 = (program % n2).to(tl.int64)
+    b1 = (program // n2 % n1).to(tl.int64)
+    b0 = (program // n2 // n1).to(tl.int64)
+    return b0, b1, b2
+
+
+@triton.jit
+def load_tile(pointer, step, rows, cols, rows_left, COLS: tl.constexpr, other):
+    """Rows [C, cols] of a tensor, `other` where there is none."""
+    mask = (rows[:, None] < rows_left) & (cols[None, :] < COLS)
+    return tl.load(
+        pointer + rows[:, None].to(tl.int64) * step + cols[None, :], mask=mask, other=other
+    )
+
+
+@triton.jit
+def store_tile(pointer, step, rows, cols, rows_left, COLS: tl.constexpr, value):
+    """Write rows [C, cols] in the type of the pointer."""
+    mask = (rows[:, None] < rows_left) & (cols[None, :] < COLS)
+    tl.store(
+        pointer + rows[:, None].to(tl.int64) * step + cols[None, :],
+        value.to(pointer.dtype.element_ty),
+        mask=mask,
+    )
+
+
+@triton.jit
+def dot(x, y, STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexpr):
+    """Matrix product, operands rounded to `OPERAND`, summed in `STATE`."""
+    return tl.dot(x.to(OPERAND), y.to(OPERAND), input_precision=PRECISION, out_dtype=STATE)
+
+
+@triton.jit
+def multiply(x, y):
+    """Product of two values, for `tl.associative_scan`."""
+    return x * y
+
+
+@triton.jit
+def pick_row(tile, rows, index):
+    """Row `index` of a tile."""
+    return tl.sum(tl.where(rows[:, None] == index, tile, 0.0), 0)
+
+
+@triton.jit
+def swap_blocks(tile, rows, HALF: tl.constexpr):
+    """Rows of a tile with neighbouring blocks of `HALF` rows exchanged."""
+    index = tl.broadcast_to((rows ^ HALF)[:, None], tile.shape)
+    return tl.gather(tile, index, 0)
+
+
+@triton.jit
+def pair_products(pointer, step, rows, rows_left, STATE: tl.constexpr):
+    """Decay products of a chunk of scalars.
+
+    ``inclusive[i, j] = P(j+1..i)`` for j <= i, ``exclusive[i, j] = P(j+1..i-1)`` for j < i, zero
+    elsewhere; ``before[i] = P(0..i)`` and ``before_exclusive[i] = P(0..i-1)``.
+    """
+    i = rows[:, None]
+    j = rows[None, :]
+    here = tl.load(pointer + rows.to(tl.int64) * step, mask=rows < rows_left, other=1.0).to(STATE)
+    last = tl.load(
+        pointer + (rows.to(tl.int64) - 1) * step, mask=(rows >= 1) & (rows <= rows_left), other=1.0
+    ).to(STATE)
+    steps = tl.where(i > j, here[:, None], 1.0)
+    inclusive = tl.where(i >= j, tl.associative_scan(steps, 0, multiply), 0.0)
+    steps = tl.where(i > j + 1, last[:, None], 1.0)
+    exclusive = tl.where(i > j, tl.associative_scan(steps, 0, multiply), 0.0)
+    before = tl.associative_scan(here, 0, multiply)
+    before_exclusive = tl.associative_scan(last, 0, multiply)
+    return inclusive, exclusive, before, before_exclusive
+
+
+@triton.jit
+def is_level(rows, HALF: tl.constexpr):
+    """Pairs (i, j) that lie in the second and the first half of one block of 2 `HALF` tokens."""
+    block_i = rows[:, None] // HALF
+    block_j = rows[None, :] // HALF
+    return (block_i == block_j + 1) & (block_j % 2 == 0)
+
+
+@triton.jit
+def has_nonfinite(tile):
+    """Whether any element is not finite."""
+    return tl.max(tl.max(tl.where(tl.abs(tile) < float("inf"), 0, 1), 1), 0) > 0
+
+
+@triton.jit
+def walk_exactly(
+    q_pointer, k_pointer, v_pointer, a_pointer, o_pointer, final_pointer, states_pointer, q_step,
+    k_step, v_step, a_step, o_step, state, length, key, column, K: tl.constexpr, V: tl.constexpr,
+    DECAY: tl.constexpr, SAVE: tl.constexpr, STATE: tl.constexpr,
+):  # fmt: skip
+    """Outputs and states one token after the other: none sees a later one, not even times zero."""
+    for t in range(length):
+        if SAVE > 0:
+            if t % SAVE == 0:
+                store_tile(states_pointer, V, key, column, K, V, state)
+                states_pointer += K * V
+        q = tl.load(q_pointer + key, mask=key < K, other=0.0).to(STATE)
+        k = tl.load(k_pointer + key, mask=key < K, other=0.0).to(STATE)
+        v = tl.load(v_pointer + column, mask=column < V, other=0.0).to(STATE)
+        if DECAY == HEAD:
+            state = state * tl.load(a_pointer).to(STATE)
+        if DECAY == CHANNEL:
+            a = tl.load(a_pointer + key, mask=key < K, other=1.0).to(STATE)
+            state = state * a[:, None]
+        state += k[:, None] * v[None, :]
+        o = tl.sum(state * q[:, None], 0)
+        tl.store(o_pointer + column, o.to(o_pointer.dtype.element_ty), mask=column < V)
+        q_pointer += q_step
+        k_pointer += k_step
+        v_pointer += v_step
+        a_pointer += a_step
+        o_pointer += o_step
+    if SAVE > 0:
+        store_tile(states_pointer, V, key, column, K, V, state)
+    store_tile(final_pointer, V, key, column, K, V, state)
+
+
+@triton.jit(
+    do_not_specialize=[
+        *SIZES, "q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step", "v0", "v1", "v2", "v_step",
+        "a0", "a1", "a2", "a_step", "i0", "i1", "i2", "i_step", "o0", "o1", "o2", "o_step",
+    ]
+)  # fmt: skip
+def scan_forward(
+    q_pointer, k_pointer, v_pointer, a_pointer, initial_pointer,
+    o_pointer, final_pointer, states_pointer,
+    n1: tl.int32, n2: tl.int32, length: tl.int32,
+    q0: tl.int64, q1: tl.int64, q2: tl.int64, q_step: tl.int64,
+    k0: tl.int64, k1: tl.int64, k2: tl.int64, k_step: tl.int64,
+    v0: tl.int64, v1: tl.int64, v2: tl.int64, v_step: tl.int64,
+    a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
+    i0: tl.int64, i1: tl.int64, i2: tl.int64, i_step: tl.int64,
+    o0: tl.int64, o1: tl.int64, o2: tl.int64, o_step: tl.int64,
+    K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
+    CHUNK: tl.constexpr, LEVELS: tl.constexpr, DECAY: tl.constexpr, SAVE: tl.constexpr,
+    STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    """Outputs and final state; with SAVE > 0 also the states [B, C, K, V] before every SAVE tokens."""
+    NUM_BLOCKS: tl.constexpr = (V + BLOCK_V - 1) // BLOCK_V
+    if ALIGNED:
+        q_step = q_step // 8 * 8
+        k_step = k_step // 8 * 8
+        v_step = v_step // 8 * 8
+        a_step = a_step // 8 * 8 if DECAY == CHANNEL else a_step
+        o_step = o_step // 8 * 8
+    program = tl.program_id(0)
+    sequence = program // NUM_BLOCKS
+    b0, b1, b2 = place(sequence, n1, n2)
+    first = (program % NUM_BLOCKS) * BLOCK_V
+    q_offset = b0 * q0 + b1 * q1 + b2 * q2
+    k_offset = b0 * k0 + b1 * k1 + b2 * k2
+    v_offset = b0 * v0 + b1 * v1 + b2 * v2
+    a_offset = b0 * a0 + b1 * a1 + b2 * a2
+    o_offset = b0 * o0 + b1 * o1 + b2 * o2
+    if ALIGNED:
+        q_offset = tl.multiple_of(q_offset, 8)
+        k_offset = tl.multiple_of(k_offset, 8)
+        v_offset = tl.multiple_of(v_offset, 8)
+        a_offset = tl.multiple_of(a_offset, 8) if DECAY == CHANNEL else a_offset
+        o_offset = tl.multiple_of(o_offset, 8)
+    q_pointer += q_offset
+    k_pointer += k_offset
+    v_pointer += v_offset
+    a_pointer += a_offset
+    o_pointer += o_offset
+    rows = tl.arange(0, CHUNK)
+    key = tl.arange(0, BLOCK_K)
+    column = first + tl.arange(0, BLOCK_V)
+    initial_pointer += b0 * i0 + b1 * i1 + b2 * i2
+    initial = load_tile(initial_pointer, i_step, key, column, K, V, 0.0).to(STATE)
+    state = initial
+    if SAVE > 0:
+        states_pointer += sequence.to(tl.int64) * (tl.cdiv(length, SAVE) + 1) * (K * V)
+    for start in range(0, length, CHUNK):
+        if SAVE > 0:
+            if start % SAVE == 0:
+                number = tl.full([], 0, tl.int64) + start // SAVE
+                store_tile(states_pointer + number * (K * V), V, key, column, K, V, state)
+        left = length - start
+        at = tl.full([], 0, tl.int64) + start
+        q = load_tile(q_pointer + at * q_step, q_step, rows, key, left, K, 0.0)
+        k = load_tile(k_pointer + at * k_step, k_step, rows, key, left, K, 0.0)
+        v = load_tile(v_pointer + at * v_step, v_step, rows, column, left, V, 0.0)
+        q = q.to(OPERAND)
+        k = k.to(OPERAND)
+        v = v.to(OPERAND)
+        i = rows[:, None]
+        j = rows[None, :]
+        if DECAY == NONE:
+            weights = tl.where(i >= j, dot(q, tl.trans(k), STATE, OPERAND, PRECISION), 0.0)
+            o = dot(q, state, STATE, OPERAND, PRECISION)
+            state += dot(tl.trans(k), v, STATE, OPERAND, PRECISION)
+        elif DECAY == HEAD:
+            a_start = a_pointer + at * a_step
+            inclusive, _e, before, _b = pair_products(a_start, a_step, rows, left, STATE)
+            after = tl.sum(tl.where(i == CHUNK - 1, inclusive, 0.0), 0)
+            total = tl.sum(tl.where(rows == CHUNK - 1, before, 0.0), 0)
+            weights = dot(q, tl.trans(k), STATE, OPERAND, PRECISION)
+            weights = tl.where(i >= j, weights * inclusive, 0.0)
+            o = dot(q, state, STATE, OPERAND, PRECISION) * before[:, None]
+            scaled = k.to(STATE) * after[:, None]
+            state = state * total + dot(tl.trans(scaled), v, STATE, OPERAND, PRECISION)
+        else:
+            a_start = a_pointer + at * a_step
+            block = load_tile(a_start, a_step, rows, key, left, K, 1.0).to(STATE)
+            q_state = q.to(STATE)
+            k_state = k.to(STATE)
+            prefix = block
+            suffix = tl.full([CHUNK, BLOCK_K], 1.0, STATE)
+            weights = tl.where(i == j, tl.sum(q_state * k_state, 1)[:, None], 0.0)
+            for level in tl.static_range(LEVELS):
+                part = dot(q_state * prefix, tl.trans(k_state * suffix), STATE, OPERAND, PRECISION)
+                weights = tl.where(is_level(rows, 1 << level), part, weights)
+                sibling = swap_blocks(block, rows, 1 << level)
+                second = (rows[:, None] // (1 << level)) % 2 == 1
+                prefix = tl.where(second, prefix * sibling, prefix)
+                suffix = tl.where(second, suffix, suffix * sibling)
+                block = block * sibling
+            o = dot(q_state * prefix, state, STATE, OPERAND, PRECISION)
+            total = pick_row(block, rows, 0)
+            state = state * total[:, None] + dot(
+                tl.trans(k_state * suffix), v, STATE, OPERAND, PRECISION
+            )
+        o += dot(weights, v, STATE, OPERAND, PRECISION)
+        store_tile(o_pointer + at * o_step, o_step, rows, column, left, V, o)
+    if SAVE > 0:
+        after_last = states_pointer + tl.cdiv(length, SAVE).to(tl.int64) * (K * V)
+        store_tile(after_last, V, key, column, K, V, state)
+    final_pointer += sequence.to(tl.int64) * (K * V)
+    store_tile(final_pointer, V, key, column, K, V, state)
+    if has_nonfinite(state):
+        tl.debug_barrier()
+        walk_exactly(
+            q_pointer, k_pointer, v_pointer, a_pointer, o_pointer, final_pointer, states_pointer,
+            q_step, k_step, v_step, a_step, o_step, initial, length, key, column, K, V, DECAY,
+            SAVE, STATE,
+        )  # fmt: skip

@@ -1,0 +1,203 @@
+"""The outer-product recurrence as torch operators whose CUDA code is Triton.
+
+Registered: fake tensors, autograd, vmap (the mapped axis becomes one more leading axis). A decay per
+head is [..., T, 1] here, one per channel [..., T, K]; without decay it is [..., T, 0].
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from statetrack.scans.kernels import (
+    is_aligned,
+    leading_sizes,
+    leading_strides,
+    num_items,
+    register_vmap,
+    with_unit_stride,
+)
+from statetrack.scans.outer_product.tiles import Tiles, choose_tiles, num_chunks
+
+
+@torch.library.custom_op("statetrack::outer_product_scan", mutates_args=())
+def outer_product_scan_triton(
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, initial: Tensor, precision: str, save: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Outputs [..., T, V], final state [..., K, V] and, if `save`, the states before all chunks."""
+    outputs = _allocate(q, k, v, decay, initial, precision, save)
+    if v.shape[-2] == 0:
+        outputs[1].copy_(initial)
+        outputs[2].copy_(initial.unsqueeze(-3))
+    elif outputs[1].shape[:-2].numel() > 0:
+        inputs = [with_unit_stride(tensor) for tensor in (q, k, v, decay, initial)]
+        _launch_forward(*inputs, *outputs, precision, save)
+    return outputs
+
+
+@outer_product_scan_triton.register_fake
+def _(
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, initial: Tensor, precision: str, save: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _allocate(q, k, v, decay, initial, precision, save)
+
+
+@torch.library.custom_op("statetrack::outer_product_scan_backward", mutates_args=())
+def outer_product_scan_backward_triton(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    states: Tensor,
+    grad_o: Tensor,
+    grad_final: Tensor,
+    precision: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of q, k, v, decay and initial state."""
+    if v.shape[-2] == 0 or grad_final.shape[:-2].numel() == 0:
+        grads = tuple(torch.zeros_like(tensor) for tensor in (q, k, v, decay))
+        return (*grads, grad_final.clone())
+    inputs = (q, k, v, decay, states, grad_o, grad_final)
+    return _launch_backward(*(with_unit_stride(tensor) for tensor in inputs), precision=precision)
+
+
+@outer_product_scan_backward_triton.register_fake
+def _(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    states: Tensor,
+    grad_o: Tensor,
+    grad_final: Tensor,
+    precision: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    grads = (_empty(tensor.shape, tensor, tensor.dtype) for tensor in (q, k, v, decay))
+    return (*grads, _empty(grad_final.shape, grad_final, grad_final.dtype))  # type: ignore[return-value]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    q, k, v, decay, initial, ctx.precision, ctx.saved = inputs
+    ctx.set_materialize_grads(False)
+    ctx.output_dtype = output[0].dtype
+    ctx.save_for_backward(q, k, v, decay, initial, output[2])
+
+
+def _differentiate(
+    ctx: Any, grad_o: Tensor | None, grad_final: Tensor | None, _grad_states: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    q, k, v, decay, initial, states = ctx.saved_tensors
+    if grad_o is None:
+        grad_o = v.new_zeros((), dtype=ctx.output_dtype).expand(v.shape)
+    if grad_final is None:
+        grad_final = initial.new_zeros(()).expand(initial.shape)
+    if not ctx.saved:
+        states = outer_product_scan_triton(q, k, v, decay, initial, ctx.precision, True)[2]
+    grads = outer_product_scan_backward_triton(
+        q, k, v, decay, states, grad_o, grad_final, ctx.precision
+    )
+    return (*grads, None, None)
+
+
+outer_product_scan_triton.register_autograd(_differentiate, setup_context=_save)
+register_vmap(outer_product_scan_triton, (2, 2, 2, 2, 2))
+register_vmap(outer_product_scan_backward_triton, (2, 2, 2, 2, 3, 2, 2))
+
+
+def _empty(shape: tuple[int, ...] | torch.Size, beside: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=beside.device)
+
+
+def _allocate(
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, initial: Tensor, precision: str, save: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    leading = v.shape[:-2]
+    shape = (q.shape[-1], v.shape[-1])
+    dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
+    tiles = choose_tiles(q, k, v, decay, precision, backward=True)
+    chunks = num_chunks(v.shape[-2], tiles.chunk) + 1 if save else 0
+    return (
+        _empty(v.shape, v, dtype),
+        _empty((*leading, *shape), v, initial.dtype),
+        _empty((*leading, chunks, *shape), v, initial.dtype),
+    )
+
+
+def _launch_forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    initial: Tensor,
+    o: Tensor,
+    final: Tensor,
+    states: Tensor,
+    precision: str,
+    save: bool,
+) -> None:
+    from statetrack.scans.outer_product.kernel import scan_forward
+
+    tiles = choose_tiles(q, k, v, decay, precision, backward=False)
+    chunk_saved = choose_tiles(q, k, v, decay, precision, backward=True).chunk
+    rows = [_row_strides(tensor) for tensor in (q, k, v, decay)]
+    leading = leading_sizes(v.shape[:-2])
+    with torch.cuda.device_of(q):
+        scan_forward[(num_items(leading) * tiles.num_blocks,)](
+            q, k, v, decay, initial, o, final, states, *leading[1:], v.shape[-2],
+            *(stride for row in rows for stride in row), *_row_strides(initial), *_row_strides(o),
+            SAVE=chunk_saved if save else 0, ALIGNED=_aligned((q, k, v), rows, decay, tiles),
+            **tiles.options(final.dtype),
+        )  # fmt: skip
+
+
+def _launch_backward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    states: Tensor,
+    grad_o: Tensor,
+    grad_final: Tensor,
+    precision: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    from statetrack.scans.outer_product.kernel_backward import scan_backward
+
+    tiles = choose_tiles(q, k, v, decay, precision, backward=True)
+    rows = [_row_strides(tensor) for tensor in (q, k, v, decay)]
+    out_rows = _row_strides(grad_o)
+    leading = leading_sizes(v.shape[:-2])
+    sequences = num_items(leading)
+    parts = [
+        _empty((tiles.num_blocks, *tensor.shape), tensor, tiles.partial(tensor, grad_final))
+        for tensor in (q, k, decay)
+    ]
+    grad_v = _empty(v.shape, v, v.dtype)
+    grad_initial = _empty(grad_final.shape, v, grad_final.dtype)
+    aligned = _aligned((q, k, v, grad_o), [*rows[:3], out_rows, rows[3]], decay, tiles)
+    with torch.cuda.device_of(q):
+        scan_backward[(sequences * tiles.num_blocks,)](
+            q, k, v, decay, states, grad_o, grad_final,
+            parts[0], parts[1], grad_v, parts[2], grad_initial,
+            *leading[1:], v.shape[-2], sequences, *(stride for row in rows for stride in row),
+            *out_rows, *_row_strides(grad_final), ALIGNED=aligned, **tiles.options(states.dtype),
+        )  # fmt: skip
+    grad_q, grad_k, grad_decay = (
+        part[0] if tiles.num_blocks == 1 else part.sum(0).to(tensor.dtype)
+        for part, tensor in zip(parts, (q, k, decay), strict=True)
+    )
+    return grad_q, grad_k, grad_v, grad_decay, grad_initial
+
+
+def _row_strides(tensor: Tensor) -> list[int]:
+    return [*leading_strides(tensor, 2), tensor.stride(-2)]
+
+
+def _aligned(
+    tensors: tuple[Tensor, ...], rows: list[list[int]], decay: Tensor, tiles: Tiles
+) -> bool:
+    """Whether rows start at multiples of 8 elements, so that loads can be 16 bytes wide."""
+    if tiles.decay == 2:
+        tensors = (*tensors, decay)
+    return is_aligned(tensors, rows[: len(tensors)]) and all(
+        stride % 8 == 0 for row in rows[: len(tensors)] for stride in row
+    )
