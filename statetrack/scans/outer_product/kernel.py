@@ -19,6 +19,7 @@ SIZES = ["n1", "n2", "length"]
 NONE = tl.constexpr(0)
 HEAD = tl.constexpr(1)
 CHANNEL = tl.constexpr(2)
+TINY = tl.constexpr(2.0**-80)
 
 
 @triton.jit
@@ -53,13 +54,21 @@ def store_tile(pointer, step, rows, cols, rows_left, COLS: tl.constexpr, value):
 @triton.jit
 def dot(x, y, STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexpr):
     """Matrix product, operands rounded to `OPERAND`, summed in `STATE`."""
-    return tl.dot(x.to(OPERAND), y.to(OPERAND), input_precision=PRECISION, out_dtype=STATE)
+    SUM: tl.constexpr = tl.float64 if OPERAND == tl.float64 else tl.float32
+    product = tl.dot(x.to(OPERAND), y.to(OPERAND), input_precision=PRECISION, out_dtype=SUM)
+    return product.to(STATE)
 
 
 @triton.jit
 def multiply(x, y):
     """Product of two values, for `tl.associative_scan`."""
     return x * y
+
+
+@triton.jit
+def add(x, y):
+    """Sum of two values, for `tl.associative_scan`."""
+    return x + y
 
 
 @triton.jit
@@ -76,11 +85,28 @@ def swap_blocks(tile, rows, HALF: tl.constexpr):
 
 
 @triton.jit
+def split_zeros(factors, AXIS: tl.constexpr):
+    """Running products of the factors that are not zero, running counts of those that are."""
+    is_zero = factors == 0
+    products = tl.associative_scan(tl.where(is_zero, 1.0, factors), AXIS, multiply)
+    counts = tl.associative_scan(is_zero.to(tl.int32), AXIS, add)
+    return products, counts
+
+
+@triton.jit
+def out_of_range(products):
+    """Elements whose quotients could overflow, underflow or are not finite."""
+    size = tl.abs(products)
+    return tl.where((size > TINY) & (size < 1.0 / TINY), 0, 1)
+
+
+@triton.jit
 def pair_products(pointer, step, rows, rows_left, STATE: tl.constexpr):
     """Decay products of a chunk of scalars.
 
     ``inclusive[i, j] = P(j+1..i)`` for j <= i, ``exclusive[i, j] = P(j+1..i-1)`` for j < i, zero
-    elsewhere; ``before[i] = P(0..i)`` and ``before_exclusive[i] = P(0..i-1)``.
+    elsewhere; ``before[i] = P(0..i)`` and ``before_exclusive[i] = P(0..i-1)``. They are quotients
+    of running products without zeros, or running products themselves where these would underflow.
     """
     i = rows[:, None]
     j = rows[None, :]
@@ -88,12 +114,21 @@ def pair_products(pointer, step, rows, rows_left, STATE: tl.constexpr):
     last = tl.load(
         pointer + (rows.to(tl.int64) - 1) * step, mask=(rows >= 1) & (rows <= rows_left), other=1.0
     ).to(STATE)
-    steps = tl.where(i > j, here[:, None], 1.0)
-    inclusive = tl.where(i >= j, tl.associative_scan(steps, 0, multiply), 0.0)
-    steps = tl.where(i > j + 1, last[:, None], 1.0)
-    exclusive = tl.where(i > j, tl.associative_scan(steps, 0, multiply), 0.0)
-    before = tl.associative_scan(here, 0, multiply)
-    before_exclusive = tl.associative_scan(last, 0, multiply)
+    products, zeros = split_zeros(here, 0)
+    last_products, last_zeros = split_zeros(last, 0)
+    before = tl.where(zeros == 0, products, 0.0)
+    before_exclusive = tl.where(last_zeros == 0, last_products, 0.0)
+    if tl.max(out_of_range(products), 0) == 0:
+        inverse = 1.0 / products
+        inclusive = products[:, None] * inverse[None, :]
+        inclusive = tl.where((i >= j) & (zeros[:, None] == zeros[None, :]), inclusive, 0.0)
+        exclusive = last_products[:, None] * inverse[None, :]
+        exclusive = tl.where((i > j) & (last_zeros[:, None] == zeros[None, :]), exclusive, 0.0)
+    else:
+        steps = tl.where(i > j, here[:, None], 1.0)
+        inclusive = tl.where(i >= j, tl.associative_scan(steps, 0, multiply), 0.0)
+        steps = tl.where(i > j + 1, last[:, None], 1.0)
+        exclusive = tl.where(i > j, tl.associative_scan(steps, 0, multiply), 0.0)
     return inclusive, exclusive, before, before_exclusive
 
 
@@ -103,6 +138,53 @@ def is_level(rows, HALF: tl.constexpr):
     block_i = rows[:, None] // HALF
     block_j = rows[None, :] // HALF
     return (block_i == block_j + 1) & (block_j % 2 == 0)
+
+
+@triton.jit
+def channel_products(
+    q, k, a, rows, CHUNK: tl.constexpr, LEVELS: tl.constexpr, STATE: tl.constexpr,
+    OPERAND: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Weights [C, C] of a chunk with decays per channel, and products of these decays.
+
+    ``prefix[i] = P(0..i)``, ``suffix[j] = P(j+1..C-1)``, ``total = P(0..C-1)``. As long as running
+    products stay in range the weights are products of quotients, once for every stretch between
+    zeros of the decays; else they are put together level by level.
+    """
+    i = rows[:, None]
+    j = rows[None, :]
+    products, zeros = split_zeros(a, 0)
+    if tl.max(tl.max(out_of_range(products), 1), 0) == 0:
+        q_scaled = q * products
+        k_scaled = k / products
+        weights = tl.zeros([CHUNK, CHUNK], STATE)
+        for stretch in range(tl.max(tl.max(zeros, 1), 0) + 1):
+            here = zeros == stretch
+            weights += dot(
+                tl.where(here, q_scaled, 0.0), tl.trans(tl.where(here, k_scaled, 0.0)),
+                STATE, OPERAND, PRECISION,
+            )  # fmt: skip
+        weights = tl.where(i >= j, weights, 0.0)
+        end = pick_row(products, rows, CHUNK - 1)
+        all_zeros = tl.max(zeros, 0)
+        prefix = tl.where(zeros == 0, products, 0.0)
+        suffix = tl.where(zeros == all_zeros[None, :], end[None, :] / products, 0.0)
+        total = tl.where(all_zeros == 0, end, 0.0)
+    else:
+        weights = tl.where(i == j, tl.sum(q * k, 1)[:, None], 0.0)
+        prefix = a
+        suffix = tl.full(a.shape, 1.0, STATE)
+        product = a
+        for level in tl.static_range(LEVELS):
+            part = dot(q * prefix, tl.trans(k * suffix), STATE, OPERAND, PRECISION)
+            weights = tl.where(is_level(rows, 1 << level), part, weights)
+            sibling = swap_blocks(product, rows, 1 << level)
+            second = (rows[:, None] // (1 << level)) % 2 == 1
+            prefix = tl.where(second, prefix * sibling, prefix)
+            suffix = tl.where(second, suffix, suffix * sibling)
+            product = product * sibling
+        total = pick_row(product, rows, 0)
+    return weights, prefix, suffix, total
 
 
 @triton.jit
@@ -231,22 +313,13 @@ def scan_forward(
             state = state * total + dot(tl.trans(scaled), v, STATE, OPERAND, PRECISION)
         else:
             a_start = a_pointer + at * a_step
-            block = load_tile(a_start, a_step, rows, key, left, K, 1.0).to(STATE)
+            a = load_tile(a_start, a_step, rows, key, left, K, 1.0).to(STATE)
             q_state = q.to(STATE)
             k_state = k.to(STATE)
-            prefix = block
-            suffix = tl.full([CHUNK, BLOCK_K], 1.0, STATE)
-            weights = tl.where(i == j, tl.sum(q_state * k_state, 1)[:, None], 0.0)
-            for level in tl.static_range(LEVELS):
-                part = dot(q_state * prefix, tl.trans(k_state * suffix), STATE, OPERAND, PRECISION)
-                weights = tl.where(is_level(rows, 1 << level), part, weights)
-                sibling = swap_blocks(block, rows, 1 << level)
-                second = (rows[:, None] // (1 << level)) % 2 == 1
-                prefix = tl.where(second, prefix * sibling, prefix)
-                suffix = tl.where(second, suffix, suffix * sibling)
-                block = block * sibling
+            weights, prefix, suffix, total = channel_products(
+                q_state, k_state, a, rows, CHUNK, LEVELS, STATE, OPERAND, PRECISION
+            )
             o = dot(q_state * prefix, state, STATE, OPERAND, PRECISION)
-            total = pick_row(block, rows, 0)
             state = state * total[:, None] + dot(
                 tl.trans(k_state * suffix), v, STATE, OPERAND, PRECISION
             )
