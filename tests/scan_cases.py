@@ -126,7 +126,7 @@ def _diagonal_chain(source: Source) -> dict[str, Tensor]:
 
 def _draw_outer_product(decay: str) -> Draw:
     def draw(source: Source) -> dict[str, Tensor]:
-        keys, values = source.pick([1, 3, 8, 17]), source.pick([1, 4, 18])
+        keys, values = source.pick([1, 3, 17]), source.pick([1, 4, 18])
         inputs = {
             "q": source.normal(source.length, keys),
             "k": source.normal(source.length, keys),
@@ -148,7 +148,7 @@ def _outer_product_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple
     q, k, v = inputs["q"], inputs["k"], inputs["v"]
     decay = inputs.get("decay", q.detach()[..., :0])
     if decay.dim() < q.dim():
-        decay = decay.unsqueeze(-1)
+        decay = decay.detach().unsqueeze(-1).requires_grad_()
     zeros = (q.detach()[..., :1, :, None] * v.detach()[..., :1, None, :]).sum(-3) * 0
     initial = inputs.get("initial", zeros)
     o, final, states = outer_product_operator.outer_product_scan_triton(

@@ -60,18 +60,6 @@ def dot(x, y, STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexp
 
 
 @triton.jit
-def multiply(x, y):
-    """Product of two values, for `tl.associative_scan`."""
-    return x * y
-
-
-@triton.jit
-def add(x, y):
-    """Sum of two values, for `tl.associative_scan`."""
-    return x + y
-
-
-@triton.jit
 def pick_row(tile, rows, index):
     """Row `index` of a tile."""
     return tl.sum(tl.where(rows[:, None] == index, tile, 0.0), 0)
@@ -88,8 +76,8 @@ def swap_blocks(tile, rows, HALF: tl.constexpr):
 def split_zeros(factors, AXIS: tl.constexpr):
     """Running products of the factors that are not zero, running counts of those that are."""
     is_zero = factors == 0
-    products = tl.associative_scan(tl.where(is_zero, 1.0, factors), AXIS, multiply)
-    counts = tl.associative_scan(is_zero.to(tl.int32), AXIS, add)
+    products = tl.cumprod(tl.where(is_zero, 1.0, factors), AXIS)
+    counts = tl.cumsum(is_zero.to(tl.int32), AXIS)
     return products, counts
 
 
@@ -106,7 +94,7 @@ def pair_products(pointer, step, rows, rows_left, STATE: tl.constexpr):
 
     ``inclusive[i, j] = P(j+1..i)`` for j <= i, ``exclusive[i, j] = P(j+1..i-1)`` for j < i, zero
     elsewhere; ``before[i] = P(0..i)`` and ``before_exclusive[i] = P(0..i-1)``. They are quotients
-    of running products without zeros, or running products themselves where these would underflow.
+    of running products without zeros, or built row by row where these would leave the range.
     """
     i = rows[:, None]
     j = rows[None, :]
@@ -118,6 +106,7 @@ def pair_products(pointer, step, rows, rows_left, STATE: tl.constexpr):
     last_products, last_zeros = split_zeros(last, 0)
     before = tl.where(zeros == 0, products, 0.0)
     before_exclusive = tl.where(last_zeros == 0, last_products, 0.0)
+    rows_by_rows: tl.constexpr = [rows.shape[0], rows.shape[0]]
     if tl.max(out_of_range(products), 0) == 0:
         inverse = 1.0 / products
         inclusive = products[:, None] * inverse[None, :]
@@ -125,10 +114,15 @@ def pair_products(pointer, step, rows, rows_left, STATE: tl.constexpr):
         exclusive = last_products[:, None] * inverse[None, :]
         exclusive = tl.where((i > j) & (last_zeros[:, None] == zeros[None, :]), exclusive, 0.0)
     else:
-        steps = tl.where(i > j, here[:, None], 1.0)
-        inclusive = tl.where(i >= j, tl.associative_scan(steps, 0, multiply), 0.0)
-        steps = tl.where(i > j + 1, last[:, None], 1.0)
-        exclusive = tl.where(i > j, tl.associative_scan(steps, 0, multiply), 0.0)
+        inclusive = tl.zeros(rows_by_rows, STATE)
+        exclusive = tl.zeros(rows_by_rows, STATE)
+        row = tl.where(rows == 0, 1.0, tl.zeros_like(here))
+        for t in range(tl.minimum(rows_left, rows.shape[0])):
+            exclusive = tl.where((i == t) & (j < t), row[None, :], exclusive)
+            row = tl.where(rows == t, 1.0, row * tl.load(pointer + t * step).to(STATE))
+            inclusive = tl.where((i == t) & (j <= t), row[None, :], inclusive)
+        inclusive = tl.where((i >= rows_left) & (j < rows_left), row[None, :], inclusive)
+        inclusive = tl.where((i >= j) & (j >= rows_left), 1.0, inclusive)
     return inclusive, exclusive, before, before_exclusive
 
 
@@ -142,14 +136,14 @@ def is_level(rows, HALF: tl.constexpr):
 
 @triton.jit
 def channel_products(
-    q, k, a, rows, CHUNK: tl.constexpr, LEVELS: tl.constexpr, STATE: tl.constexpr,
-    OPERAND: tl.constexpr, PRECISION: tl.constexpr,
+    q, k, a, rows, CHUNK: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Weights [C, C] of a chunk with decays per channel, and products of these decays.
 
     ``prefix[i] = P(0..i)``, ``suffix[j] = P(j+1..C-1)``, ``total = P(0..C-1)``. As long as running
     products stay in range the weights are products of quotients, once for every stretch between
-    zeros of the decays; else they are put together level by level.
+    zeros of the decays; else they are put together row by row.
     """
     i = rows[:, None]
     j = rows[None, :]
@@ -171,19 +165,17 @@ def channel_products(
         suffix = tl.where(zeros == all_zeros[None, :], end[None, :] / products, 0.0)
         total = tl.where(all_zeros == 0, end, 0.0)
     else:
-        weights = tl.where(i == j, tl.sum(q * k, 1)[:, None], 0.0)
-        prefix = a
+        weights = tl.zeros([CHUNK, CHUNK], STATE)
+        prefix = tl.full(a.shape, 1.0, STATE)
         suffix = tl.full(a.shape, 1.0, STATE)
-        product = a
-        for level in tl.static_range(LEVELS):
-            part = dot(q * prefix, tl.trans(k * suffix), STATE, OPERAND, PRECISION)
-            weights = tl.where(is_level(rows, 1 << level), part, weights)
-            sibling = swap_blocks(product, rows, 1 << level)
-            second = (rows[:, None] // (1 << level)) % 2 == 1
-            prefix = tl.where(second, prefix * sibling, prefix)
-            suffix = tl.where(second, suffix, suffix * sibling)
-            product = product * sibling
-        total = pick_row(product, rows, 0)
+        total = tl.full([a.shape[1]], 1.0, STATE)
+        for t in range(CHUNK):
+            factors = pick_row(a, rows, t)
+            suffix = tl.where(i < t, suffix * factors[None, :], suffix)
+            total = total * factors
+            prefix = tl.where(i == t, total[None, :], prefix)
+            row = tl.sum(suffix * k * pick_row(q, rows, t)[None, :], 1)
+            weights = tl.where((i == t) & (j <= t), row[None, :], weights)
     return weights, prefix, suffix, total
 
 
@@ -278,8 +270,7 @@ def scan_forward(
     key = tl.arange(0, BLOCK_K)
     column = first + tl.arange(0, BLOCK_V)
     initial_pointer += b0 * i0 + b1 * i1 + b2 * i2
-    initial = load_tile(initial_pointer, i_step, key, column, K, V, 0.0).to(STATE)
-    state = initial
+    state = load_tile(initial_pointer, i_step, key, column, K, V, 0.0).to(STATE)
     if SAVE > 0:
         states_pointer += sequence.to(tl.int64) * (tl.cdiv(length, SAVE) + 1) * (K * V)
     for start in range(0, length, CHUNK):
@@ -317,7 +308,7 @@ def scan_forward(
             q_state = q.to(STATE)
             k_state = k.to(STATE)
             weights, prefix, suffix, total = channel_products(
-                q_state, k_state, a, rows, CHUNK, LEVELS, STATE, OPERAND, PRECISION
+                q_state, k_state, a, rows, CHUNK, STATE, OPERAND, PRECISION
             )
             o = dot(q_state * prefix, state, STATE, OPERAND, PRECISION)
             state = state * total[:, None] + dot(
@@ -332,6 +323,7 @@ def scan_forward(
     store_tile(final_pointer, V, key, column, K, V, state)
     if has_nonfinite(state):
         tl.debug_barrier()
+        initial = load_tile(initial_pointer, i_step, key, column, K, V, 0.0).to(STATE)
         walk_exactly(
             q_pointer, k_pointer, v_pointer, a_pointer, o_pointer, final_pointer, states_pointer,
             q_step, k_step, v_step, a_step, o_step, initial, length, key, column, K, V, DECAY,

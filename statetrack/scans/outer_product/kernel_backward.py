@@ -43,7 +43,7 @@ def walk_back_exactly(
     for back in range(length):
         t = tl.full([], 0, tl.int64) + (length - 1 - back)
         start = t // CHUNK * CHUNK
-        state = load_tile(states_pointer + t // CHUNK * (K * V), V, key, column, K, V, 0.0)
+        state = load_tile(states_pointer + t // CHUNK * (K * V), V, key, column, K, V, 0.0).to(STATE)
         q = tl.load(q_pointer + t * q_step + key, mask=in_key, other=0.0).to(STATE)
         do = tl.load(do_pointer + t * do_step + column, mask=in_column, other=0.0).to(STATE)
         adjoint += q[:, None] * do[None, :]
@@ -103,6 +103,7 @@ def scan_backward(
     OPERAND: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
     """Gradients of one sequence; those of q, k, v and decays are dense [blocks, B, T, ...]."""
+    WIDE: tl.constexpr = tl.float32 if OPERAND == tl.bfloat16 else OPERAND
     NUM_BLOCKS: tl.constexpr = (V + BLOCK_V - 1) // BLOCK_V
     if ALIGNED:
         q_step = q_step // 8 * 8
@@ -141,8 +142,7 @@ def scan_backward(
     key = tl.arange(0, BLOCK_K)
     column = block * BLOCK_V + tl.arange(0, BLOCK_V)
     final_pointer += b0 * z0 + b1 * z1 + b2 * z2
-    final = load_tile(final_pointer, z_step, key, column, K, V, 0.0).to(STATE)
-    adjoint = final
+    adjoint = load_tile(final_pointer, z_step, key, column, K, V, 0.0).to(STATE)
     num_chunks = tl.cdiv(length, CHUNK)
     states_pointer += sequence * (num_chunks + 1) * (K * V)
     for back in range(num_chunks):
@@ -154,7 +154,7 @@ def scan_backward(
         v = load_tile(v_pointer + at * v_step, v_step, rows, column, left, V, 0.0).to(OPERAND)
         do = load_tile(do_pointer + at * do_step, do_step, rows, column, left, V, 0.0).to(OPERAND)
         states_at = states_pointer + number.to(tl.int64) * (K * V)
-        state = load_tile(states_at, V, key, column, K, V, 0.0)
+        state = load_tile(states_at, V, key, column, K, V, 0.0).to(STATE)
         values = dot(do, tl.trans(v), STATE, OPERAND, PRECISION)
         dq = dot(do, tl.trans(state), STATE, OPERAND, PRECISION)
         dk = dot(v, tl.trans(adjoint), STATE, OPERAND, PRECISION)
@@ -179,7 +179,7 @@ def scan_backward(
             values = tl.where(i >= j, values * inclusive, 0.0)
             # Seen from token t: the pairs j < t <= i, the state before the chunk with i >= t, j < t
             # with the adjoint after the chunk, and that state with that adjoint.
-            later = tl.dot(tl.trans(inclusive), d_pairs, input_precision="ieee", out_dtype=STATE)
+            later = dot(tl.trans(inclusive), d_pairs, STATE, WIDE, PRECISION)
             from_state = tl.sum(dq * q_state, 1)
             to_adjoint = tl.sum(dk * k_state, 1)
             da = tl.sum(exclusive * later, 1)
@@ -230,21 +230,20 @@ def scan_backward(
             diagonal = tl.sum(tl.where(i == j, values, 0.0), 1)[:, None]
             dq += diagonal * k_state
             dk += diagonal * q_state
-            for up in tl.static_range(LEVELS):
-                LEVEL: tl.constexpr = LEVELS - 1 - up
-                second = (rows[:, None] // (1 << LEVEL)) % 2 == 1
-                sibling = swap_blocks(products[LEVEL], rows, 1 << LEVEL)
-                d_sibling = tl.where(second, d_prefix * prefixes[LEVEL], d_suffix * suffixes[LEVEL])
+            for level in tl.static_range(LEVELS - 1, -1, -1):
+                second = (rows[:, None] // (1 << level)) % 2 == 1
+                sibling = swap_blocks(products[level], rows, 1 << level)
+                d_sibling = tl.where(second, d_prefix * prefixes[level], d_suffix * suffixes[level])
                 d_prefix = tl.where(second, d_prefix * sibling, d_prefix)
                 d_suffix = tl.where(second, d_suffix, d_suffix * sibling)
                 d_product = d_product * sibling + swap_blocks(
-                    d_sibling + d_product * products[LEVEL], rows, 1 << LEVEL
+                    d_sibling + d_product * products[level], rows, 1 << level
                 )
-                part = tl.where(is_level(rows, 1 << LEVEL), values, 0.0)
-                to_query = dot(part, k_state * suffixes[LEVEL], STATE, OPERAND, PRECISION)
-                to_key = dot(tl.trans(part), q_state * prefixes[LEVEL], STATE, OPERAND, PRECISION)
-                dq += to_query * prefixes[LEVEL]
-                dk += to_key * suffixes[LEVEL]
+                part = tl.where(is_level(rows, 1 << level), values, 0.0)
+                to_query = dot(part, k_state * suffixes[level], STATE, OPERAND, PRECISION)
+                to_key = dot(tl.trans(part), q_state * prefixes[level], STATE, OPERAND, PRECISION)
+                dq += to_query * prefixes[level]
+                dk += to_key * suffixes[level]
                 d_prefix += to_query * q_state
                 d_suffix += to_key * k_state
             store_tile(da_pointer + at * K, K, rows, key, left, K, d_prefix + d_product)
@@ -255,9 +254,10 @@ def scan_backward(
     initial_pointer += sequence * (K * V)
     store_tile(initial_pointer, V, key, column, K, V, adjoint)
     after_last = states_pointer + num_chunks.to(tl.int64) * (K * V)
-    state = load_tile(after_last, V, key, column, K, V, 0.0)
+    state = load_tile(after_last, V, key, column, K, V, 0.0).to(STATE)
     if has_nonfinite(adjoint) or has_nonfinite(state):
         tl.debug_barrier()
+        final = load_tile(final_pointer, z_step, key, column, K, V, 0.0).to(STATE)
         walk_back_exactly(
             q_pointer, k_pointer, v_pointer, a_pointer, do_pointer, states_pointer, dq_pointer,
             dk_pointer, dv_pointer, da_pointer, q_step, k_step, v_step, a_step, do_step, K, K, V,

@@ -14,14 +14,13 @@ from statetrack.scans.kernels import (
     leading_sizes,
     leading_strides,
     num_items,
-    register_vmap,
     with_unit_stride,
 )
+from statetrack.scans.operators import register_gradient, register_operator
 from statetrack.scans.outer_product.tiles import Tiles, choose_tiles, num_chunks
 
 
-@torch.library.custom_op("statetrack::outer_product_scan", mutates_args=())
-def outer_product_scan_triton(
+def _run(
     q: Tensor, k: Tensor, v: Tensor, decay: Tensor, initial: Tensor, precision: str, save: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs [..., T, V], final state [..., K, V] and, if `save`, the states before all chunks."""
@@ -35,15 +34,7 @@ def outer_product_scan_triton(
     return outputs
 
 
-@outer_product_scan_triton.register_fake
-def _(
-    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, initial: Tensor, precision: str, save: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _allocate(q, k, v, decay, initial, precision, save)
-
-
-@torch.library.custom_op("statetrack::outer_product_scan_backward", mutates_args=())
-def outer_product_scan_backward_triton(
+def _run_backward(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -59,21 +50,6 @@ def outer_product_scan_backward_triton(
         return (*grads, grad_final.clone())
     inputs = (q, k, v, decay, states, grad_o, grad_final)
     return _launch_backward(*(with_unit_stride(tensor) for tensor in inputs), precision=precision)
-
-
-@outer_product_scan_backward_triton.register_fake
-def _(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    decay: Tensor,
-    states: Tensor,
-    grad_o: Tensor,
-    grad_final: Tensor,
-    precision: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    grads = (_empty(tensor.shape, tensor, tensor.dtype) for tensor in (q, k, v, decay))
-    return (*grads, _empty(grad_final.shape, grad_final, grad_final.dtype))  # type: ignore[return-value]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -99,11 +75,6 @@ def _differentiate(
     return (*grads, None, None)
 
 
-outer_product_scan_triton.register_autograd(_differentiate, setup_context=_save)
-register_vmap(outer_product_scan_triton, (2, 2, 2, 2, 2))
-register_vmap(outer_product_scan_backward_triton, (2, 2, 2, 2, 3, 2, 2))
-
-
 def _empty(shape: tuple[int, ...] | torch.Size, beside: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty(shape, dtype=dtype, device=beside.device)
 
@@ -121,6 +92,20 @@ def _allocate(
         _empty((*leading, *shape), v, initial.dtype),
         _empty((*leading, chunks, *shape), v, initial.dtype),
     )
+
+
+def _allocate_gradients(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    states: Tensor,
+    grad_o: Tensor,
+    grad_final: Tensor,
+    precision: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    grads = (_empty(tensor.shape, tensor, tensor.dtype) for tensor in (q, k, v, decay))
+    return (*grads, _empty(grad_final.shape, grad_final, grad_final.dtype))  # type: ignore[return-value]
 
 
 def _launch_forward(
@@ -201,3 +186,20 @@ def _aligned(
     return is_aligned(tensors, rows[: len(tensors)]) and all(
         stride % 8 == 0 for row in rows[: len(tensors)] for stride in row
     )
+
+
+outer_product_scan_triton = register_operator(
+    "outer_product_scan(Tensor q, Tensor k, Tensor v, Tensor decay, Tensor initial, "
+    "str precision, bool save) -> (Tensor, Tensor, Tensor)",
+    _run,
+    _allocate,
+    own_axes=(2, 2, 2, 2, 2),
+)
+outer_product_scan_backward_triton = register_operator(
+    "outer_product_scan_backward(Tensor q, Tensor k, Tensor v, Tensor decay, Tensor states, "
+    "Tensor grad_o, Tensor grad_final, str precision) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    _run_backward,
+    _allocate_gradients,
+    own_axes=(2, 2, 2, 2, 3, 2, 2),
+)
+register_gradient(outer_product_scan_triton, _differentiate, _save)

@@ -28,6 +28,8 @@ class Tiles:
     precision : str
         How float32 operands are multiplied.
     warps, stages : int
+    wide_state : bool
+        Keep the state in float64 inside a launch.
     """
 
     keys: int
@@ -40,6 +42,7 @@ class Tiles:
     precision: str
     warps: int
     stages: int
+    wide_state: bool = False
 
     @property
     def num_blocks(self) -> int:
@@ -67,7 +70,7 @@ class Tiles:
             "CHUNK": self.chunk,
             "LEVELS": self.chunk.bit_length() - 1,
             "DECAY": self.decay,
-            "STATE": types[state],
+            "STATE": tl.float64 if self.wide_state else types[state],
             "OPERAND": types[self.operand],
             "PRECISION": self.precision,
             "num_warps": self.warps,
