@@ -8,9 +8,11 @@ from torch import Tensor
 
 from automata.errors import InputError
 from statetrack.scans import diagonal_scan, outer_product_scan
+from statetrack.scans.kernels import why_unavailable
 from tests.scan_cases import Source
 
 CPU = torch.device("cpu")
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def drawn(seed: int, length: int, keys: int, values: int, decay: str, leading=(2,)) -> dict:
@@ -192,3 +194,42 @@ def test_many_keys_name_the_cure():
     q = torch.zeros(1, 129)
     with pytest.raises(InputError, match=r"K = 129.*128.*backend='parallel'"):
         outer_product_scan(q, q, torch.zeros(1, 2), backend="triton")
+
+
+@pytest.mark.filterwarnings("ignore:(invalid|overflow).* encountered:RuntimeWarning")
+@pytest.mark.parametrize("decay", ["none", "head", "channel"])
+def test_gradients_of_the_kernel_contain_a_value_that_is_not_finite(decay: str):
+    if why_unavailable(DEVICE):
+        pytest.skip(f"kernels: {why_unavailable(DEVICE)}")
+    for seed in range(6):
+        source = Source(seed, DEVICE, leading=(2,), length=18)
+        inputs = {name: one.to(DEVICE) for name, one in drawn(seed, 18, 2, 3, decay).items()}
+        weights = [torch.randn(2, 18, 3, device=DEVICE), torch.randn(2, 2, 3, device=DEVICE)]
+        name = source.pick([*inputs, "cotangent"])
+        spoiled = weights[0] if name == "cotangent" else inputs[name]
+        spoiled.view(-1)[int(source.choice.integers(spoiled.numel()))] = torch.nan
+        found = []
+        for backend, dtype in [("reference", torch.float64), ("triton", torch.float32)]:
+            leaves = [one.to(dtype).requires_grad_() for one in inputs.values()]
+            outputs = outer_product_scan(**dict(zip(inputs, leaves, strict=True)), backend=backend)
+            cotangents = [one.to(dtype) for one in weights]
+            found.append(torch.autograd.grad(outputs, leaves, cotangents))
+        for key, truth, value in zip(inputs, *found, strict=True):
+            message = f"seed {seed}: {name} spoiled, gradient of {key}"
+            assert torch.equal(value.isfinite(), truth.isfinite()), message
+
+
+@pytest.mark.parametrize("decay", ["head", "channel"])
+def test_products_of_decays_that_underflow_keep_their_accuracy(decay: str):
+    if why_unavailable(DEVICE):
+        pytest.skip(f"kernels: {why_unavailable(DEVICE)}")
+    inputs = {name: one.to(DEVICE) for name, one in drawn(7, 21, 3, 2, decay).items()}
+    inputs["decay"] = torch.where(inputs["decay"] > 0.5, inputs["decay"], inputs["decay"] * 1e-9)
+    found = []
+    for backend, dtype in [("reference", torch.float64), ("triton", torch.float32)]:
+        leaves = {name: one.to(dtype).requires_grad_() for name, one in inputs.items()}
+        o, final = outer_product_scan(**leaves, backend=backend)
+        loss = o.double().sin().sum() + final.double().cos().sum()
+        found.append([o, final, *torch.autograd.grad(loss, list(leaves.values()))])
+    for truth, value in zip(*found, strict=True):
+        assert (value - truth).double().norm() <= 1e-6 * truth.double().norm()

@@ -104,16 +104,18 @@ def pair_products(pointer, step, rows, rows_left, STATE: tl.constexpr):
     ).to(STATE)
     products, zeros = split_zeros(here, 0)
     last_products, last_zeros = split_zeros(last, 0)
-    before = tl.where(zeros == 0, products, 0.0)
-    before_exclusive = tl.where(last_zeros == 0, last_products, 0.0)
     rows_by_rows: tl.constexpr = [rows.shape[0], rows.shape[0]]
     if tl.max(out_of_range(products), 0) == 0:
+        before = tl.where(zeros == 0, products, 0.0)
+        before_exclusive = tl.where(last_zeros == 0, last_products, 0.0)
         inverse = 1.0 / products
         inclusive = products[:, None] * inverse[None, :]
         inclusive = tl.where((i >= j) & (zeros[:, None] == zeros[None, :]), inclusive, 0.0)
         exclusive = last_products[:, None] * inverse[None, :]
         exclusive = tl.where((i > j) & (last_zeros[:, None] == zeros[None, :]), exclusive, 0.0)
     else:
+        before = tl.cumprod(here, 0)
+        before_exclusive = tl.cumprod(last, 0)
         inclusive = tl.zeros(rows_by_rows, STATE)
         exclusive = tl.zeros(rows_by_rows, STATE)
         row = tl.where(rows == 0, 1.0, tl.zeros_like(here))

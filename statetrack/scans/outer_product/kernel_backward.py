@@ -43,7 +43,9 @@ def walk_back_exactly(
     for back in range(length):
         t = tl.full([], 0, tl.int64) + (length - 1 - back)
         start = t // CHUNK * CHUNK
-        state = load_tile(states_pointer + t // CHUNK * (K * V), V, key, column, K, V, 0.0).to(STATE)
+        state = load_tile(states_pointer + t // CHUNK * (K * V), V, key, column, K, V, 0.0).to(
+            STATE
+        )
         q = tl.load(q_pointer + t * q_step + key, mask=in_key, other=0.0).to(STATE)
         do = tl.load(do_pointer + t * do_step + column, mask=in_column, other=0.0).to(STATE)
         adjoint += q[:, None] * do[None, :]
