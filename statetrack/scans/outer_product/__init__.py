@@ -90,7 +90,11 @@ def outer_product_scan(
     """
     name = "outer_product_scan"
     tensors = {"q": (q, 2), "k": (k, 2), "v": (v, 2)}
-    broadcast_leading(name, **tensors)
+    for key, (tensor, _) in tensors.items():
+        require(
+            tensor.dim() >= 2,
+            f"{name}: {key} has shape {shape_of(tensor)}, expected at least 2 axes",
+        )
     require(
         q.shape[-2:] == k.shape[-2:] and q.shape[-2] == v.shape[-2],
         f"{name}: q {shape_of(q)}, k {shape_of(k)} and v {shape_of(v)} must end in [T, K], [T, K] "

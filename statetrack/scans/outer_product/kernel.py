@@ -137,48 +137,98 @@ def is_level(rows, HALF: tl.constexpr):
 
 
 @triton.jit
+def channel_quotients(
+    q, k, products, zeros, rows, CHUNK: tl.constexpr, STATE: tl.constexpr,
+    OPERAND: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Weights [C, C] of a chunk from running products that stay in range, and products of decays.
+
+    ``prefix[i] = P(0..i)``, ``suffix[j] = P(j+1..C-1)``, ``total = P(0..C-1)``. One product of
+    quotients for every stretch between zeros of the decays.
+    """
+    q_scaled = q * products
+    k_scaled = k / products
+    weights = tl.zeros([CHUNK, CHUNK], STATE)
+    for stretch in range(tl.max(tl.max(zeros, 1), 0) + 1):
+        here = zeros == stretch
+        weights += dot(
+            tl.where(here, q_scaled, 0.0), tl.trans(tl.where(here, k_scaled, 0.0)),
+            STATE, OPERAND, PRECISION,
+        )  # fmt: skip
+    weights = tl.where(rows[:, None] >= rows[None, :], weights, 0.0)
+    end = pick_row(products, rows, CHUNK - 1)
+    all_zeros = tl.max(zeros, 0)
+    prefix = tl.where(zeros == 0, products, 0.0)
+    suffix = tl.where(zeros == all_zeros[None, :], end[None, :] / products, 0.0)
+    return weights, prefix, suffix, tl.where(all_zeros == 0, end, 0.0)
+
+
+@triton.jit
+def channel_rows(q, k, a, rows, CHUNK: tl.constexpr, STATE: tl.constexpr):
+    """What `channel_quotients` returns, row by row from the decays: for products of any range."""
+    i = rows[:, None]
+    j = rows[None, :]
+    weights = tl.zeros([CHUNK, CHUNK], STATE)
+    prefix = tl.full(a.shape, 1.0, STATE)
+    suffix = tl.full(a.shape, 1.0, STATE)
+    total = tl.full([a.shape[1]], 1.0, STATE)
+    for t in range(CHUNK):
+        factors = pick_row(a, rows, t)
+        suffix = tl.where(i < t, suffix * factors[None, :], suffix)
+        total = total * factors
+        prefix = tl.where(i == t, total[None, :], prefix)
+        row = tl.sum(suffix * k * pick_row(q, rows, t)[None, :], 1)
+        weights = tl.where((i == t) & (j <= t), row[None, :], weights)
+    return weights, prefix, suffix, total
+
+
+@triton.jit
 def channel_products(
     q, k, a, rows, CHUNK: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Weights [C, C] of a chunk with decays per channel, and products of these decays.
-
-    ``prefix[i] = P(0..i)``, ``suffix[j] = P(j+1..C-1)``, ``total = P(0..C-1)``. As long as running
-    products stay in range the weights are products of quotients, once for every stretch between
-    zeros of the decays; else they are put together row by row.
-    """
-    i = rows[:, None]
-    j = rows[None, :]
+    """Weights and products of a chunk whose decays hold zeros or leave the range."""
     products, zeros = split_zeros(a, 0)
     if tl.max(tl.max(out_of_range(products), 1), 0) == 0:
-        q_scaled = q * products
-        k_scaled = k / products
-        weights = tl.zeros([CHUNK, CHUNK], STATE)
-        for stretch in range(tl.max(tl.max(zeros, 1), 0) + 1):
-            here = zeros == stretch
-            weights += dot(
-                tl.where(here, q_scaled, 0.0), tl.trans(tl.where(here, k_scaled, 0.0)),
-                STATE, OPERAND, PRECISION,
-            )  # fmt: skip
-        weights = tl.where(i >= j, weights, 0.0)
-        end = pick_row(products, rows, CHUNK - 1)
-        all_zeros = tl.max(zeros, 0)
-        prefix = tl.where(zeros == 0, products, 0.0)
-        suffix = tl.where(zeros == all_zeros[None, :], end[None, :] / products, 0.0)
-        total = tl.where(all_zeros == 0, end, 0.0)
+        weights, prefix, suffix, total = channel_quotients(
+            q, k, products, zeros, rows, CHUNK, STATE, OPERAND, PRECISION
+        )
     else:
-        weights = tl.zeros([CHUNK, CHUNK], STATE)
-        prefix = tl.full(a.shape, 1.0, STATE)
-        suffix = tl.full(a.shape, 1.0, STATE)
-        total = tl.full([a.shape[1]], 1.0, STATE)
-        for t in range(CHUNK):
-            factors = pick_row(a, rows, t)
-            suffix = tl.where(i < t, suffix * factors[None, :], suffix)
-            total = total * factors
-            prefix = tl.where(i == t, total[None, :], prefix)
-            row = tl.sum(suffix * k * pick_row(q, rows, t)[None, :], 1)
-            weights = tl.where((i == t) & (j <= t), row[None, :], weights)
+        weights, prefix, suffix, total = channel_rows(q, k, a, rows, CHUNK, STATE)
     return weights, prefix, suffix, total
+
+
+@triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "a_step"])
+def multiply_decays(
+    a_pointer, products_pointer, plain_pointer,
+    n1: tl.int32, n2: tl.int32, length: tl.int32,
+    a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
+    K: tl.constexpr, BLOCK_K: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    STATE: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    """Running products [B, T, K] of the decays of every chunk; [B, C] whether all are in range."""
+    blocks = tl.cdiv(length, CHUNK * CHUNKS)
+    program = tl.program_id(0)
+    sequence = (program // blocks).to(tl.int64)
+    start = (program % blocks).to(tl.int64) * (CHUNK * CHUNKS)
+    b0, b1, b2 = place(program // blocks, n1, n2)
+    a_offset = b0 * a0 + b1 * a1 + b2 * a2
+    if ALIGNED:
+        a_step = a_step // 8 * 8
+        a_offset = tl.multiple_of(a_offset, 8)
+    a_pointer += a_offset + start * a_step
+    rows = tl.arange(0, CHUNK * CHUNKS)
+    key = tl.arange(0, BLOCK_K)
+    left = length - start
+    a = load_tile(a_pointer, a_step, rows, key, left, K, 1.0).to(STATE)
+    products = tl.cumprod(tl.reshape(a, [CHUNKS, CHUNK, BLOCK_K]), 1)
+    bad = tl.max(tl.max(out_of_range(products), 2), 1)
+    products = tl.reshape(products, [CHUNKS * CHUNK, BLOCK_K])
+    products_pointer += (sequence * length + start) * K
+    store_tile(products_pointer, K, rows, key, left, K, products)
+    chunk = tl.arange(0, CHUNKS)
+    plain_pointer += sequence * tl.cdiv(length, CHUNK) + start // CHUNK
+    tl.store(plain_pointer + chunk, 1 - bad, mask=chunk * CHUNK < left)
 
 
 @triton.jit
@@ -227,7 +277,7 @@ def walk_exactly(
     ]
 )  # fmt: skip
 def scan_forward(
-    q_pointer, k_pointer, v_pointer, a_pointer, initial_pointer,
+    q_pointer, k_pointer, v_pointer, a_pointer, initial_pointer, products_pointer, plain_pointer,
     o_pointer, final_pointer, states_pointer,
     n1: tl.int32, n2: tl.int32, length: tl.int32,
     q0: tl.int64, q1: tl.int64, q2: tl.int64, q_step: tl.int64,
@@ -268,6 +318,8 @@ def scan_forward(
     v_pointer += v_offset
     a_pointer += a_offset
     o_pointer += o_offset
+    products_pointer += sequence.to(tl.int64) * length * K
+    plain_pointer += sequence.to(tl.int64) * tl.cdiv(length, CHUNK)
     rows = tl.arange(0, CHUNK)
     key = tl.arange(0, BLOCK_K)
     column = first + tl.arange(0, BLOCK_V)
@@ -305,13 +357,24 @@ def scan_forward(
             scaled = k.to(STATE) * after[:, None]
             state = state * total + dot(tl.trans(scaled), v, STATE, OPERAND, PRECISION)
         else:
-            a_start = a_pointer + at * a_step
-            a = load_tile(a_start, a_step, rows, key, left, K, 1.0).to(STATE)
             q_state = q.to(STATE)
             k_state = k.to(STATE)
-            weights, prefix, suffix, total = channel_products(
-                q_state, k_state, a, rows, CHUNK, STATE, OPERAND, PRECISION
-            )
+            if tl.load(plain_pointer + start // CHUNK) != 0:
+                products = load_tile(products_pointer + at * K, K, rows, key, left, K, 1.0)
+                end_at = products_pointer + (at + tl.minimum(left, CHUNK) - 1) * K
+                total = tl.load(end_at + key, mask=key < K, other=1.0).to(STATE)
+                prefix = products.to(STATE)
+                inverse = 1.0 / prefix
+                suffix = inverse * total[None, :]
+                k_scaled = k_state * inverse
+                weights = dot(q_state * prefix, tl.trans(k_scaled), STATE, OPERAND, PRECISION)
+                weights = tl.where(i >= j, weights, 0.0)
+            else:
+                a_start = a_pointer + at * a_step
+                a = load_tile(a_start, a_step, rows, key, left, K, 1.0).to(STATE)
+                weights, prefix, suffix, total = channel_products(
+                    q_state, k_state, a, rows, CHUNK, STATE, OPERAND, PRECISION
+                )
             o = dot(q_state * prefix, state, STATE, OPERAND, PRECISION)
             state = state * total[:, None] + dot(
                 tl.trans(k_state * suffix), v, STATE, OPERAND, PRECISION

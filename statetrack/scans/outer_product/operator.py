@@ -120,19 +120,42 @@ def _launch_forward(
     precision: str,
     save: bool,
 ) -> None:
-    from statetrack.scans.outer_product.kernel import scan_forward
+    from statetrack.scans.outer_product.kernel import multiply_decays, scan_forward
 
-    tiles = choose_tiles(q, k, v, decay, precision, backward=False)
+    tiles = choose_tiles(q, k, v, decay, precision, backward=False, save=save)
     chunk_saved = choose_tiles(q, k, v, decay, precision, backward=True).chunk
     rows = [_row_strides(tensor) for tensor in (q, k, v, decay)]
     leading = leading_sizes(v.shape[:-2])
+    options = tiles.options(final.dtype)
+    products, plain = _room_for_products(v, decay, final, tiles)
     with torch.cuda.device_of(q):
+        if tiles.decay == 2:
+            per_program = max(1, 64 // tiles.chunk)
+            blocks = num_chunks(v.shape[-2], tiles.chunk * per_program)
+            multiply_decays[(num_items(leading) * blocks,)](
+                decay, products, plain, *leading[1:], v.shape[-2], *rows[3],
+                ALIGNED=_aligned((), [rows[3]], decay, tiles), CHUNKS=per_program, num_warps=4,
+                **{key: options[key] for key in ("K", "BLOCK_K", "CHUNK", "STATE")},
+            )  # fmt: skip
         scan_forward[(num_items(leading) * tiles.num_blocks,)](
-            q, k, v, decay, initial, o, final, states, *leading[1:], v.shape[-2],
+            q, k, v, decay, initial, products, plain, o, final, states, *leading[1:], v.shape[-2],
             *(stride for row in rows for stride in row), *_row_strides(initial), *_row_strides(o),
             SAVE=chunk_saved if save else 0, ALIGNED=_aligned((q, k, v), rows, decay, tiles),
-            **tiles.options(final.dtype),
+            **options,
         )  # fmt: skip
+
+
+def _room_for_products(
+    v: Tensor, decay: Tensor, final: Tensor, tiles: Tiles
+) -> tuple[Tensor, Tensor]:
+    """Running products of the decays [..., T, K] and, per chunk, whether they are in range."""
+    if tiles.decay < 2:
+        return final, final
+    chunks = num_chunks(v.shape[-2], tiles.chunk)
+    return (
+        _empty(decay.shape, v, final.dtype),
+        _empty((*v.shape[:-2], chunks), v, torch.int32),
+    )
 
 
 def _launch_backward(

@@ -88,24 +88,53 @@ def _power_of_two(size: int) -> int:
 
 
 def choose_tiles(
-    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, precision: str, *, backward: bool
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    precision: str,
+    *,
+    backward: bool,
+    save: bool = True,
 ) -> Tiles:
     """Sizes for inputs of these shapes and types, measured on one H200."""
-    keys, values = q.shape[-1], v.shape[-1]
-    mode = min(decay.shape[-1], 2)
     dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
-    interpreted = q.device.type != "cuda"
+    mode = min(decay.shape[-1], 2)
+    on_gpu = q.device.type == "cuda"
+    return _choose(q.shape[-1], v.shape[-1], mode, dtype, precision, on_gpu, backward, save)
+
+
+def _choose(
+    keys: int,
+    values: int,
+    mode: int,
+    dtype: torch.dtype,
+    precision: str,
+    on_gpu: bool,
+    backward: bool,
+    save: bool,
+) -> Tiles:
+    block_keys = _power_of_two(keys)
     block_values = min(_power_of_two(values), 64)
-    operand, chunk, warps, stages = torch.float32, 16, 8, 1
+    operand, chunk, warps, stages, wide_state = torch.float32, 16, 4, 1, False
     if dtype == torch.float64:
-        operand, warps = torch.float64, 4
+        operand = torch.float64
         block_values = min(block_values, 32)
     elif dtype in (torch.bfloat16, torch.float16):
         precision = "tf32"
-        chunk, warps, stages = 64, 4, 2
-        if dtype == torch.bfloat16 and not interpreted and mode == 0:
+        if dtype == torch.bfloat16 and on_gpu:
             operand = torch.bfloat16
+        chunk = (64, 32, 16)[mode] if save else (64, 64, 32)[mode]
+        stages = 1 if backward and mode == 2 else 2 if backward or mode == 2 else 3
+    elif precision == "ieee" and on_gpu:
+        # Products of float32 numbers are exact in float64, whose tensor cores are as fast as the
+        # float32 units.
+        operand = torch.float64
+        stages = 1 if backward else 2
+        wide_state = mode < 2
+    if block_keys > 64:
+        warps = 8
     return Tiles(
-        keys, values, _power_of_two(keys), block_values, chunk, mode, operand, precision, warps,
-        stages,
+        keys, values, block_keys, block_values, chunk, mode, operand, precision, warps, stages,
+        wide_state,
     )  # fmt: skip
