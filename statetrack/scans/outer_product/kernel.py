@@ -54,7 +54,7 @@ def store_tile(pointer, step, rows, cols, rows_left, COLS: tl.constexpr, value):
 @triton.jit
 def dot(x, y, STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexpr):
     """Matrix product, operands rounded to `OPERAND`, summed in `STATE`."""
-    SUM: tl.constexpr = tl.float64 if OPERAND == tl.float64 else tl.float32
+    SUM: tl.constexpr = tl.float32 if OPERAND != tl.float64 else tl.float64
     product = tl.dot(x.to(OPERAND), y.to(OPERAND), input_precision=PRECISION, out_dtype=SUM)
     return product.to(STATE)
 
@@ -290,7 +290,7 @@ def scan_forward(
     CHUNK: tl.constexpr, LEVELS: tl.constexpr, DECAY: tl.constexpr, SAVE: tl.constexpr,
     STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    """Outputs and final state; with SAVE > 0 also the states [B, C, K, V] before every SAVE tokens."""
+    """Outputs and final state; with SAVE > 0 also the states before every SAVE tokens."""
     NUM_BLOCKS: tl.constexpr = (V + BLOCK_V - 1) // BLOCK_V
     if ALIGNED:
         q_step = q_step // 8 * 8

@@ -1,9 +1,9 @@
 """Triton kernels of the gradient of the outer-product recurrence, chunk by chunk from the end.
 
-With Z_t the adjoint of the state S_t, ``Z_t = q_t do_t^T + diag(a_{t+1}) Z_{t+1}``: ``dq_t = S_t do_t``,
-``dk_t = Z_t v_t``, ``dv_t = Z_t^T k_t`` and, per channel, ``da_t = sum_v Z_t S_{t-1}``. The states before
-every chunk come from the forward pass and Z is carried in registers; inside a chunk everything is a
-product of tiles again. The gradient of the decays runs the products of `kernel` backwards, level by
+With Z_t the adjoint of the state S_t, ``Z_t = q_t do_t^T + diag(a_{t+1}) Z_{t+1}``:
+``dq_t = S_t do_t``, ``dk_t = Z_t v_t``, ``dv_t = Z_t^T k_t`` and, per channel,
+``da_t = sum_v Z_t S_{t-1}``. The states before every chunk come from the forward pass and Z is
+carried in registers; inside a chunk everything is a product of tiles again. The gradient of the decays runs the products of `kernel` backwards, level by
 level, so that it needs no division either (the usual ``a_t da_t = sum (q dq - k dk)`` does).
 
 Legend as in `kernel`. A program owns a block of value columns; the gradients of q, k and the decays
@@ -105,7 +105,7 @@ def scan_backward(
     OPERAND: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
     """Gradients of one sequence; those of q, k, v and decays are dense [blocks, B, T, ...]."""
-    WIDE: tl.constexpr = tl.float32 if OPERAND == tl.bfloat16 else OPERAND
+    WIDE: tl.constexpr = OPERAND if OPERAND != tl.bfloat16 else tl.float32
     NUM_BLOCKS: tl.constexpr = (V + BLOCK_V - 1) // BLOCK_V
     if ALIGNED:
         q_step = q_step // 8 * 8

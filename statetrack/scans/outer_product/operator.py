@@ -1,7 +1,7 @@
 """The outer-product recurrence as torch operators whose CUDA code is Triton.
 
-Registered: fake tensors, autograd, vmap (the mapped axis becomes one more leading axis). A decay per
-head is [..., T, 1] here, one per channel [..., T, K]; without decay it is [..., T, 0].
+Registered: fake tensors, autograd, vmap (the mapped axis becomes one more leading axis). A decay
+per head is [..., T, 1] here, one per channel [..., T, K]; without decay it is [..., T, 0].
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ def _run(
         outputs[2].copy_(initial.unsqueeze(-3))
     elif outputs[1].shape[:-2].numel() > 0:
         inputs = [with_unit_stride(tensor) for tensor in (q, k, v, decay, initial)]
-        _launch_forward(*inputs, *outputs, precision, save)
+        _launch_forward(inputs, outputs, precision, save)
     return outputs
 
 
@@ -46,10 +46,10 @@ def _run_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of q, k, v, decay and initial state."""
     if v.shape[-2] == 0 or grad_final.shape[:-2].numel() == 0:
-        grads = tuple(torch.zeros_like(tensor) for tensor in (q, k, v, decay))
-        return (*grads, grad_final.clone())
+        d_q, d_k, d_v, d_decay = (torch.zeros_like(tensor) for tensor in (q, k, v, decay))
+        return d_q, d_k, d_v, d_decay, grad_final.clone()
     inputs = (q, k, v, decay, states, grad_o, grad_final)
-    return _launch_backward(*(with_unit_stride(tensor) for tensor in inputs), precision=precision)
+    return _launch_backward([with_unit_stride(tensor) for tensor in inputs], precision)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -109,19 +109,12 @@ def _allocate_gradients(
 
 
 def _launch_forward(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    decay: Tensor,
-    initial: Tensor,
-    o: Tensor,
-    final: Tensor,
-    states: Tensor,
-    precision: str,
-    save: bool,
+    inputs: list[Tensor], outputs: tuple[Tensor, Tensor, Tensor], precision: str, save: bool
 ) -> None:
     from statetrack.scans.outer_product.kernel import multiply_decays, scan_forward
 
+    q, k, v, decay, initial = inputs
+    o, final, states = outputs
     tiles = choose_tiles(q, k, v, decay, precision, backward=False, save=save)
     chunk_saved = choose_tiles(q, k, v, decay, precision, backward=True).chunk
     rows = [_row_strides(tensor) for tensor in (q, k, v, decay)]
@@ -159,17 +152,11 @@ def _room_for_products(
 
 
 def _launch_backward(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    decay: Tensor,
-    states: Tensor,
-    grad_o: Tensor,
-    grad_final: Tensor,
-    precision: str,
+    inputs: list[Tensor], precision: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     from statetrack.scans.outer_product.kernel_backward import scan_backward
 
+    q, k, v, decay, states, grad_o, grad_final = inputs
     tiles = choose_tiles(q, k, v, decay, precision, backward=True)
     rows = [_row_strides(tensor) for tensor in (q, k, v, decay)]
     out_rows = _row_strides(grad_o)

@@ -79,10 +79,7 @@ def _decayed(
     prefix, block, suffix = decay, decay, torch.ones_like(decay)
     half = 1
     while half < time.shape[0]:
-        if per_channel:
-            part = (q * prefix) @ (k * suffix).mT
-        else:
-            part = prefix @ suffix.mT
+        part = (q * prefix) @ (k * suffix).mT if per_channel else prefix @ suffix.mT
         pairs = (i // half == j // half + 1) & (j // half % 2 == 0)
         weights = torch.where(pairs, part, weights)
         sibling = _swap(block, half)
