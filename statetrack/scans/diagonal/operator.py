@@ -18,8 +18,8 @@ from statetrack.scans.kernels import (
 )
 from statetrack.scans.operators import register_gradient, register_operator
 
-# One warp owns 32 channels and loads 64 bytes of each ahead (16 rows of float32): 8 such programs on
-# a multiprocessor keep about 32 kB in flight, what 4.3 TB/s at 0.8 us of latency asks for.
+# One warp owns 32 channels and loads 64 bytes of each ahead (16 rows of float32): 8 such programs
+# on a multiprocessor keep about 32 kB in flight, what 4.3 TB/s at 0.8 us of latency asks for.
 BLOCK = 32
 BYTES_AHEAD = 64
 PROGRAMS_PER_MULTIPROCESSOR = 8
