@@ -2,14 +2,13 @@
 
 One program owns a block of value columns of one sequence and walks along time in chunks of `CHUNK`
 tokens: what a chunk's tokens give each other is a masked product of its queries and keys, what came
-before is read from the state. Decays are only ever multiplied, never divided or put in logarithms.
+before is read from the state. With decays, queries and keys are scaled by running products (gated
+linear attention, Yang et al. 2023, arXiv 2312.06635, equation 5): the decays themselves, signs and
+all, not their logarithms. Zeros are counted apart, and where a running product leaves the range of
+`TINY` to its inverse the chunk goes row by row, without division.
 
 Legend: C tokens of a chunk, K key channels, V value columns. ``P(j..i)`` is the product of the
-decays of the tokens j to i. Per channel, the pairs (i, j) of a chunk are sorted by the *level* at
-which a binary tree over the chunk separates them: with the middle m between them,
-``P(j+1..i) = P(j+1..m-1) P(m..i)``, the first factor a property of the key, the second of the query
-alone, so that every level is one product of two scaled tiles (gated linear attention, Yang et al.
-2023, arXiv 2312.06635, scales by quotients instead, which zeros and signs do not allow).
+decays of the tokens j to i.
 """
 
 import triton

@@ -3,8 +3,9 @@
 With Z_t the adjoint of the state S_t, ``Z_t = q_t do_t^T + diag(a_{t+1}) Z_{t+1}``:
 ``dq_t = S_t do_t``, ``dk_t = Z_t v_t``, ``dv_t = Z_t^T k_t`` and, per channel,
 ``da_t = sum_v Z_t S_{t-1}``. The states before every chunk come from the forward pass and Z is
-carried in registers; inside a chunk everything is a product of tiles again. The gradient of the decays runs the products of `kernel` backwards, level by
-level, so that it needs no division either (the usual ``a_t da_t = sum (q dq - k dk)`` does).
+carried in registers; inside a chunk everything is a product of tiles again. The gradient of the
+decays runs products of decays backwards, level by level of a binary tree over the chunk, so that it
+needs no division (the usual ``a_t da_t = sum (q dq - k dk)`` does).
 
 Legend as in `kernel`. A program owns a block of value columns; the gradients of q, k and the decays
 are sums over these blocks, one partial result each.
