@@ -358,10 +358,12 @@ def scan_forward(
         else:
             q_state = q.to(STATE)
             k_state = k.to(STATE)
+            # Loaded outside of the branch, where the compiler can load ahead.
+            products = load_tile(products_pointer + at * K, K, rows, key, left, K, 1.0)
+            end_at = products_pointer + (at + tl.minimum(left, CHUNK) - 1) * K
+            end = tl.load(end_at + key, mask=key < K, other=1.0).to(STATE)
             if tl.load(plain_pointer + start // CHUNK) != 0:
-                products = load_tile(products_pointer + at * K, K, rows, key, left, K, 1.0)
-                end_at = products_pointer + (at + tl.minimum(left, CHUNK) - 1) * K
-                total = tl.load(end_at + key, mask=key < K, other=1.0).to(STATE)
+                total = end
                 prefix = products.to(STATE)
                 inverse = 1.0 / prefix
                 suffix = inverse * total[None, :]

@@ -131,7 +131,7 @@ def _choose(
         # float32 units.
         operand = torch.float64
         stages = 1 if backward else 2
-        wide_state = mode < 2
+        wide_state = mode == 0
     if block_keys > 64:
         warps = 8
     return Tiles(
