@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from statetrack.scans import diagonal_scan
+from statetrack.scans import diagonal_scan, outer_product_scan
 from statetrack.scans.diagonal import operator as diagonal_operator
+from statetrack.scans.outer_product import operator as outer_product_operator
 
 Draw = Callable[["Source"], dict[str, Tensor]]
 
@@ -123,6 +124,72 @@ def _diagonal_chain(source: Source) -> dict[str, Tensor]:
     return {"a": a, "x": torch.zeros_like(a), "initial": torch.ones_like(a.sum(-2))}
 
 
+def _draw_outer_product(decay: str) -> Draw:
+    def draw(source: Source) -> dict[str, Tensor]:
+        small = source.length <= 4
+        keys = source.pick([1, 2] if small else [1, 3, 17])
+        values = source.pick([1, 3] if small else [1, 4, 18])
+        inputs = {
+            "q": source.normal(source.length, keys),
+            "k": source.normal(source.length, keys),
+            "v": source.normal(source.length, values),
+        }
+        if decay != "none":
+            shape = (source.length,) if decay == "head" else (source.length, keys)
+            factors = source.uniform(*shape)
+            is_zero = torch.rand(factors.shape, generator=source.values, device=source.device) < 0.1
+            inputs["decay"] = torch.where(is_zero, torch.zeros_like(factors), factors)
+        if source.pick([True, False]):
+            inputs["initial"] = source.normal(keys, values)
+        return inputs
+
+    return draw
+
+
+def _outer_product_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+    q, k, v = inputs["q"], inputs["k"], inputs["v"]
+    decay = inputs.get("decay", q.detach()[..., :0])
+    if decay.dim() < q.dim():
+        decay = decay.detach().unsqueeze(-1).requires_grad_()
+    zeros = (q.detach()[..., :1, :, None] * v.detach()[..., :1, None, :]).sum(-3) * 0
+    initial = inputs.get("initial", zeros)
+    o, final, states = outer_product_operator.outer_product_scan_triton(
+        q, k, v, decay, initial, "ieee", True
+    )
+    backward = [one.detach() for one in (q, k, v, decay, states, o, final)]
+    return [
+        (outer_product_operator.outer_product_scan_triton, (q, k, v, decay, initial, "ieee", True)),
+        (outer_product_operator.outer_product_scan_backward_triton, (*backward, "ieee")),
+    ]
+
+
+def _outer_product_chain(source: Source) -> dict[str, Tensor]:
+    q = torch.ones(source.length, 1, device=source.device) * torch.eye(4, device=source.device)[1]
+    q = q.expand(*source.leading, *q.shape)
+    return {
+        "q": q,
+        "k": torch.zeros_like(q),
+        "v": torch.zeros_like(q),
+        "decay": torch.sign(source.normal(source.length, 4)),
+        "initial": torch.arange(16.0, device=source.device).view(4, 4),
+    }
+
+
+def _outer_product_case(decay: str) -> ScanCase:
+    return ScanCase(
+        name=f"outer product, decay {decay}",
+        scan=outer_product_scan,
+        draw=_draw_outer_product(decay),
+        operators=_outer_product_operators,
+        time_axis={"q": -2, "k": -2, "v": -2, "decay": -1 if decay == "head" else -2},
+        kernels=(
+            "statetrack.scans.outer_product.kernel",
+            "statetrack.scans.outer_product.kernel_backward",
+        ),
+        chain=_outer_product_chain if decay == "channel" else None,
+    )
+
+
 CASES = [
     ScanCase(
         name="diagonal",
@@ -134,4 +201,7 @@ CASES = [
         chain=_diagonal_chain,
         dtypes=(torch.float32, torch.float64, torch.bfloat16, torch.complex64, torch.complex128),
     ),
+    _outer_product_case("none"),
+    _outer_product_case("head"),
+    _outer_product_case("channel"),
 ]

@@ -163,6 +163,7 @@ def test_two_halves_with_the_state_carried_are_the_whole(case: ScanCase):
         assert relative_rms(last, final) <= bound(source.length)
 
 
+@pytest.mark.filterwarnings("ignore:(invalid|overflow).* encountered:RuntimeWarning")
 @every_case
 def test_a_value_that_is_not_finite_reaches_what_depends_on_it_alone(case: ScanCase):
     for seed in range(100 if ON_GPU else 20):

@@ -8,3 +8,4 @@ from statetrack.scans.diagonal import diagonal_scan as diagonal_scan
 from statetrack.scans.householder import householder_scan as householder_scan
 from statetrack.scans.matrix import ScaledStates as ScaledStates
 from statetrack.scans.matrix import matrix_scan as matrix_scan
+from statetrack.scans.outer_product import outer_product_scan as outer_product_scan
