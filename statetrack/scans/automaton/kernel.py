@@ -224,13 +224,26 @@ def chain_kernel(
 
 
 @triton.jit
-def _letters(words, num_symbols):
-    """Letters of four 32-bit words."""
+def _long_words(item_low, item_high, first_block, key_low, key_high, num_symbols):
+    """Letters [LANES, TILE] of consecutive blocks, drawn as one tile: few operations to compile."""
+    blocks = ()
+    for i in tl.static_range(TILE // 4):
+        blocks = blocks + (first_block + i,)
+    blocks = _join_halves(_join_halves(_join_halves(blocks)))
+    blocks = tl.reshape(blocks[0], (LANES, TILE // 4))
+    none = tl.zeros((LANES, TILE // 4), tl.uint32)
+    random = tl.philox_impl(
+        item_low[:, None] + none,
+        item_high[:, None] + none,
+        blocks.to(tl.uint32),
+        (blocks >> 32).to(tl.uint32),
+        key_low[:, None] + none,
+        key_high[:, None] + none,
+    )
+    words = tl.join(tl.join(random[0], random[2]), tl.join(random[1], random[3]))
     count = num_symbols.to(tl.uint32)
-    letters = ()
-    for i in tl.static_range(4):
-        letters = letters + (tl.umulhi(words[i], count).to(tl.int32),)
-    return letters
+    letters = tl.umulhi(words, tl.zeros((LANES, TILE // 4, 2, 2), tl.uint32) + count)
+    return tl.reshape(letters.to(tl.int32), (LANES, TILE))
 
 
 @triton.jit
@@ -329,33 +342,22 @@ def draw_kernel(
             random = tl.philox_impl(item_word, item_word_high, block, none, key_low, key_high)
             choice = tl.umulhi(random[0], none + portion_size.to(tl.uint32)).to(tl.int32)
             letters = _short_word(tl.load(portion + choice), place_value, num_symbols)
-        else:
-            letters = ()
-            for i in tl.static_range(TILE // 4):
-                block = ((begin + time) >> 2) + i
-                letters = letters + _letters(
-                    tl.philox_impl(
-                        item_word,
-                        item_word_high,
-                        block.to(tl.uint32),
-                        (block >> 32).to(tl.uint32),
-                        key_low,
-                        key_high,
-                    ),
-                    none + num_symbols.to(tl.uint32),
-                )
-        mask = _tile_mask(steps, time, CUT, ALIGNED)
-        if transitions is None:
             drawn = _join_columns(letters)
         else:
+            drawn = _long_words(
+                item_word, item_word_high, (begin + time) >> 2, key_low, key_high, num_symbols
+            )
+        mask = _tile_mask(steps, time, CUT, ALIGNED)
+        if transitions is not None:
             # Letter and state move between the arrangements of a tile as one number.
-            pairs = ()
+            letters = _split_columns(drawn)
+            columns = ()
             for i in tl.static_range(TILE):
                 state = _step(transitions, state, letters[i], num_states, num_symbols)
-                pairs = pairs + (
+                columns = columns + (
                     (state.to(tl.int64) << 32) | letters[i].to(tl.uint32).to(tl.int64),
                 )
-            pairs = _join_columns(pairs)
+            pairs = _join_columns(columns)
             drawn = pairs.to(tl.int32)
             reached = (pairs >> 32).to(tl.int32)
             if states is not None:
