@@ -1,0 +1,173 @@
+"""Kernels of the matrix recurrence for larger matrices: the state is a tile, products are `tl.dot`.
+
+One program walks along one chunk of one sequence with the state in registers; the matrices ahead
+are on their way to shared memory. Chunks as in `kernel_rows`.
+
+Legend: C chunks, M rows a state, N columns, S sequences, T time.
+"""
+
+import triton
+import triton.language as tl
+
+from statetrack.scans.matrix.tiles import (
+    begin,
+    identity,
+    load_tile,
+    load_tile_if,
+    multiply,
+    rounded,
+    store_tile,
+)
+
+SIZES = ["n1", "n2", "length", "chunk_size", "num_chunks"]
+
+
+@triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "at", "b0", "b1", "b2", "bt"])
+def reduce_tiles(
+    a, b, products, ends,
+    n1, n2, length, chunk_size, num_chunks,
+    a0, a1, a2, at, b0, b1, b2, bt,
+    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
+    ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+    REVERSE: tl.constexpr,
+):  # fmt: skip
+    """Products [S, C, N, N] (transposed when REVERSE) and ends [S, C, M, N] of the chunks."""
+    sequence = tl.program_id(0)
+    chunk = tl.program_id(1)
+    if REVERSE:
+        chunk += 1
+    start = chunk * chunk_size
+    stop = tl.minimum(start + chunk_size, length)
+    at, bt = rounded(at, ALIGNED), rounded(bt, ALIGNED)
+    at_first = (stop - 1).to(tl.int64) if REVERSE else start.to(tl.int64)
+    a = begin(a, sequence, n1, n2, a0, a1, a2, ALIGNED) + at_first * at
+    b = begin(b, sequence, n1, n2, b0, b1, b2, ALIGNED) + at_first * bt
+    if REVERSE:
+        at, bt = -at, -bt
+    product = identity(NP, NP, STATE)
+    end = tl.zeros([MP, NP], STATE)
+    for _ in tl.range(0, stop - start, num_stages=STAGES):
+        matrix = load_tile(a, N, N, NP, NP, STATE)
+        if REVERSE:
+            matrix = tl.trans(matrix)
+        product = multiply(product, matrix, PRECISION, STATE)
+        if HAS_B:
+            input = load_tile(b, M, N, MP, NP, STATE)
+            if REVERSE:
+                end = multiply(end + input, matrix, PRECISION, STATE)
+            else:
+                end = multiply(end, matrix, PRECISION, STATE) + input
+        a += at
+        b += bt
+    slot = sequence.to(tl.int64) * num_chunks + chunk
+    store_tile(products + slot * N * N, product, N, N)
+    if HAS_B:
+        store_tile(ends + slot * M * N, end, M, N)
+
+
+@triton.jit
+def _carry(
+    state, products, ends, slot, step, steps,
+    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
+    PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+):  # fmt: skip
+    """The state after `steps` chunks whose products and ends begin at `slot`."""
+    for done in tl.range(0, steps, num_stages=2):
+        here = slot + done * step
+        product = load_tile(products + here * N * N, N, N, NP, NP, STATE)
+        state = multiply(state, product, PRECISION, STATE)
+        if HAS_B:
+            state += load_tile(ends + here * M * N, M, N, MP, NP, STATE)
+    return state
+
+
+@triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "at", "b0", "b1", "b2", "bt",
+                               "h0", "h1", "h2", "w0", "w1", "w2", "o0", "o1", "o2", "ot"])  # fmt: skip
+def scan_tiles(
+    a, b, initial, readout, products, ends, outputs, final,
+    n1, n2, length, chunk_size, num_chunks,
+    a0, a1, a2, at, b0, b1, b2, bt, h0, h1, h2, w0, w1, w2, o0, o1, o2, ot,
+    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
+    ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+    C: tl.constexpr, CP: tl.constexpr,
+):  # fmt: skip
+    """Outputs [..., T, M, N], or [..., T, M, C] with a readout (C > 0), and final [S, M, N]."""
+    sequence = tl.program_id(0)
+    chunk = tl.program_id(1)
+    start = chunk * chunk_size
+    stop = tl.minimum(start + chunk_size, length)
+    at, bt, ot = rounded(at, ALIGNED), rounded(bt, ALIGNED), rounded(ot, ALIGNED)
+    a = begin(a, sequence, n1, n2, a0, a1, a2, ALIGNED) + start.to(tl.int64) * at
+    b = begin(b, sequence, n1, n2, b0, b1, b2, ALIGNED) + start.to(tl.int64) * bt
+    outputs = begin(outputs, sequence, n1, n2, o0, o1, o2, ALIGNED) + start.to(tl.int64) * ot
+    state = load_tile(begin(initial, sequence, n1, n2, h0, h1, h2, ALIGNED), M, N, MP, NP, STATE)
+    if C > 0:
+        weight = load_tile(begin(readout, sequence, n1, n2, w0, w1, w2, ALIGNED), N, C, NP, CP, STATE)
+    slot = sequence.to(tl.int64) * num_chunks
+    state = _carry(state, products, ends, slot, 1, chunk, N, M, NP, MP, STATE, PRECISION, HAS_B)
+    for _ in tl.range(0, stop - start, num_stages=STAGES):
+        matrix = load_tile(a, N, N, NP, NP, STATE)
+        state = multiply(state, matrix, PRECISION, STATE)
+        if HAS_B:
+            state += load_tile(b, M, N, MP, NP, STATE)
+        if C > 0:
+            store_tile(outputs, multiply(state, weight, PRECISION, STATE), M, C)
+        else:
+            store_tile(outputs, state, M, N)
+        a += at
+        b += bt
+        outputs += ot
+    if stop == length:
+        store_tile(final + sequence.to(tl.int64) * M * N, state, M, N)
+
+
+@triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "at", "h0", "h1", "h2", "o0", "o1", "o2",
+                               "ot", "g0", "g1", "g2", "gt", "f0", "f1", "f2"])  # fmt: skip
+def scan_tiles_backward(
+    a, initial, states, grad_states, grad_final, products, ends, grad_a, grad_b, grad_initial,
+    n1, n2, length, chunk_size, num_chunks,
+    a0, a1, a2, at, h0, h1, h2, o0, o1, o2, ot, g0, g1, g2, gt, f0, f1, f2,
+    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
+    ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+):  # fmt: skip
+    """Gradients [S, T, N, N], [S, T, M, N] and [S, M, N], all contiguous."""
+    sequence = tl.program_id(0)
+    chunk = tl.program_id(1)
+    start = chunk * chunk_size
+    stop = tl.minimum(start + chunk_size, length)
+    at, ot, gt = rounded(at, ALIGNED), rounded(ot, ALIGNED), rounded(gt, ALIGNED)
+    last = (stop - 1).to(tl.int64)
+    a = begin(a, sequence, n1, n2, a0, a1, a2, ALIGNED) + last * at
+    states = begin(states, sequence, n1, n2, o0, o1, o2, ALIGNED) + (last - 1) * ot
+    grad_states = begin(grad_states, sequence, n1, n2, g0, g1, g2, ALIGNED) + last * gt
+    initial = begin(initial, sequence, n1, n2, h0, h1, h2, ALIGNED)
+    wide = sequence.to(tl.int64)
+    grad_a += (wide * length + last) * N * N
+    grad_b += (wide * length + last) * M * N
+    carry = load_tile(begin(grad_final, sequence, n1, n2, f0, f1, f2, ALIGNED), M, N, MP, NP, STATE)
+    slot = wide * num_chunks + (num_chunks - 1)
+    steps = num_chunks - 1 - chunk
+    carry = _carry(carry, products, ends, slot, -1, steps, N, M, NP, MP, STATE, PRECISION, True)
+    for _ in tl.range(0, stop - start - 1, num_stages=STAGES):
+        matrix = load_tile(a, N, N, NP, NP, STATE)
+        before = load_tile(states, M, N, MP, NP, STATE)
+        adjoint = carry + load_tile(grad_states, M, N, MP, NP, STATE)
+        if HAS_B:
+            store_tile(grad_b, adjoint, M, N)
+        store_tile(grad_a, multiply(tl.trans(before), adjoint, PRECISION, STATE), N, N)
+        carry = multiply(adjoint, tl.trans(matrix), PRECISION, STATE)
+        a -= at
+        states -= ot
+        grad_states -= gt
+        grad_a -= N * N
+        grad_b -= M * N
+    matrix = load_tile(a, N, N, NP, NP, STATE)
+    before = load_tile_if(states, start > 0, M, N, MP, NP, STATE)
+    before += load_tile_if(initial, start == 0, M, N, MP, NP, STATE)
+    adjoint = carry + load_tile(grad_states, M, N, MP, NP, STATE)
+    if HAS_B:
+        store_tile(grad_b, adjoint, M, N)
+    store_tile(grad_a, multiply(tl.trans(before), adjoint, PRECISION, STATE), N, N)
+    if start == 0:
+        carry = multiply(adjoint, tl.trans(matrix), PRECISION, STATE)
+        store_tile(grad_initial + wide * M * N, carry, M, N)
