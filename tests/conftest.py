@@ -1,13 +1,13 @@
 """Shared by all tests: hypothesis profiles, devices, threads.
 
-Kernel tests and TRITON_INTERPRET: Triton reads the variable when a kernel is defined, so it must be
-set before the first import. Either run all tests under it
-(`TRITON_INTERPRET=1 make test`) or give it to a subprocess; never set it from inside a test. The
-interpreter proves index logic only: precision is proved on a GPU (`pytest -m gpu`).
+Triton reads TRITON_INTERPRET when a kernel is defined, so it is set here, before any import, on a
+machine without a GPU: kernels then run in Triton's interpreter, on small sizes. The interpreter
+proves index logic only: precision is proved on a GPU.
 """
 
 import os
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,6 +16,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One thread a worker, or the workers fight for the cores. Read by torch when it is imported.
     os.environ["OMP_NUM_THREADS"] = "1"
+
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from automata.errors import InputError, unknown_name
+from statetrack.scans.kernels import why_unavailable
 
 PRECISIONS = ("ieee", "tf32x3", "tf32")
 
@@ -16,37 +17,47 @@ def choose_backend(
     backends: Mapping[str, Callable[..., Any]],
     backend: str,
     precision: str,
-) -> Callable[..., Any]:
-    """Return the implementation that `backend` names.
+    device: torch.device,
+) -> str:
+    """Name of the implementation to use.
 
     Parameters
     ----------
     scan : str
         Name of the scan, for messages.
     backends : mapping of str to callable
-        The implementations that exist; "auto" takes the last one.
+        The implementations that exist, the plainest first.
     backend : str
-        "auto" or a key of `backends`.
+        A key of `backends`, or "auto": the kernel on a GPU, else the last that is no kernel.
     precision : str
         How products are rounded. The torch backends compute in "ieee" only.
+    device : torch.device
+        Where the inputs lie.
 
     Raises
     ------
     InputError
-        Unknown backend or precision, or one that no implementation here offers.
+        Unknown backend or precision, or one that cannot be had here.
     """
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
-    if precision != "ieee":
-        raise InputError(
-            f"{scan}: precision {precision!r} needs a GPU kernel, and this scan has none yet; "
-            "use precision='ieee'"
-        )
-    if backend == "auto":
-        return list(backends.values())[-1]
-    if backend not in backends:
+    if backend != "auto" and backend not in backends:
         raise unknown_name(f"{scan} backend", backend, ("auto", *backends))
-    return backends[backend]
+    reason = why_unavailable(device)
+    if backend == "auto":
+        has_kernel = "triton" in backends and device.type == "cuda" and reason is None
+        backend = "triton" if has_kernel else [name for name in backends if name != "triton"][-1]
+    if backend == "triton":
+        require(
+            reason is None,
+            f"{scan}: backend 'triton' cannot run: {reason}; use backend='parallel'",
+        )
+    elif precision != "ieee":
+        raise InputError(
+            f"{scan}: precision {precision!r} needs backend 'triton' on a GPU, this is backend "
+            f"{backend!r} on {device.type!r}; use precision='ieee'"
+        )
+    return backend
 
 
 def compute_dtype(*tensors: Tensor) -> torch.dtype:

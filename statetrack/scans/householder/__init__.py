@@ -85,7 +85,7 @@ def householder_scan(
     >>> outputs.tolist()
     [[-1.0, 1.0], [1.0, 1.0]]
     """
-    run = choose_backend("householder_scan", BACKENDS, backend, precision)
+    run = BACKENDS[choose_backend("householder_scan", BACKENDS, backend, precision, q.device)]
     named = {"q": (q, 2), "k": (k, 3), "v": (v, 3), "beta": (beta, 2)}
     broadcast_leading("householder_scan", **named)
     length, num_factors, key_size = k.shape[-3:]

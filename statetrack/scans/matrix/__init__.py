@@ -1,5 +1,6 @@
 """Dense matrix recurrence: cumulative products of input-dependent matrices."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,8 +18,14 @@ from statetrack.scans.matrix.reference import matrix_scan_reference
 from statetrack.scans.matrix.rescaled import ScaledStates as ScaledStates
 from statetrack.scans.matrix.rescaled import normalise, rescaled_parallel, rescaled_reference
 
-BACKENDS = {"reference": matrix_scan_reference, "parallel": matrix_scan_parallel}
-RESCALED_BACKENDS = {"reference": rescaled_reference, "parallel": rescaled_parallel}
+BACKENDS: dict[str, Callable[..., Any]] = {
+    "reference": matrix_scan_reference,
+    "parallel": matrix_scan_parallel,
+}
+RESCALED_BACKENDS: dict[str, Callable[..., Any]] = {
+    "reference": rescaled_reference,
+    "parallel": rescaled_parallel,
+}
 
 
 def matrix_scan(
@@ -102,13 +109,15 @@ def matrix_scan(
     b_state = None if b is None else b.to(dtype).expand(*leading, *b.shape[-3:])
     start = values.to(dtype).expand(*leading, *values.shape[-2:])
     if rescale:
-        run = choose_backend("matrix_scan", RESCALED_BACKENDS, backend, precision)
+        run = RESCALED_BACKENDS[
+            choose_backend("matrix_scan", RESCALED_BACKENDS, backend, precision, a.device)
+        ]
         scale = log2_scale.to(dtype).expand(leading)
         scaled, final_scaled = run(a_state, b_state, ScaledStates(start, scale))
         if readout is None:
             return scaled, final_scaled
         return normalise(_read(scaled.values, readout), scaled.log2_scale), final_scaled
-    run = choose_backend("matrix_scan", BACKENDS, backend, precision)
+    run = BACKENDS[choose_backend("matrix_scan", BACKENDS, backend, precision, a.device)]
     states, final_state = run(a_state, b_state, start)
     outputs = states if readout is None else _read(states, readout)
     return outputs.to(a.dtype), final_state

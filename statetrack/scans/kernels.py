@@ -1,0 +1,122 @@
+"""What every Triton kernel needs before its launch: whether it can run, and how to address tensors.
+
+Kernels take up to `NUM_LEADING` leading axes with any strides; `fold_leading` merges what is more.
+"""
+
+import importlib.util
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NUM_LEADING = 3
+VECTOR_BYTES = 16
+
+
+def why_unavailable(device: torch.device) -> str | None:
+    """Say why Triton kernels cannot run on `device`, or None when they can."""
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed (it exists for Linux only)"
+    if device.type == "cuda":
+        return None
+    if os.environ.get("TRITON_INTERPRET") == "1" and device.type == "cpu":
+        return None
+    return f"the inputs lie on {device.type!r} and kernels need a CUDA device"
+
+
+def multiprocessors(device: torch.device) -> int:
+    """Multiprocessors of a GPU; 1 in the interpreter."""
+    if device.type != "cuda":
+        return 1
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def with_unit_stride(tensor: Tensor) -> Tensor:
+    """`tensor` itself where its last axis has stride one, else a contiguous copy."""
+    if tensor.shape[-1] <= 1 or tensor.stride(-1) == 1:
+        return tensor
+    return tensor.contiguous()
+
+
+def empty_beside(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Uninitialised tensor of the same shape, in the same order of axes where that is dense."""
+    if tensor.shape[-1] <= 1 or tensor.stride(-1) == 1:
+        return torch.empty_like(tensor, dtype=dtype)
+    return torch.empty(tensor.shape, dtype=dtype, device=tensor.device)
+
+
+def leading_sizes(shape: Sequence[int]) -> list[int]:
+    """Leading shape with ones put in front until it has `NUM_LEADING` axes."""
+    return [1] * (NUM_LEADING - len(shape)) + list(shape)
+
+
+def leading_strides(tensor: Tensor, own_axes: int) -> list[int]:
+    """Strides of the leading axes, in elements, with zeros for the ones put in front."""
+    count = tensor.dim() - own_axes
+    return [0] * (NUM_LEADING - count) + list(tensor.stride()[:count])
+
+
+def fold_leading(tensor: Tensor, own_axes: int) -> Tensor:
+    """Merge the first leading axes so that at most `NUM_LEADING` are left.
+
+    Parameters
+    ----------
+    tensor : Tensor, [..., own axes]
+        A view where its strides allow that, else a copy.
+    own_axes : int
+        Number of trailing axes that are no leading ones.
+    """
+    count = tensor.dim() - own_axes
+    return tensor if count <= NUM_LEADING else tensor.flatten(0, count - NUM_LEADING)
+
+
+def register_vmap(operator: Callable[..., Any], own_axes: Sequence[int]) -> None:
+    """Let `operator` be mapped: the mapped axis becomes one more leading axis.
+
+    Parameters
+    ----------
+    operator : custom operator
+        All of its tensors, in and out, share their leading axes.
+    own_axes : sequence of int
+        Number of trailing axes of every tensor argument, in order; other arguments follow them.
+    """
+
+    def rule(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> Any:
+        mapped = [
+            _lead(argument, dim, info.batch_size)
+            for argument, dim in zip(arguments, in_dims, strict=True)
+        ]
+        shape = mapped[0].shape[: mapped[0].dim() - own_axes[0]]
+        folded = [fold_leading(tensor, own) for tensor, own in zip(mapped, own_axes, strict=False)]
+        outputs = operator(*folded, *mapped[len(own_axes) :])
+        extra = len(shape) - NUM_LEADING
+        if extra > 0:
+            outputs = tuple(one.unflatten(0, shape[: extra + 1]) for one in outputs)
+        return outputs, tuple(0 for _ in outputs)
+
+    torch.library.register_vmap(operator, rule)  # type: ignore[arg-type]
+
+
+def _lead(argument: Any, dim: int | None, size: int) -> Any:
+    if not isinstance(argument, Tensor):
+        return argument
+    if dim is None:
+        return argument.unsqueeze(0).expand(size, *argument.shape)
+    return argument.movedim(dim, 0)
+
+
+def is_aligned(tensors: Sequence[Tensor], strides: Sequence[Sequence[int]]) -> bool:
+    """Whether every row of every tensor starts at a multiple of 16 bytes."""
+    return all(
+        tensor.data_ptr() % VECTOR_BYTES == 0
+        and all(stride * tensor.element_size() % VECTOR_BYTES == 0 for stride in of_tensor)
+        for tensor, of_tensor in zip(tensors, strides, strict=True)
+    )
+
+
+def num_items(shape: Sequence[int]) -> int:
+    """Product of a shape."""
+    return math.prod(shape)

@@ -1,0 +1,137 @@
+"""One row per scan: how to draw its inputs, for tests that hold for every kernel alike."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from statetrack.scans import diagonal_scan
+from statetrack.scans.diagonal import operator as diagonal_operator
+
+Draw = Callable[["Source"], dict[str, Tensor]]
+
+
+@dataclass
+class Source:
+    """Random inputs of one case: values by torch, sizes and memory layouts by NumPy."""
+
+    seed: int
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    leading: tuple[int, ...] = (2,)
+    length: int = 7
+    plain_layout: bool = True
+
+    def __post_init__(self) -> None:
+        self.choice = np.random.default_rng(self.seed)
+        self.values = torch.Generator(self.device).manual_seed(self.seed)
+
+    def pick(self, options: Sequence[Any]) -> Any:
+        return options[int(self.choice.integers(len(options)))]
+
+    def normal(self, *shape: int, scale: float = 1.0, lead: bool = True) -> Tensor:
+        """Normal numbers of shape [leading, shape], in a memory layout drawn at random."""
+        full = (*self.leading, *shape) if lead else shape
+        values = torch.randn(full, generator=self.values, device=self.device) * scale
+        if self.dtype.is_complex:
+            other = torch.randn(full, generator=self.values, device=self.device) * scale
+            values = torch.complex(values, other) / 2**0.5
+        values = values.to(self.dtype)
+        return values if self.plain_layout else self.laid_out(values)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers of magnitude at most one, [leading, shape]."""
+        values = self.normal(*shape)
+        return torch.tanh(values) if not self.dtype.is_complex else values / (1 + values.abs())
+
+    def laid_out(self, values: Tensor) -> Tensor:
+        """The same values in another memory layout."""
+        layout = self.pick(["as is", "first axis inside", "offset", "expanded", "last strided"])
+        if values.dim() < 2 or values.numel() == 0:
+            return values
+        if layout == "first axis inside":
+            return values.movedim(0, -2).contiguous().movedim(-2, 0)
+        if layout == "offset":
+            room = torch.empty(values.numel() + 3, dtype=values.dtype, device=values.device)
+            return room[3:].view_as(values).copy_(values)
+        if layout == "expanded" and self.leading:
+            return values[:1].expand_as(values)
+        if layout == "last strided":
+            return torch.stack([values, values], dim=-1)[..., 0]
+        return values
+
+
+@dataclass(frozen=True)
+class ScanCase:
+    """A scan under test.
+
+    Parameters
+    ----------
+    name : str
+    scan : callable
+        The public function.
+    draw : callable
+        Keyword arguments of `scan`, all tensors.
+    chain : callable, optional
+        Arguments of a chain that only permutes and negates: exact in float32.
+    operators : callable
+        Custom operators with one example of their arguments each, from drawn inputs.
+    split : mapping of str to int
+        For every argument with a time axis, that axis counted from the end.
+    state_argument : str
+    kernels : tuple of str
+        Modules that hold the compiled kernels.
+    """
+
+    name: str
+    scan: Callable[..., tuple[Tensor, Tensor]]
+    draw: Draw
+    operators: Callable[[dict[str, Tensor]], list[tuple[Any, tuple[Any, ...]]]]
+    time_axis: dict[str, int]
+    kernels: tuple[str, ...]
+    chain: Callable[["Source"], dict[str, Tensor]] | None = None
+    dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float64, torch.bfloat16)
+
+
+def _draw_diagonal(source: Source) -> dict[str, Tensor]:
+    channels = source.pick([1, 3, 8, 31, 33, 64])
+    inputs = {
+        "a": source.uniform(source.length, channels),
+        "x": source.normal(source.length, channels),
+    }
+    if source.pick([True, False]):
+        inputs["initial"] = source.normal(channels)
+    return inputs
+
+
+def _diagonal_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+    a, x = inputs["a"], inputs["x"]
+    initial = inputs.get("initial", torch.zeros_like(x.sum(-2)))
+    states, final = diagonal_operator.diagonal_scan_triton(a, x, initial)
+    backward = (a.detach(), initial.detach(), states.detach(), states.detach(), final.detach())
+    return [
+        (diagonal_operator.diagonal_scan_triton, (a, x, initial)),
+        (diagonal_operator.diagonal_scan_backward_triton, backward),
+    ]
+
+
+def _diagonal_chain(source: Source) -> dict[str, Tensor]:
+    a = torch.sign(source.normal(source.length, 4))
+    return {"a": a, "x": torch.zeros_like(a), "initial": torch.ones_like(a.sum(-2))}
+
+
+CASES = [
+    ScanCase(
+        name="diagonal",
+        scan=diagonal_scan,
+        draw=_draw_diagonal,
+        operators=_diagonal_operators,
+        time_axis={"a": -2, "x": -2},
+        kernels=("statetrack.scans.diagonal.kernel", "statetrack.scans.diagonal.kernel_backward"),
+        chain=_diagonal_chain,
+        dtypes=(torch.float32, torch.float64, torch.bfloat16, torch.complex64, torch.complex128),
+    ),
+]
