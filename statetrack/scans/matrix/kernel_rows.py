@@ -1,4 +1,4 @@
-"""Kernels of the matrix recurrence for small matrices: threads own rows (see `rows`).
+"""Kernels of the matrix recurrence for small matrices: threads own rows (see `kernel_rows_parts`).
 
 Time is cut into chunks that fill the GPU. `reduce` leaves, of every chunk, the product of its
 transitions and the state that it reaches from zero; `scan` puts together what comes before its own
@@ -11,7 +11,7 @@ Legend: C chunks, L threads of a program, M rows a state, N columns, S sequences
 import triton
 import triton.language as tl
 
-from statetrack.scans.matrix.rows import (
+from statetrack.scans.matrix.kernel_rows_parts import (
     advance,
     begin,
     choose,
@@ -26,10 +26,15 @@ from statetrack.scans.matrix.rows import (
 )
 
 SIZES = ["n1", "n2", "num_sequences", "length", "chunk_size", "num_chunks"]
+A_STRIDES = ["a0", "a1", "a2", "at"]
+B_STRIDES = ["b0", "b1", "b2", "bt"]
+OUTPUT_STRIDES = ["o0", "o1", "o2", "ot"]
+OTHER_STRIDES = ["h0", "h1", "h2", "f0", "f1", "f2"]
+GRADIENT_STRIDES = ["g0", "g1", "g2", "gt", "da0", "da1", "da2", "dat", "db0", "db1", "db2", "dbt"]
 
 
-@triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "at", "b0", "b1", "b2", "bt"])
-def reduce_rows(
+@triton.jit
+def _reduce(
     a, b, products, ends,
     n1, n2, num_sequences, length, chunk_size, num_chunks,
     a0, a1, a2, at, b0, b1, b2, bt,
@@ -82,6 +87,38 @@ def reduce_rows(
         store_state(ends + slot * M * N, first, end, exists, M, N, NP, LANES)
 
 
+@triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES])
+def reduce_rows(
+    a, b, products, ends,
+    n1, n2, num_sequences, length, chunk_size, num_chunks,
+    a0, a1, a2, at, b0, b1, b2, bt,
+    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, LANES: tl.constexpr, UNROLL: tl.constexpr,
+    STATE: tl.constexpr, ALIGNED: tl.constexpr, HAS_B: tl.constexpr,
+):  # fmt: skip
+    """What every chunk but the last does to a state."""
+    _reduce(
+        a, b, products, ends, n1, n2, num_sequences, length, chunk_size, num_chunks,
+        a0, a1, a2, at, b0, b1, b2, bt,
+        N, M, NP, LANES, UNROLL, STATE, ALIGNED, HAS_B, False,
+    )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES])
+def reduce_rows_backward(
+    a, b, products, ends,
+    n1, n2, num_sequences, length, chunk_size, num_chunks,
+    a0, a1, a2, at, b0, b1, b2, bt,
+    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, LANES: tl.constexpr, UNROLL: tl.constexpr,
+    STATE: tl.constexpr, ALIGNED: tl.constexpr, HAS_B: tl.constexpr,
+):  # fmt: skip
+    """What every chunk but the first does to an adjoint state."""
+    _reduce(
+        a, b, products, ends, n1, n2, num_sequences, length, chunk_size, num_chunks,
+        a0, a1, a2, at, b0, b1, b2, bt,
+        N, M, NP, LANES, UNROLL, STATE, ALIGNED, HAS_B, True,
+    )  # fmt: skip
+
+
 @triton.jit
 def _carry(
     state, products, ends, sequence, first, exists, chunk, num_chunks,
@@ -116,8 +153,9 @@ def _carry(
     return state
 
 
-@triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "at", "b0", "b1", "b2", "bt",
-                               "h0", "h1", "h2", "o0", "o1", "o2", "ot"])  # fmt: skip
+@triton.jit(
+    do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES, *OUTPUT_STRIDES, *OTHER_STRIDES[:3]]
+)
 def scan_rows(
     a, b, initial, products, ends, states, final,
     n1, n2, num_sequences, length, chunk_size, num_chunks,
@@ -176,16 +214,18 @@ def _load_column(pointer, column, mask, M: tl.constexpr, N: tl.constexpr, STATE:
     return entries
 
 
-@triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "at", "h0", "h1", "h2", "o0", "o1", "o2",
-                               "ot", "g0", "g1", "g2", "gt", "f0", "f1", "f2"])  # fmt: skip
+@triton.jit(
+    do_not_specialize=[*SIZES, *A_STRIDES, *OUTPUT_STRIDES, *OTHER_STRIDES, *GRADIENT_STRIDES]
+)
 def scan_rows_backward(
     a, initial, states, grad_states, grad_final, products, ends, grad_a, grad_b, grad_initial,
     n1, n2, num_sequences, length, chunk_size, num_chunks,
     a0, a1, a2, at, h0, h1, h2, o0, o1, o2, ot, g0, g1, g2, gt, f0, f1, f2,
+    da0, da1, da2, dat, db0, db1, db2, dbt,
     N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, LANES: tl.constexpr, UNROLL: tl.constexpr,
     STATE: tl.constexpr, ALIGNED: tl.constexpr, HAS_B: tl.constexpr,
 ):  # fmt: skip
-    """Gradients [S, T, N, N], [S, T, M, N] and [S, M, N], all contiguous."""
+    """Gradients [..., T, N, N], [..., T, M, N] and, without strides, [S, M, N]."""
     M_ROWS: tl.constexpr = (M + LANES - 1) // LANES
     N_ROWS: tl.constexpr = (N + LANES - 1) // LANES
     chunk = tl.program_id(1)
@@ -200,8 +240,9 @@ def scan_rows_backward(
     grad_states = begin(grad_states, index, (g0, g1, g2), ALIGNED) + at_last * gt
     initial = begin(initial, index, (h0, h1, h2), ALIGNED)
     grad_final = begin(grad_final, index, (f0, f1, f2), ALIGNED)
-    grad_a += (sequence * length + at_last) * N * N
-    grad_b += (sequence * length + at_last) * M * N
+    dat, dbt = rounded(dat, ALIGNED), rounded(dbt, ALIGNED)
+    grad_a = begin(grad_a, index, (da0, da1, da2), ALIGNED) + at_last * dat
+    grad_b = begin(grad_b, index, (db0, db1, db2), ALIGNED) + at_last * dbt
     carry = load_state(grad_final, first, exists, M, N, NP, LANES, STATE)
     carry = _carry(
         carry, products, ends, sequence, first, exists, chunk, num_chunks,
@@ -228,7 +269,7 @@ def scan_rows_backward(
             inside = exists & (t >= start)
             adjoint = plus(carry, gradients[u], NP, M_ROWS)
             if HAS_B:
-                store_state(grad_b - u * M * N, first, adjoint, inside, M, N, NP, LANES)
+                store_state(grad_b - u * dbt, first, adjoint, inside, M, N, NP, LANES)
             rows = ()
             for slot in tl.static_range(M):
                 row = ()
@@ -247,13 +288,13 @@ def scan_rows_backward(
                     for row in tl.static_range(1, M):
                         entry += column[row] * rows[row][j]
                     total = total + (entry,)
-                store_row(grad_a - u * N * N + i * N, total, inside & (i < N), N, NP)
+                store_row(grad_a - u * dat + i * N, total, inside & (i < N), N, NP)
             after = advance(adjoint, matrices[u], N, NP, M_ROWS, True)
             carry = choose(t >= start, after, carry, NP, M_ROWS)
         a -= UNROLL * at
         states -= UNROLL * ot
         grad_states -= UNROLL * gt
-        grad_a -= UNROLL * N * N
-        grad_b -= UNROLL * M * N
+        grad_a -= UNROLL * dat
+        grad_b -= UNROLL * dbt
     to_initial = exists & (start == 0)
     store_state(grad_initial + sequence * M * N, first, carry, to_initial, M, N, NP, LANES)

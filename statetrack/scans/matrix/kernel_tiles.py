@@ -9,7 +9,7 @@ Legend: C chunks, M rows a state, N columns, S sequences, T time.
 import triton
 import triton.language as tl
 
-from statetrack.scans.matrix.tiles import (
+from statetrack.scans.matrix.kernel_tiles_parts import (
     begin,
     identity,
     load_tile,
@@ -20,10 +20,15 @@ from statetrack.scans.matrix.tiles import (
 )
 
 SIZES = ["n1", "n2", "length", "chunk_size", "num_chunks"]
+A_STRIDES = ["a0", "a1", "a2", "at"]
+B_STRIDES = ["b0", "b1", "b2", "bt"]
+OUTPUT_STRIDES = ["o0", "o1", "o2", "ot"]
+OTHER_STRIDES = ["h0", "h1", "h2", "w0", "w1", "w2", "f0", "f1", "f2"]
+GRADIENT_STRIDES = ["g0", "g1", "g2", "gt", "da0", "da1", "da2", "dat", "db0", "db1", "db2", "dbt"]
 
 
-@triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "at", "b0", "b1", "b2", "bt"])
-def reduce_tiles(
+@triton.jit
+def _reduce(
     a, b, products, ends,
     n1, n2, length, chunk_size, num_chunks,
     a0, a1, a2, at, b0, b1, b2, bt,
@@ -65,6 +70,40 @@ def reduce_tiles(
         store_tile(ends + slot * M * N, end, M, N)
 
 
+@triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES])
+def reduce_tiles(
+    a, b, products, ends,
+    n1, n2, length, chunk_size, num_chunks,
+    a0, a1, a2, at, b0, b1, b2, bt,
+    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr,
+    STATE: tl.constexpr, ALIGNED: tl.constexpr, STAGES: tl.constexpr,
+    PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+):  # fmt: skip
+    """What every chunk but the last does to a state."""
+    _reduce(
+        a, b, products, ends, n1, n2, length, chunk_size, num_chunks,
+        a0, a1, a2, at, b0, b1, b2, bt,
+        N, M, NP, MP, STATE, ALIGNED, STAGES, PRECISION, HAS_B, False,
+    )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES])
+def reduce_tiles_backward(
+    a, b, products, ends,
+    n1, n2, length, chunk_size, num_chunks,
+    a0, a1, a2, at, b0, b1, b2, bt,
+    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr,
+    STATE: tl.constexpr, ALIGNED: tl.constexpr, STAGES: tl.constexpr,
+    PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+):  # fmt: skip
+    """What every chunk but the first does to an adjoint state."""
+    _reduce(
+        a, b, products, ends, n1, n2, length, chunk_size, num_chunks,
+        a0, a1, a2, at, b0, b1, b2, bt,
+        N, M, NP, MP, STATE, ALIGNED, STAGES, PRECISION, HAS_B, True,
+    )  # fmt: skip
+
+
 @triton.jit
 def _carry(
     state, products, ends, slot, step, steps,
@@ -81,8 +120,9 @@ def _carry(
     return state
 
 
-@triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "at", "b0", "b1", "b2", "bt",
-                               "h0", "h1", "h2", "w0", "w1", "w2", "o0", "o1", "o2", "ot"])  # fmt: skip
+@triton.jit(
+    do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES, *OUTPUT_STRIDES, *OTHER_STRIDES[:6]]
+)
 def scan_tiles(
     a, b, initial, readout, products, ends, outputs, final,
     n1, n2, length, chunk_size, num_chunks,
@@ -121,16 +161,19 @@ def scan_tiles(
         store_tile(final + sequence.to(tl.int64) * M * N, state, M, N)
 
 
-@triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "at", "h0", "h1", "h2", "o0", "o1", "o2",
-                               "ot", "g0", "g1", "g2", "gt", "f0", "f1", "f2"])  # fmt: skip
+@triton.jit(
+    do_not_specialize=[*SIZES, *A_STRIDES, *OUTPUT_STRIDES, *OTHER_STRIDES[:3],
+                       *OTHER_STRIDES[6:], *GRADIENT_STRIDES]
+)  # fmt: skip
 def scan_tiles_backward(
     a, initial, states, grad_states, grad_final, products, ends, grad_a, grad_b, grad_initial,
     n1, n2, length, chunk_size, num_chunks,
     a0, a1, a2, at, h0, h1, h2, o0, o1, o2, ot, g0, g1, g2, gt, f0, f1, f2,
+    da0, da1, da2, dat, db0, db1, db2, dbt,
     N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
     ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
 ):  # fmt: skip
-    """Gradients [S, T, N, N], [S, T, M, N] and [S, M, N], all contiguous."""
+    """Gradients [..., T, N, N], [..., T, M, N] and, without strides, [S, M, N]."""
     sequence = tl.program_id(0)
     chunk = tl.program_id(1)
     start = chunk * chunk_size
@@ -142,8 +185,9 @@ def scan_tiles_backward(
     grad_states = begin(grad_states, sequence, n1, n2, g0, g1, g2, ALIGNED) + last * gt
     initial = begin(initial, sequence, n1, n2, h0, h1, h2, ALIGNED)
     wide = sequence.to(tl.int64)
-    grad_a += (wide * length + last) * N * N
-    grad_b += (wide * length + last) * M * N
+    dat, dbt = rounded(dat, ALIGNED), rounded(dbt, ALIGNED)
+    grad_a = begin(grad_a, sequence, n1, n2, da0, da1, da2, ALIGNED) + last * dat
+    grad_b = begin(grad_b, sequence, n1, n2, db0, db1, db2, ALIGNED) + last * dbt
     carry = load_tile(begin(grad_final, sequence, n1, n2, f0, f1, f2, ALIGNED), M, N, MP, NP, STATE)
     slot = wide * num_chunks + (num_chunks - 1)
     steps = num_chunks - 1 - chunk
@@ -159,8 +203,8 @@ def scan_tiles_backward(
         a -= at
         states -= ot
         grad_states -= gt
-        grad_a -= N * N
-        grad_b -= M * N
+        grad_a -= dat
+        grad_b -= dbt
     matrix = load_tile(a, N, N, NP, NP, STATE)
     before = load_tile_if(states, start > 0, M, N, MP, NP, STATE)
     before += load_tile_if(initial, start == 0, M, N, MP, NP, STATE)
