@@ -1,7 +1,9 @@
 """Kernels of the matrix recurrence for larger matrices: the state is a tile, products are `tl.dot`.
 
 One program walks along one chunk of one sequence with the state in registers; the matrices ahead
-are on their way to shared memory. Chunks as in `kernel_rows`.
+are on their way to shared memory. Chunks as in `kernel_rows`. The left operand of a float32 product
+is read along the axis that is summed and the right one across it, so both should lie row after row:
+the backward pass holds the transposed adjoint ``Z^T`` and computes ``A Z^T`` and ``Z^T H``.
 
 Legend: C chunks, M rows a state, N columns, S sequences, T time.
 """
@@ -14,9 +16,11 @@ from statetrack.scans.matrix.kernel_tiles_parts import (
     identity,
     load_tile,
     load_tile_if,
+    load_transposed,
     multiply,
     rounded,
     store_tile,
+    store_transposed,
 )
 
 SIZES = ["n1", "n2", "length", "chunk_size", "num_chunks"]
@@ -27,97 +31,34 @@ OTHER_STRIDES = ["h0", "h1", "h2", "w0", "w1", "w2", "f0", "f1", "f2"]
 GRADIENT_STRIDES = ["g0", "g1", "g2", "gt", "da0", "da1", "da2", "dat", "db0", "db1", "db2", "dbt"]
 
 
-@triton.jit
-def _reduce(
+@triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES])
+def reduce_tiles(
     a, b, products, ends,
     n1, n2, length, chunk_size, num_chunks,
     a0, a1, a2, at, b0, b1, b2, bt,
     N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
     ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
-    REVERSE: tl.constexpr,
 ):  # fmt: skip
-    """Products [S, C, N, N] (transposed when REVERSE) and ends [S, C, M, N] of the chunks."""
+    """Products [S, C, N, N] of all chunks but the last, and what they reach from zero."""
     sequence = tl.program_id(0)
     chunk = tl.program_id(1)
-    if REVERSE:
-        chunk += 1
     start = chunk * chunk_size
-    stop = tl.minimum(start + chunk_size, length)
     at, bt = rounded(at, ALIGNED), rounded(bt, ALIGNED)
-    at_first = (stop - 1).to(tl.int64) if REVERSE else start.to(tl.int64)
-    a = begin(a, sequence, n1, n2, a0, a1, a2, ALIGNED) + at_first * at
-    b = begin(b, sequence, n1, n2, b0, b1, b2, ALIGNED) + at_first * bt
-    if REVERSE:
-        at, bt = -at, -bt
+    a = begin(a, sequence, n1, n2, a0, a1, a2, ALIGNED) + start.to(tl.int64) * at
+    b = begin(b, sequence, n1, n2, b0, b1, b2, ALIGNED) + start.to(tl.int64) * bt
     product = identity(NP, NP, STATE)
     end = tl.zeros([MP, NP], STATE)
-    for _ in tl.range(0, stop - start, num_stages=STAGES):
+    for _ in tl.range(0, chunk_size, num_stages=STAGES):
         matrix = load_tile(a, N, N, NP, NP, STATE)
-        if REVERSE:
-            matrix = tl.trans(matrix)
         product = multiply(product, matrix, PRECISION, STATE)
         if HAS_B:
-            input = load_tile(b, M, N, MP, NP, STATE)
-            if REVERSE:
-                end = multiply(end + input, matrix, PRECISION, STATE)
-            else:
-                end = multiply(end, matrix, PRECISION, STATE) + input
+            end = multiply(end, matrix, PRECISION, STATE) + load_tile(b, M, N, MP, NP, STATE)
         a += at
         b += bt
     slot = sequence.to(tl.int64) * num_chunks + chunk
     store_tile(products + slot * N * N, product, N, N)
     if HAS_B:
         store_tile(ends + slot * M * N, end, M, N)
-
-
-@triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES])
-def reduce_tiles(
-    a, b, products, ends,
-    n1, n2, length, chunk_size, num_chunks,
-    a0, a1, a2, at, b0, b1, b2, bt,
-    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr,
-    STATE: tl.constexpr, ALIGNED: tl.constexpr, STAGES: tl.constexpr,
-    PRECISION: tl.constexpr, HAS_B: tl.constexpr,
-):  # fmt: skip
-    """What every chunk but the last does to a state."""
-    _reduce(
-        a, b, products, ends, n1, n2, length, chunk_size, num_chunks,
-        a0, a1, a2, at, b0, b1, b2, bt,
-        N, M, NP, MP, STATE, ALIGNED, STAGES, PRECISION, HAS_B, False,
-    )  # fmt: skip
-
-
-@triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES])
-def reduce_tiles_backward(
-    a, b, products, ends,
-    n1, n2, length, chunk_size, num_chunks,
-    a0, a1, a2, at, b0, b1, b2, bt,
-    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr,
-    STATE: tl.constexpr, ALIGNED: tl.constexpr, STAGES: tl.constexpr,
-    PRECISION: tl.constexpr, HAS_B: tl.constexpr,
-):  # fmt: skip
-    """What every chunk but the first does to an adjoint state."""
-    _reduce(
-        a, b, products, ends, n1, n2, length, chunk_size, num_chunks,
-        a0, a1, a2, at, b0, b1, b2, bt,
-        N, M, NP, MP, STATE, ALIGNED, STAGES, PRECISION, HAS_B, True,
-    )  # fmt: skip
-
-
-@triton.jit
-def _carry(
-    state, products, ends, slot, step, steps,
-    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
-    PRECISION: tl.constexpr, HAS_B: tl.constexpr,
-):  # fmt: skip
-    """The state after `steps` chunks whose products and ends begin at `slot`."""
-    for done in tl.range(0, steps, num_stages=2):
-        here = slot + done * step
-        product = load_tile(products + here * N * N, N, N, NP, NP, STATE)
-        state = multiply(state, product, PRECISION, STATE)
-        if HAS_B:
-            state += load_tile(ends + here * M * N, M, N, MP, NP, STATE)
-    return state
 
 
 @triton.jit(
@@ -144,7 +85,11 @@ def scan_tiles(
     if C > 0:
         weight = load_tile(begin(readout, sequence, n1, n2, w0, w1, w2, ALIGNED), N, C, NP, CP, STATE)
     slot = sequence.to(tl.int64) * num_chunks
-    state = _carry(state, products, ends, slot, 1, chunk, N, M, NP, MP, STATE, PRECISION, HAS_B)
+    for before in tl.range(slot, slot + chunk, num_stages=2):
+        product = load_tile(products + before * N * N, N, N, NP, NP, STATE)
+        state = multiply(state, product, PRECISION, STATE)
+        if HAS_B:
+            state += load_tile(ends + before * M * N, M, N, MP, NP, STATE)
     for _ in tl.range(0, stop - start, num_stages=STAGES):
         matrix = load_tile(a, N, N, NP, NP, STATE)
         state = multiply(state, matrix, PRECISION, STATE)
@@ -159,6 +104,37 @@ def scan_tiles(
         outputs += ot
     if stop == length:
         store_tile(final + sequence.to(tl.int64) * M * N, state, M, N)
+
+
+@triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES])
+def reduce_tiles_backward(
+    a, b, products, ends,
+    n1, n2, length, chunk_size, num_chunks,
+    a0, a1, a2, at, b0, b1, b2, bt,
+    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
+    ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+):  # fmt: skip
+    """Of all chunks but the first: products, and the transposed adjoint reached from zero."""
+    sequence = tl.program_id(0)
+    chunk = tl.program_id(1) + 1
+    start = chunk * chunk_size
+    stop = tl.minimum(start + chunk_size, length)
+    at, bt = rounded(at, ALIGNED), rounded(bt, ALIGNED)
+    last = (stop - 1).to(tl.int64)
+    a = begin(a, sequence, n1, n2, a0, a1, a2, ALIGNED) + last * at
+    b = begin(b, sequence, n1, n2, b0, b1, b2, ALIGNED) + last * bt
+    product = identity(NP, NP, STATE)
+    end = tl.zeros([NP, MP], STATE)
+    for _ in tl.range(0, stop - start, num_stages=STAGES):
+        matrix = load_tile(a, N, N, NP, NP, STATE)
+        product = multiply(matrix, product, PRECISION, STATE)
+        end += load_transposed(b, M, N, MP, NP, STATE)
+        end = multiply(matrix, end, PRECISION, STATE)
+        a -= at
+        b -= bt
+    slot = sequence.to(tl.int64) * num_chunks + chunk
+    store_tile(products + slot * N * N, product, N, N)
+    store_tile(ends + slot * M * N, end, N, M)
 
 
 @triton.jit(
@@ -188,30 +164,29 @@ def scan_tiles_backward(
     dat, dbt = rounded(dat, ALIGNED), rounded(dbt, ALIGNED)
     grad_a = begin(grad_a, sequence, n1, n2, da0, da1, da2, ALIGNED) + last * dat
     grad_b = begin(grad_b, sequence, n1, n2, db0, db1, db2, ALIGNED) + last * dbt
-    carry = load_tile(begin(grad_final, sequence, n1, n2, f0, f1, f2, ALIGNED), M, N, MP, NP, STATE)
-    slot = wide * num_chunks + (num_chunks - 1)
-    steps = num_chunks - 1 - chunk
-    carry = _carry(carry, products, ends, slot, -1, steps, N, M, NP, MP, STATE, PRECISION, True)
-    for _ in tl.range(0, stop - start - 1, num_stages=STAGES):
+    grad_final = begin(grad_final, sequence, n1, n2, f0, f1, f2, ALIGNED)
+    carry = load_transposed(grad_final, M, N, MP, NP, STATE)
+    slot = wide * num_chunks + num_chunks - 1
+    for after in tl.range(0, num_chunks - 1 - chunk, num_stages=2):
+        product = load_tile(products + (slot - after) * N * N, N, N, NP, NP, STATE)
+        end = load_tile(ends + (slot - after) * M * N, N, M, NP, MP, STATE)
+        carry = multiply(product, carry, PRECISION, STATE) + end
+    adjoint = carry
+    for step in tl.range(0, stop - start, num_stages=STAGES):
         matrix = load_tile(a, N, N, NP, NP, STATE)
-        before = load_tile(states, M, N, MP, NP, STATE)
-        adjoint = carry + load_tile(grad_states, M, N, MP, NP, STATE)
+        before = load_tile_if(states, stop - 1 - step > 0, M, N, MP, NP, STATE)
+        adjoint = carry + load_transposed(grad_states, M, N, MP, NP, STATE)
         if HAS_B:
-            store_tile(grad_b, adjoint, M, N)
-        store_tile(grad_a, multiply(tl.trans(before), adjoint, PRECISION, STATE), N, N)
-        carry = multiply(adjoint, tl.trans(matrix), PRECISION, STATE)
+            store_transposed(grad_b, adjoint, M, N)
+        carry = multiply(matrix, adjoint, PRECISION, STATE)
+        if step < stop:  # Always; two products in one basic block make the compiler spill.
+            store_transposed(grad_a, multiply(adjoint, before, PRECISION, STATE), N, N)
         a -= at
         states -= ot
         grad_states -= gt
         grad_a -= dat
         grad_b -= dbt
-    matrix = load_tile(a, N, N, NP, NP, STATE)
-    before = load_tile_if(states, start > 0, M, N, MP, NP, STATE)
-    before += load_tile_if(initial, start == 0, M, N, MP, NP, STATE)
-    adjoint = carry + load_tile(grad_states, M, N, MP, NP, STATE)
-    if HAS_B:
-        store_tile(grad_b, adjoint, M, N)
-    store_tile(grad_a, multiply(tl.trans(before), adjoint, PRECISION, STATE), N, N)
     if start == 0:
-        carry = multiply(adjoint, tl.trans(matrix), PRECISION, STATE)
-        store_tile(grad_initial + wide * M * N, carry, M, N)
+        before = load_tile(initial, M, N, MP, NP, STATE)
+        store_transposed(grad_a + dat, multiply(adjoint, before, PRECISION, STATE), N, N)
+        store_transposed(grad_initial + wide * M * N, carry, M, N)

@@ -68,6 +68,21 @@ def store_tile(pointer, tile, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
+def load_transposed(
+    pointer, ROWS: tl.constexpr, COLUMNS: tl.constexpr, RP: tl.constexpr, CP: tl.constexpr,
+    STATE: tl.constexpr,
+):  # fmt: skip
+    """The matrix [ROWS, COLUMNS] at `pointer` as a tile [CP, RP]."""
+    return tl.trans(load_tile(pointer, ROWS, COLUMNS, RP, CP, STATE))
+
+
+@triton.jit
+def store_transposed(pointer, tile, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Write the transpose of a tile as the matrix [ROWS, COLUMNS]."""
+    store_tile(pointer, tl.trans(tile), ROWS, COLUMNS)
+
+
+@triton.jit
 def identity(ROWS: tl.constexpr, COLUMNS: tl.constexpr, STATE: tl.constexpr):
     """Identity tile."""
     row = tl.arange(0, ROWS)[:, None]
