@@ -153,5 +153,5 @@ def test_bad_options_are_named():
         diagonal_scan(a, x, initial, backend="paralel")
     with pytest.raises(InputError, match="did you mean 'ieee'"):
         diagonal_scan(a, x, initial, precision="iee")
-    with pytest.raises(InputError, match="needs backend .triton."):
+    with pytest.raises(InputError, match="needs backend"):
         diagonal_scan(a, x, initial, precision="tf32")

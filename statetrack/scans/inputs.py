@@ -108,17 +108,20 @@ def broadcast_leading(scan: str, **named: tuple[Tensor, int]) -> tuple[int, ...]
     """
     leading = {}
     for name, (tensor, count) in named.items():
-        require(
-            tensor.dim() >= count,
-            f"{scan}: {name} has shape {shape_of(tensor)}, expected at least {count} axes",
-        )
+        if tensor.dim() < count:
+            raise InputError(
+                f"{scan}: {name} has shape {shape_of(tensor)}, expected at least {count} axes"
+            )
         leading[name] = tensor.shape[: tensor.dim() - count]
-    devices = {str(tensor.device) for tensor, _ in named.values()}
-    require(
-        len(devices) == 1,
-        f"{scan}: inputs lie on different devices ({', '.join(sorted(devices))}); "
-        "move them to one device",
-    )
+    devices = {tensor.device for tensor, _ in named.values()}
+    if len(devices) > 1:
+        names = ", ".join(sorted(map(str, devices)))
+        raise InputError(
+            f"{scan}: inputs lie on different devices ({names}); move them to one device"
+        )
+    distinct = set(leading.values())
+    if len(distinct) == 1:
+        return tuple(distinct.pop())
     try:
         return tuple(torch.broadcast_shapes(*leading.values()))
     except RuntimeError as error:

@@ -6,19 +6,20 @@ Kernels take up to `NUM_LEADING` leading axes with any strides; `fold_leading` m
 import importlib.util
 import math
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 NUM_LEADING = 3
 VECTOR_BYTES = 16
+TRITON_IS_INSTALLED = importlib.util.find_spec("triton") is not None
 
 
 def why_unavailable(device: torch.device) -> str | None:
     """Say why Triton kernels cannot run on `device`, or None when they can."""
-    if importlib.util.find_spec("triton") is None:
+    if not TRITON_IS_INSTALLED:
         return "Triton is not installed (it exists for Linux only)"
     if device.type == "cuda":
         return None
@@ -27,6 +28,7 @@ def why_unavailable(device: torch.device) -> str | None:
     return f"the inputs lie on {device.type!r} and kernels need a CUDA device"
 
 
+@cache
 def multiprocessors(device: torch.device) -> int:
     """Multiprocessors of a GPU; 1 in the interpreter."""
     if device.type != "cuda":
@@ -71,41 +73,6 @@ def fold_leading(tensor: Tensor, own_axes: int) -> Tensor:
     """
     count = tensor.dim() - own_axes
     return tensor if count <= NUM_LEADING else tensor.flatten(0, count - NUM_LEADING)
-
-
-def register_vmap(operator: Callable[..., Any], own_axes: Sequence[int]) -> None:
-    """Let `operator` be mapped: the mapped axis becomes one more leading axis.
-
-    Parameters
-    ----------
-    operator : custom operator
-        All of its tensors, in and out, share their leading axes.
-    own_axes : sequence of int
-        Number of trailing axes of every tensor argument, in order; other arguments follow them.
-    """
-
-    def rule(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> Any:
-        mapped = [
-            _lead(argument, dim, info.batch_size)
-            for argument, dim in zip(arguments, in_dims, strict=True)
-        ]
-        shape = mapped[0].shape[: mapped[0].dim() - own_axes[0]]
-        folded = [fold_leading(tensor, own) for tensor, own in zip(mapped, own_axes, strict=False)]
-        outputs = operator(*folded, *mapped[len(own_axes) :])
-        extra = len(shape) - NUM_LEADING
-        if extra > 0:
-            outputs = tuple(one.unflatten(0, shape[: extra + 1]) for one in outputs)
-        return outputs, tuple(0 for _ in outputs)
-
-    torch.library.register_vmap(operator, rule)  # type: ignore[arg-type]
-
-
-def _lead(argument: Any, dim: int | None, size: int) -> Any:
-    if not isinstance(argument, Tensor):
-        return argument
-    if dim is None:
-        return argument.unsqueeze(0).expand(size, *argument.shape)
-    return argument.movedim(dim, 0)
 
 
 def is_aligned(tensors: Sequence[Tensor], strides: Sequence[Sequence[int]]) -> bool:

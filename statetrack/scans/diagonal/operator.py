@@ -14,9 +14,9 @@ from statetrack.scans.kernels import (
     leading_strides,
     multiprocessors,
     num_items,
-    register_vmap,
     with_unit_stride,
 )
+from statetrack.scans.operators import register_gradient, register_operator
 
 # One warp owns 32 channels and loads 16 rows ahead: 8 such programs on a multiprocessor keep about
 # 32 kB in flight, what 4.3 TB/s at 0.8 us of latency asks for.
@@ -26,8 +26,7 @@ PROGRAMS_PER_MULTIPROCESSOR = 8
 SHORTEST_CHUNK = 64
 
 
-@torch.library.custom_op("statetrack::diagonal_scan", mutates_args=())
-def diagonal_scan_triton(a: Tensor, x: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+def _run(a: Tensor, x: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
     """States [..., T, D] and final state [..., D] of inputs that share their leading axes."""
     a, x, initial = (with_unit_stride(tensor) for tensor in (a, x, initial))
     states, final = _allocate(a, x, initial)
@@ -38,13 +37,7 @@ def diagonal_scan_triton(a: Tensor, x: Tensor, initial: Tensor) -> tuple[Tensor,
     return _launch_forward(a, x, initial, states, final)
 
 
-@diagonal_scan_triton.register_fake
-def _(a: Tensor, x: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
-    return _allocate(a, x, initial)
-
-
-@torch.library.custom_op("statetrack::diagonal_scan_backward", mutates_args=())
-def diagonal_scan_backward_triton(
+def _run_backward(
     a: Tensor, initial: Tensor, states: Tensor, grad_states: Tensor, grad_final: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of transitions, inputs (in the type of the states) and initial state."""
@@ -55,13 +48,6 @@ def diagonal_scan_backward_triton(
         inputs = (a, initial, states, grad_states, grad_final)
         _launch_backward([with_unit_stride(tensor) for tensor in inputs], grads)
     return grads
-
-
-@diagonal_scan_backward_triton.register_fake
-def _(
-    a: Tensor, initial: Tensor, states: Tensor, grad_states: Tensor, grad_final: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _allocate_gradients(a, initial, states)
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
@@ -79,11 +65,6 @@ def _differentiate(
     return grad_a, grad_x.to(ctx.x_dtype), grad_initial
 
 
-diagonal_scan_triton.register_autograd(_differentiate, setup_context=_save)
-register_vmap(diagonal_scan_triton, (2, 2, 1))
-register_vmap(diagonal_scan_backward_triton, (2, 1, 2, 2, 1))
-
-
 def _allocate(a: Tensor, x: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
     states = empty_beside(x, torch.promote_types(a.dtype, x.dtype))
     shape = (*x.shape[:-2], x.shape[-1])
@@ -91,7 +72,7 @@ def _allocate(a: Tensor, x: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _allocate_gradients(
-    a: Tensor, initial: Tensor, states: Tensor
+    a: Tensor, initial: Tensor, states: Tensor, *_gradients: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     d_initial = torch.empty(initial.shape, dtype=initial.dtype, device=initial.device)
     return empty_beside(a, a.dtype), empty_beside(states, states.dtype), d_initial
@@ -192,3 +173,19 @@ def _launch_backward(inputs: list[Tensor], grads: tuple[Tensor, Tensor, Tensor])
 
 def _row_strides(tensor: Tensor) -> list[int]:
     return [*leading_strides(tensor, 2), tensor.stride(-2)]
+
+
+diagonal_scan_triton = register_operator(
+    "diagonal_scan(Tensor a, Tensor x, Tensor initial) -> (Tensor, Tensor)",
+    _run,
+    _allocate,
+    own_axes=(2, 2, 1),
+)
+diagonal_scan_backward_triton = register_operator(
+    "diagonal_scan_backward(Tensor a, Tensor initial, Tensor states, Tensor grad_states, "
+    "Tensor grad_final) -> (Tensor, Tensor, Tensor)",
+    _run_backward,
+    _allocate_gradients,
+    own_axes=(2, 1, 2, 2, 1),
+)
+register_gradient(diagonal_scan_triton, _differentiate, _save)

@@ -1,0 +1,78 @@
+"""Register a scan's kernels as torch operators: fake tensors, autograd, vmap, compile.
+
+The plain `torch.library.Library` is used rather than the `custom_op` decorator, whose first call
+imports the whole compiler of torch (one to three seconds).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from statetrack.scans.kernels import NUM_LEADING, fold_leading
+
+LIBRARY = torch.library.Library("statetrack", "FRAGMENT")
+
+
+def register_operator(
+    schema: str,
+    run: Callable[..., Any],
+    allocate: Callable[..., Any],
+    own_axes: Sequence[int],
+) -> Callable[..., Any]:
+    """Make ``torch.ops.statetrack.<name>`` and return it.
+
+    Parameters
+    ----------
+    schema : str
+        "name(Tensor a, ...) -> (Tensor, ...)". Tensors come first; all share their leading axes.
+    run : callable
+        Checks, allocates, launches; on a GPU, and on the CPU in Triton's interpreter.
+    allocate : callable
+        Outputs without values, for shape inference.
+    own_axes : sequence of int
+        Number of axes after the leading ones of every tensor argument, in order.
+    """
+    name = schema.split("(")[0]
+    LIBRARY.define(schema)
+    for device in ("CUDA", "CPU"):
+        LIBRARY.impl(name, run, device)
+    qualified = f"statetrack::{name}"
+    torch.library.register_fake(qualified, allocate, lib=LIBRARY)
+    operator = getattr(torch.ops.statetrack, name).default
+    torch.library.register_vmap(qualified, _vmap_rule(operator, own_axes), lib=LIBRARY)
+    return operator
+
+
+def register_gradient(
+    operator: Callable[..., Any], gradient: Callable[..., Any], save: Callable[..., None]
+) -> None:
+    """Give `operator` its derivative; arguments as in `torch.library.register_autograd`."""
+    name = str(operator).removesuffix(".default").replace(".", "::")
+    torch.library.register_autograd(name, gradient, setup_context=save, lib=LIBRARY)
+
+
+def _vmap_rule(operator: Callable[..., Any], own_axes: Sequence[int]) -> Callable[..., Any]:
+    def rule(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> Any:
+        mapped = [
+            _lead(argument, dim, info.batch_size)
+            for argument, dim in zip(arguments, in_dims, strict=True)
+        ]
+        shape = mapped[0].shape[: mapped[0].dim() - own_axes[0]]
+        folded = [fold_leading(tensor, own) for tensor, own in zip(mapped, own_axes, strict=False)]
+        outputs = operator(*folded, *mapped[len(own_axes) :])
+        extra = len(shape) - NUM_LEADING
+        if extra > 0:
+            outputs = tuple(one.unflatten(0, shape[: extra + 1]) for one in outputs)
+        return outputs, tuple(0 for _ in outputs)
+
+    return rule
+
+
+def _lead(argument: Any, dim: int | None, size: int) -> Any:
+    if not isinstance(argument, Tensor):
+        return argument
+    if dim is None:
+        return argument.unsqueeze(0).expand(size, *argument.shape)
+    return argument.movedim(dim, 0)
