@@ -58,12 +58,14 @@ class Plan:
     state: torch.dtype
     device: torch.device
     precision: str
+    in_tiles: bool = False
     whole: bool = False
     in_rows: bool = field(init=False)
 
     def __post_init__(self) -> None:
         *self.leading, self.length, _, self.size = self.shape
-        self.in_rows = max(self.size, self.rows) <= LARGEST_IN_ROWS and not self.whole
+        small = max(self.size, self.rows) <= LARGEST_IN_ROWS
+        self.in_rows = small and not (self.in_tiles or self.whole)
         self.sequences = num_items(self.leading)
         self.padded = _power_of_two(self.size)
         if self.in_rows:
@@ -144,11 +146,13 @@ def run_forward(
     a, initial = with_dense_matrices(a), with_dense_matrices(initial)
     has_b = b.shape[-2] > 0
     b = with_dense_matrices(b) if has_b else a
-    of_readout, constants = [], {}
-    plan = Plan(a.shape, initial.shape[-2], final.dtype, a.device, precision, readout is not None)
+    columns = 0 if readout is None else outputs.shape[-1]
+    of_readout: list[int] = []
+    constants: dict[str, int] = {}
+    in_tiles = readout is not None
+    plan = Plan(a.shape, initial.shape[-2], final.dtype, a.device, precision, in_tiles=in_tiles)
     if not plan.in_rows:
         readout = initial if readout is None else with_dense_matrices(readout)
-        columns = 0 if outputs.shape[-1] == plan.size and readout is initial else outputs.shape[-1]
         constants = {"C": columns, "CP": max(16, _power_of_two(max(1, columns)))}
         of_readout = strides(readout, 2)
     steps = [strides(a, 3), strides(b, 3), strides(initial, 2), of_readout, strides(outputs, 3)]

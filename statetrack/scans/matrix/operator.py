@@ -1,7 +1,7 @@
 """The matrix recurrence as torch operators whose CUDA code is Triton.
 
 All tensors of an operator share their leading axes. A scan without inputs has `b` with no rows,
-[..., T, 0, N]. Registered: fake tensors, autograd, vmap (the mapped axis becomes a leading one).
+[..., T, 0, N]. The initial state has the type in which states are computed.
 """
 
 from typing import Any
@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statetrack.scans.kernels import register_vmap
 from statetrack.scans.matrix.launch import run_backward, run_forward
+from statetrack.scans.operators import register_gradient, register_operator
 
 
-@torch.library.custom_op("statetrack::matrix_scan", mutates_args=())
-def matrix_scan_triton(
+def _run(
     a: Tensor, b: Tensor, initial: Tensor, precision: str
 ) -> tuple[Tensor, Tensor]:
     """States [..., T, M, N] in the type of `a` and the final state [..., M, N]."""
@@ -26,13 +25,7 @@ def matrix_scan_triton(
     return states, final
 
 
-@matrix_scan_triton.register_fake
-def _(a: Tensor, b: Tensor, initial: Tensor, precision: str) -> tuple[Tensor, Tensor]:
-    return _allocate(a, b, initial)
-
-
-@torch.library.custom_op("statetrack::matrix_scan_backward", mutates_args=())
-def matrix_scan_backward_triton(
+def _run_backward(
     a: Tensor,
     b: Tensor,
     initial: Tensor,
@@ -42,28 +35,12 @@ def matrix_scan_backward_triton(
     precision: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of transitions, inputs and initial state; of `b` the shape and type count."""
-    gradients = _allocate_gradients(a, b, initial, grad_final.dtype)
-    _differentiate_states(
-        (a, initial, states, grad_states, grad_final), gradients, precision
-    )
-    return gradients[0], gradients[1], gradients[2].to(initial.dtype, copy=False)
+    gradients = _allocate_gradients(a, b, initial)
+    _differentiate_states((a, initial, states, grad_states, grad_final), gradients, precision)
+    return gradients
 
 
-@matrix_scan_backward_triton.register_fake
-def _(
-    a: Tensor,
-    b: Tensor,
-    initial: Tensor,
-    states: Tensor,
-    grad_states: Tensor,
-    grad_final: Tensor,
-    precision: str,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _allocate_gradients(a, b, initial, initial.dtype)
-
-
-@torch.library.custom_op("statetrack::matrix_scan_readout", mutates_args=())
-def matrix_scan_readout_triton(
+def _run_readout(
     a: Tensor, b: Tensor, initial: Tensor, readout: Tensor, precision: str
 ) -> tuple[Tensor, Tensor]:
     """Outputs ``H_t W`` [..., T, M, C] and the final state; no state but that is written."""
@@ -75,15 +52,7 @@ def matrix_scan_readout_triton(
     return outputs, final
 
 
-@matrix_scan_readout_triton.register_fake
-def _(
-    a: Tensor, b: Tensor, initial: Tensor, readout: Tensor, precision: str
-) -> tuple[Tensor, Tensor]:
-    return _allocate_outputs(a, b, initial, readout)
-
-
-@torch.library.custom_op("statetrack::matrix_scan_readout_backward", mutates_args=())
-def matrix_scan_readout_backward_triton(
+def _run_readout_backward(
     a: Tensor,
     b: Tensor,
     initial: Tensor,
@@ -95,7 +64,7 @@ def matrix_scan_readout_backward_triton(
     """Gradients of all inputs. The states are computed again and live until this returns."""
     states, final = _allocate(a, b, initial)
     states = states.to(final.dtype)
-    gradients = _allocate_gradients(a, b, initial, final.dtype)
+    gradients = _allocate_gradients(a, b, initial)
     grad_readout = torch.zeros(readout.shape, dtype=final.dtype, device=a.device)
     if states.numel() > 0:
         run_forward(a, b, initial, None, states, final, precision)
@@ -106,21 +75,7 @@ def matrix_scan_readout_backward_triton(
         grad_states = states
     _differentiate_states((a, initial, states, grad_states, grad_final), gradients, precision)
     grad_a, grad_b, grad_initial = gradients
-    return grad_a, grad_b, grad_initial.to(initial.dtype), grad_readout.to(readout.dtype)
-
-
-@matrix_scan_readout_backward_triton.register_fake
-def _(
-    a: Tensor,
-    b: Tensor,
-    initial: Tensor,
-    readout: Tensor,
-    grad_outputs: Tensor,
-    grad_final: Tensor,
-    precision: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    gradients = _allocate_gradients(a, b, initial, initial.dtype)
-    return *gradients, torch.empty(readout.shape, dtype=readout.dtype, device=readout.device)
+    return grad_a, grad_b, grad_initial, grad_readout.to(readout.dtype)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -147,14 +102,6 @@ def _differentiate_readout(ctx: Any, grad_outputs: Tensor, grad_final: Tensor) -
     return *gradients, None
 
 
-matrix_scan_triton.register_autograd(_differentiate, setup_context=_save)
-matrix_scan_readout_triton.register_autograd(_differentiate_readout, setup_context=_save_readout)
-register_vmap(matrix_scan_triton, (3, 3, 2))
-register_vmap(matrix_scan_backward_triton, (3, 3, 2, 3, 3, 2))
-register_vmap(matrix_scan_readout_triton, (3, 3, 2, 2))
-register_vmap(matrix_scan_readout_backward_triton, (3, 3, 2, 2, 3, 2))
-
-
 def _state_dtype(*tensors: Tensor) -> torch.dtype:
     dtype = torch.float32
     for tensor in tensors:
@@ -169,7 +116,7 @@ def _like(tensor: Tensor) -> Tensor:
     return torch.empty_like(tensor)
 
 
-def _allocate(a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+def _allocate(a: Tensor, b: Tensor, initial: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     rows, columns = initial.shape[-2:]
     if rows == columns:
         states = _like(a)
@@ -180,7 +127,7 @@ def _allocate(a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _allocate_outputs(
-    a: Tensor, b: Tensor, initial: Tensor, readout: Tensor
+    a: Tensor, b: Tensor, initial: Tensor, readout: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor]:
     shape = (*a.shape[:-2], initial.shape[-2], readout.shape[-1])
     final = torch.empty(initial.shape, dtype=_state_dtype(a, b, initial), device=a.device)
@@ -188,10 +135,19 @@ def _allocate_outputs(
 
 
 def _allocate_gradients(
-    a: Tensor, b: Tensor, initial: Tensor, dtype: torch.dtype
+    a: Tensor, b: Tensor, initial: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    grad_b = torch.empty(b.shape, dtype=b.dtype, device=b.device)
-    return _like(a), grad_b, torch.empty(initial.shape, dtype=dtype, device=a.device)
+    grad_b, grad_initial = (
+        torch.empty(one.shape, dtype=one.dtype, device=one.device) for one in (b, initial)
+    )
+    return _like(a), grad_b, grad_initial
+
+
+def _allocate_readout_gradients(
+    a: Tensor, b: Tensor, initial: Tensor, readout: Tensor, *_: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    grad_readout = torch.empty(readout.shape, dtype=readout.dtype, device=readout.device)
+    return *_allocate_gradients(a, b, initial), grad_readout
 
 
 def _differentiate_states(
@@ -203,3 +159,35 @@ def _differentiate_states(
         gradients[2].copy_(grad_final)
     elif states.numel() > 0:
         run_backward(inputs, gradients, precision)
+
+
+_INPUTS = "Tensor a, Tensor b, Tensor initial"
+
+matrix_scan_triton = register_operator(
+    f"matrix_scan({_INPUTS}, str precision) -> (Tensor, Tensor)",
+    _run,
+    _allocate,
+    own_axes=(3, 3, 2),
+)
+matrix_scan_backward_triton = register_operator(
+    f"matrix_scan_backward({_INPUTS}, Tensor states, Tensor grad_states, Tensor grad_final, "
+    "str precision) -> (Tensor, Tensor, Tensor)",
+    _run_backward,
+    _allocate_gradients,
+    own_axes=(3, 3, 2, 3, 3, 2),
+)
+register_gradient(matrix_scan_triton, _differentiate, _save)
+matrix_scan_readout_triton = register_operator(
+    f"matrix_scan_readout({_INPUTS}, Tensor readout, str precision) -> (Tensor, Tensor)",
+    _run_readout,
+    _allocate_outputs,
+    own_axes=(3, 3, 2, 2),
+)
+matrix_scan_readout_backward_triton = register_operator(
+    f"matrix_scan_readout_backward({_INPUTS}, Tensor readout, Tensor grad_outputs, "
+    "Tensor grad_final, str precision) -> (Tensor, Tensor, Tensor, Tensor)",
+    _run_readout_backward,
+    _allocate_readout_gradients,
+    own_axes=(3, 3, 2, 2, 3, 2),
+)
+register_gradient(matrix_scan_readout_triton, _differentiate_readout, _save_readout)

@@ -8,30 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statetrack.scans.kernels import register_vmap
 from statetrack.scans.matrix.launch import run_rescaled, run_rescaled_backward
+from statetrack.scans.operators import register_gradient, register_operator
 
 
-@torch.library.custom_op("statetrack::matrix_scan_rescaled", mutates_args=())
-def matrix_scan_rescaled_triton(
+def _run(
     a: Tensor, b: Tensor, initial: Tensor, initial_scale: Tensor, precision: str
 ) -> tuple[Tensor, Tensor]:
     """Values [..., T, M, N] and scales [..., T] of the states after a normalised initial one."""
-    values, scales = _allocate(a, initial)
+    values, scales = _allocate(a, b, initial)
     if values.numel() > 0:
         run_rescaled((a, b, initial, initial_scale), (values, scales), precision)
     return values, scales
 
 
-@matrix_scan_rescaled_triton.register_fake
-def _(
-    a: Tensor, b: Tensor, initial: Tensor, initial_scale: Tensor, precision: str
-) -> tuple[Tensor, Tensor]:
-    return _allocate(a, initial)
-
-
-@torch.library.custom_op("statetrack::matrix_scan_rescaled_backward", mutates_args=())
-def matrix_scan_rescaled_backward_triton(
+def _run_backward(
     a: Tensor,
     b: Tensor,
     initial: Tensor,
@@ -51,20 +42,6 @@ def matrix_scan_rescaled_backward_triton(
     return gradients
 
 
-@matrix_scan_rescaled_backward_triton.register_fake
-def _(
-    a: Tensor,
-    b: Tensor,
-    initial: Tensor,
-    initial_scale: Tensor,
-    values: Tensor,
-    scales: Tensor,
-    grad_values: Tensor,
-    precision: str,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _allocate_gradients(a, b, initial)
-
-
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     *tensors, ctx.precision = inputs
     ctx.mark_non_differentiable(output[1])
@@ -78,12 +55,7 @@ def _differentiate(ctx: Any, grad_values: Tensor, grad_scales: Tensor) -> tuple[
     return *gradients, None, None
 
 
-matrix_scan_rescaled_triton.register_autograd(_differentiate, setup_context=_save)
-register_vmap(matrix_scan_rescaled_triton, (3, 3, 2, 0))
-register_vmap(matrix_scan_rescaled_backward_triton, (3, 3, 2, 0, 3, 1, 3))
-
-
-def _allocate(a: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+def _allocate(a: Tensor, b: Tensor, initial: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     """The initial state has the type of the state."""
     shape = (*a.shape[:-2], *initial.shape[-2:])
     dtype, device = initial.dtype, a.device
@@ -92,8 +64,28 @@ def _allocate(a: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def _allocate_gradients(a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _allocate_gradients(
+    a: Tensor, b: Tensor, initial: Tensor, *_: Any
+) -> tuple[Tensor, Tensor, Tensor]:
     a_like, b_like, initial_like = (
         torch.empty(one.shape, dtype=one.dtype, device=one.device) for one in (a, b, initial)
     )
     return a_like, b_like, initial_like
+
+
+_INPUTS = "Tensor a, Tensor b, Tensor initial, Tensor initial_scale"
+
+matrix_scan_rescaled_triton = register_operator(
+    f"matrix_scan_rescaled({_INPUTS}, str precision) -> (Tensor, Tensor)",
+    _run,
+    _allocate,
+    own_axes=(3, 3, 2, 0),
+)
+matrix_scan_rescaled_backward_triton = register_operator(
+    f"matrix_scan_rescaled_backward({_INPUTS}, Tensor values, Tensor scales, Tensor grad_values, "
+    "str precision) -> (Tensor, Tensor, Tensor)",
+    _run_backward,
+    _allocate_gradients,
+    own_axes=(3, 3, 2, 0, 3, 1, 3),
+)
+register_gradient(matrix_scan_rescaled_triton, _differentiate, _save)
