@@ -143,9 +143,7 @@ def matrix_scan(
         return normalise(_read(scaled.values, readout), scaled.log2_scale), final_scaled
     if name == "triton":
         return _run_kernel(a, b, start, readout, precision)
-    states, final_state = backends[name](
-        a.to(state), None if b is None else b.to(state), start
-    )
+    states, final_state = backends[name](a.to(state), None if b is None else b.to(state), start)
     outputs = states if readout is None else _read(states, readout)
     return outputs.to(a.dtype), final_state
 

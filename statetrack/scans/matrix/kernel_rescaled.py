@@ -32,10 +32,10 @@ def _largest(tile):
 
 @triton.jit
 def _exponent(value, STATE: tl.constexpr):
-    """Whole number e with value in [2**(e-1), 2**e), in the type of the state; 0 for 0, inf, NaN."""
+    """Whole number e with value in [2**(e-1), 2**e), as a STATE; 0 for 0, inf and NaN."""
     tiny = value < 1e-30
-    raised = tl.where(tiny, value * 1.2676506002282294e30, value)
-    if STATE == tl.float64:
+    raised = value * tl.where(tiny, 1.2676506002282294e30, 1.0)
+    if tl.float64 == STATE:
         field = (raised.to(tl.int64, bitcast=True) >> 52) & 2047
         exponent = field - 1022
         special = field == 2047
@@ -49,7 +49,7 @@ def _exponent(value, STATE: tl.constexpr):
 
 @triton.jit
 def _power(exponent, STATE: tl.constexpr):
-    if STATE == tl.float64:
+    if tl.float64 == STATE:
         bits = (exponent.to(tl.int64) + 1023) << 52
     else:
         bits = (exponent.to(tl.int32) + 127) << 23
@@ -58,8 +58,8 @@ def _power(exponent, STATE: tl.constexpr):
 
 @triton.jit
 def _times_power(tile, exponent, STATE: tl.constexpr):
-    """tile * 2**exponent in two exact steps; zero or infinite where that leaves the type."""
-    BOUND: tl.constexpr = 2044 if STATE == tl.float64 else 252
+    """Tile * 2**exponent in two exact steps; zero or infinite where that leaves the type."""
+    BOUND: tl.constexpr = 2044 if tl.float64 == STATE else 252
     exponent = tl.minimum(tl.maximum(exponent, -BOUND), BOUND)
     half = tl.floor(exponent * 0.5)
     return tile * _power(half, STATE) * _power(exponent - half, STATE)

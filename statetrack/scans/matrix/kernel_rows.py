@@ -65,9 +65,7 @@ def _reduce(
             inside = exists & (done + u < stop - start)
             matrices = matrices + (load_matrix(a + u * at, inside, N, NP, STATE),)
             if HAS_B:
-                inputs = inputs + (
-                    load_state(b + u * bt, first, inside, M, N, NP, LANES, STATE),
-                )
+                inputs = inputs + (load_state(b + u * bt, first, inside, M, N, NP, LANES, STATE),)
         for u in tl.static_range(UNROLL):
             inside = done + u < stop - start
             after = advance(product, matrices[u], N, NP, N_ROWS, REVERSE)
@@ -153,9 +151,7 @@ def _carry(
     return state
 
 
-@triton.jit(
-    do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES, *OUTPUT_STRIDES, *OTHER_STRIDES[:3]]
-)
+@triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES, *OUTPUT_STRIDES, *OTHER_STRIDES[:3]])
 def scan_rows(
     a, b, initial, products, ends, states, final,
     n1, n2, num_sequences, length, chunk_size, num_chunks,
@@ -186,9 +182,7 @@ def scan_rows(
             inside = exists & (done + u < stop - start)
             matrices = matrices + (load_matrix(a + u * at, inside, N, NP, STATE),)
             if HAS_B:
-                inputs = inputs + (
-                    load_state(b + u * bt, first, inside, M, N, NP, LANES, STATE),
-                )
+                inputs = inputs + (load_state(b + u * bt, first, inside, M, N, NP, LANES, STATE),)
         for u in tl.static_range(UNROLL):
             inside = done + u < stop - start
             after = advance(state, matrices[u], N, NP, M_ROWS, False)

@@ -76,9 +76,7 @@ def _store_columns(pointer, values, mask, first, N: tl.constexpr, WIDTH: tl.cons
 
 
 @triton.jit
-def load_matrix(
-    pointer, mask, N: tl.constexpr, NP: tl.constexpr, STATE: tl.constexpr
-):
+def load_matrix(pointer, mask, N: tl.constexpr, NP: tl.constexpr, STATE: tl.constexpr):
     """The N rows of the matrix at `pointer` [L], one after the other in one tuple."""
     matrix = ()
     for k in tl.static_range(N):

@@ -1,9 +1,7 @@
 """Kernels of the matrix recurrence for larger matrices: the state is a tile, products are `tl.dot`.
 
 One program walks along one chunk of one sequence with the state in registers; the matrices ahead
-are on their way to shared memory. Chunks as in `kernel_rows`. The left operand of a float32 product
-is read along the axis that is summed and the right one across it, so both should lie row after row:
-the backward pass holds the transposed adjoint ``Z^T`` and computes ``A Z^T`` and ``Z^T H``.
+are on their way to shared memory. Chunks as in `kernel_rows`.
 
 Legend: C chunks, M rows a state, N columns, S sequences, T time.
 """
@@ -14,13 +12,15 @@ import triton.language as tl
 from statetrack.scans.matrix.kernel_tiles_parts import (
     begin,
     identity,
+    load_state,
     load_tile,
     load_tile_if,
-    load_transposed,
-    multiply,
+    over_rows,
     rounded,
+    store_state,
     store_tile,
-    store_transposed,
+    times,
+    times_transposed,
 )
 
 SIZES = ["n1", "n2", "length", "chunk_size", "num_chunks"]
@@ -38,6 +38,7 @@ def reduce_tiles(
     a0, a1, a2, at, b0, b1, b2, bt,
     N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
     ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+    TRANSPOSED: tl.constexpr,
 ):  # fmt: skip
     """Products [S, C, N, N] of all chunks but the last, and what they reach from zero."""
     sequence = tl.program_id(0)
@@ -47,29 +48,29 @@ def reduce_tiles(
     a = begin(a, sequence, n1, n2, a0, a1, a2, ALIGNED) + start.to(tl.int64) * at
     b = begin(b, sequence, n1, n2, b0, b1, b2, ALIGNED) + start.to(tl.int64) * bt
     product = identity(NP, NP, STATE)
-    end = tl.zeros([MP, NP], STATE)
+    end = tl.zeros([NP, MP] if TRANSPOSED else [MP, NP], STATE)
     for _ in tl.range(0, chunk_size, num_stages=STAGES):
         matrix = load_tile(a, N, N, NP, NP, STATE)
-        product = multiply(product, matrix, PRECISION, STATE)
+        product = times(product, matrix, PRECISION, STATE, TRANSPOSED)
         if HAS_B:
-            end = multiply(end, matrix, PRECISION, STATE) + load_tile(b, M, N, MP, NP, STATE)
+            end = times(end, matrix, PRECISION, STATE, TRANSPOSED)
+            end += load_state(b, M, N, MP, NP, STATE, TRANSPOSED)
         a += at
         b += bt
     slot = sequence.to(tl.int64) * num_chunks + chunk
-    store_tile(products + slot * N * N, product, N, N)
+    store_state(products + slot * N * N, product, N, N, TRANSPOSED)
     if HAS_B:
-        store_tile(ends + slot * M * N, end, M, N)
+        store_state(ends + slot * M * N, end, M, N, TRANSPOSED)
 
 
-@triton.jit(
-    do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES, *OUTPUT_STRIDES, *OTHER_STRIDES[:6]]
-)
+@triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES, *OUTPUT_STRIDES, *OTHER_STRIDES[:6]])
 def scan_tiles(
     a, b, initial, readout, products, ends, outputs, final,
     n1, n2, length, chunk_size, num_chunks,
     a0, a1, a2, at, b0, b1, b2, bt, h0, h1, h2, w0, w1, w2, o0, o1, o2, ot,
     N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
     ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+    TRANSPOSED: tl.constexpr,
     C: tl.constexpr, CP: tl.constexpr,
 ):  # fmt: skip
     """Outputs [..., T, M, N], or [..., T, M, C] with a readout (C > 0), and final [S, M, N]."""
@@ -81,29 +82,33 @@ def scan_tiles(
     a = begin(a, sequence, n1, n2, a0, a1, a2, ALIGNED) + start.to(tl.int64) * at
     b = begin(b, sequence, n1, n2, b0, b1, b2, ALIGNED) + start.to(tl.int64) * bt
     outputs = begin(outputs, sequence, n1, n2, o0, o1, o2, ALIGNED) + start.to(tl.int64) * ot
-    state = load_tile(begin(initial, sequence, n1, n2, h0, h1, h2, ALIGNED), M, N, MP, NP, STATE)
+    initial = begin(initial, sequence, n1, n2, h0, h1, h2, ALIGNED)
+    state = load_state(initial, M, N, MP, NP, STATE, TRANSPOSED)
     if C > 0:
-        weight = load_tile(begin(readout, sequence, n1, n2, w0, w1, w2, ALIGNED), N, C, NP, CP, STATE)
+        readout = begin(readout, sequence, n1, n2, w0, w1, w2, ALIGNED)
+        weight = load_tile(readout, N, C, NP, CP, STATE)
     slot = sequence.to(tl.int64) * num_chunks
-    for before in tl.range(slot, slot + chunk, num_stages=2):
-        product = load_tile(products + before * N * N, N, N, NP, NP, STATE)
-        state = multiply(state, product, PRECISION, STATE)
+    for before in tl.range(0, chunk, num_stages=2):
+        here = slot + before
+        product = load_tile(products + here * N * N, N, N, NP, NP, STATE)
+        state = times(state, product, PRECISION, STATE, TRANSPOSED)
         if HAS_B:
-            state += load_tile(ends + before * M * N, M, N, MP, NP, STATE)
+            state += load_state(ends + here * M * N, M, N, MP, NP, STATE, TRANSPOSED)
     for _ in tl.range(0, stop - start, num_stages=STAGES):
         matrix = load_tile(a, N, N, NP, NP, STATE)
-        state = multiply(state, matrix, PRECISION, STATE)
+        state = times(state, matrix, PRECISION, STATE, TRANSPOSED)
         if HAS_B:
-            state += load_tile(b, M, N, MP, NP, STATE)
+            state += load_state(b, M, N, MP, NP, STATE, TRANSPOSED)
         if C > 0:
-            store_tile(outputs, multiply(state, weight, PRECISION, STATE), M, C)
+            read = times(state, weight, PRECISION, STATE, TRANSPOSED)
+            store_state(outputs, read, M, C, TRANSPOSED)
         else:
-            store_tile(outputs, state, M, N)
+            store_state(outputs, state, M, N, TRANSPOSED)
         a += at
         b += bt
         outputs += ot
     if stop == length:
-        store_tile(final + sequence.to(tl.int64) * M * N, state, M, N)
+        store_state(final + sequence.to(tl.int64) * M * N, state, M, N, TRANSPOSED)
 
 
 @triton.jit(do_not_specialize=[*SIZES, *A_STRIDES, *B_STRIDES])
@@ -113,8 +118,9 @@ def reduce_tiles_backward(
     a0, a1, a2, at, b0, b1, b2, bt,
     N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
     ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+    TRANSPOSED: tl.constexpr,
 ):  # fmt: skip
-    """Of all chunks but the first: products, and the transposed adjoint reached from zero."""
+    """Transposed products of all chunks but the first, and what they reach from zero."""
     sequence = tl.program_id(0)
     chunk = tl.program_id(1) + 1
     start = chunk * chunk_size
@@ -124,17 +130,18 @@ def reduce_tiles_backward(
     a = begin(a, sequence, n1, n2, a0, a1, a2, ALIGNED) + last * at
     b = begin(b, sequence, n1, n2, b0, b1, b2, ALIGNED) + last * bt
     product = identity(NP, NP, STATE)
-    end = tl.zeros([NP, MP], STATE)
+    end = tl.zeros([NP, MP] if TRANSPOSED else [MP, NP], STATE)
     for _ in tl.range(0, stop - start, num_stages=STAGES):
         matrix = load_tile(a, N, N, NP, NP, STATE)
-        product = multiply(matrix, product, PRECISION, STATE)
-        end += load_transposed(b, M, N, MP, NP, STATE)
-        end = multiply(matrix, end, PRECISION, STATE)
+        product = times_transposed(product, matrix, PRECISION, STATE, TRANSPOSED)
+        end += load_state(b, M, N, MP, NP, STATE, TRANSPOSED)
+        end = times_transposed(end, matrix, PRECISION, STATE, TRANSPOSED)
         a -= at
         b -= bt
     slot = sequence.to(tl.int64) * num_chunks + chunk
-    store_tile(products + slot * N * N, product, N, N)
-    store_tile(ends + slot * M * N, end, N, M)
+    # As `times_transposed` wants it: the product of the transitions, not its transpose.
+    store_state(products + slot * N * N, product, N, N, not TRANSPOSED)
+    store_state(ends + slot * M * N, end, M, N, TRANSPOSED)
 
 
 @triton.jit(
@@ -148,6 +155,7 @@ def scan_tiles_backward(
     da0, da1, da2, dat, db0, db1, db2, dbt,
     N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
     ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
+    TRANSPOSED: tl.constexpr,
 ):  # fmt: skip
     """Gradients [..., T, N, N], [..., T, M, N] and, without strides, [S, M, N]."""
     sequence = tl.program_id(0)
@@ -165,22 +173,23 @@ def scan_tiles_backward(
     grad_a = begin(grad_a, sequence, n1, n2, da0, da1, da2, ALIGNED) + last * dat
     grad_b = begin(grad_b, sequence, n1, n2, db0, db1, db2, ALIGNED) + last * dbt
     grad_final = begin(grad_final, sequence, n1, n2, f0, f1, f2, ALIGNED)
-    carry = load_transposed(grad_final, M, N, MP, NP, STATE)
+    carry = load_state(grad_final, M, N, MP, NP, STATE, TRANSPOSED)
     slot = wide * num_chunks + num_chunks - 1
     for after in tl.range(0, num_chunks - 1 - chunk, num_stages=2):
-        product = load_tile(products + (slot - after) * N * N, N, N, NP, NP, STATE)
-        end = load_tile(ends + (slot - after) * M * N, N, M, NP, MP, STATE)
-        carry = multiply(product, carry, PRECISION, STATE) + end
+        here = slot - after
+        product = load_tile(products + here * N * N, N, N, NP, NP, STATE)
+        carry = times_transposed(carry, product, PRECISION, STATE, TRANSPOSED)
+        carry += load_state(ends + here * M * N, M, N, MP, NP, STATE, TRANSPOSED)
     adjoint = carry
     for step in tl.range(0, stop - start, num_stages=STAGES):
         matrix = load_tile(a, N, N, NP, NP, STATE)
         before = load_tile_if(states, stop - 1 - step > 0, M, N, MP, NP, STATE)
-        adjoint = carry + load_transposed(grad_states, M, N, MP, NP, STATE)
+        adjoint = carry + load_state(grad_states, M, N, MP, NP, STATE, TRANSPOSED)
         if HAS_B:
-            store_transposed(grad_b, adjoint, M, N)
-        carry = multiply(matrix, adjoint, PRECISION, STATE)
-        if step < stop:  # Always; two products in one basic block make the compiler spill.
-            store_transposed(grad_a, multiply(adjoint, before, PRECISION, STATE), N, N)
+            store_state(grad_b, adjoint, M, N, TRANSPOSED)
+        of_matrix = over_rows(before, adjoint, PRECISION, STATE, TRANSPOSED)
+        store_tile(grad_a, of_matrix, N, N)
+        carry = times_transposed(adjoint, matrix, PRECISION, STATE, TRANSPOSED)
         a -= at
         states -= ot
         grad_states -= gt
@@ -188,5 +197,6 @@ def scan_tiles_backward(
         grad_b -= dbt
     if start == 0:
         before = load_tile(initial, M, N, MP, NP, STATE)
-        store_transposed(grad_a + dat, multiply(adjoint, before, PRECISION, STATE), N, N)
-        store_transposed(grad_initial + wide * M * N, carry, M, N)
+        of_matrix = over_rows(before, adjoint, PRECISION, STATE, TRANSPOSED)
+        store_tile(grad_a + dat, of_matrix, N, N)
+        store_state(grad_initial + wide * M * N, carry, M, N, TRANSPOSED)

@@ -1,5 +1,9 @@
 """Pieces of the kernels for larger matrices: one program owns the state of one sequence as a tile.
 
+A state may be held transposed. A float32 product reads its left operand along the axis that is
+summed and the right one across it: fast where both lie row after row in shared memory, many-fold
+bank conflicts where the right one does not. Which form is faster was measured (see `launch`).
+
 Legend: M rows a state, N columns; MP, NP the same rounded up to tile sizes.
 """
 
@@ -68,18 +72,57 @@ def store_tile(pointer, tile, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
-def load_transposed(
-    pointer, ROWS: tl.constexpr, COLUMNS: tl.constexpr, RP: tl.constexpr, CP: tl.constexpr,
-    STATE: tl.constexpr,
+def load_state(
+    pointer, M: tl.constexpr, N: tl.constexpr, MP: tl.constexpr, NP: tl.constexpr,
+    STATE: tl.constexpr, TRANSPOSED: tl.constexpr,
 ):  # fmt: skip
-    """The matrix [ROWS, COLUMNS] at `pointer` as a tile [CP, RP]."""
-    return tl.trans(load_tile(pointer, ROWS, COLUMNS, RP, CP, STATE))
+    """The state [M, N] at `pointer` as it is held."""
+    tile = load_tile(pointer, M, N, MP, NP, STATE)
+    if TRANSPOSED:
+        tile = tl.trans(tile)
+    return tile
 
 
 @triton.jit
-def store_transposed(pointer, tile, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Write the transpose of a tile as the matrix [ROWS, COLUMNS]."""
-    store_tile(pointer, tl.trans(tile), ROWS, COLUMNS)
+def store_state(pointer, state, M: tl.constexpr, N: tl.constexpr, TRANSPOSED: tl.constexpr):
+    """Write a held state as [M, N]."""
+    if TRANSPOSED:
+        state = tl.trans(state)
+    store_tile(pointer, state, M, N)
+
+
+@triton.jit
+def times(state, matrix, PRECISION: tl.constexpr, STATE: tl.constexpr, TRANSPOSED: tl.constexpr):
+    """Held state times matrix."""
+    if TRANSPOSED:
+        product = multiply(tl.trans(matrix), state, PRECISION, STATE)
+    else:
+        product = multiply(state, matrix, PRECISION, STATE)
+    return product
+
+
+@triton.jit
+def times_transposed(
+    state, matrix, PRECISION: tl.constexpr, STATE: tl.constexpr, TRANSPOSED: tl.constexpr
+):
+    """Held state times the transpose of matrix."""
+    if TRANSPOSED:
+        product = multiply(matrix, state, PRECISION, STATE)
+    else:
+        product = multiply(state, tl.trans(matrix), PRECISION, STATE)
+    return product
+
+
+@triton.jit
+def over_rows(
+    before, adjoint, PRECISION: tl.constexpr, STATE: tl.constexpr, TRANSPOSED: tl.constexpr
+):
+    """``H^T Z`` of a tile [M, N] as it lies in memory and a held adjoint."""
+    if TRANSPOSED:
+        product = tl.trans(multiply(adjoint, before, PRECISION, STATE))
+    else:
+        product = multiply(tl.trans(before), adjoint, PRECISION, STATE)
+    return product
 
 
 @triton.jit

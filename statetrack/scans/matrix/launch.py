@@ -14,12 +14,20 @@ from statetrack.scans.kernels import NUM_LEADING, leading_sizes, multiprocessors
 LARGEST_SIZE = 64
 LARGEST_IN_ROWS = 8
 WARP = 32
-# What fills a multiprocessor: (warps of a program, prefetched steps, programs wanted) by tile size.
-TILES = {16: (1, 4, 4), 32: (2, 4, 2), 64: (8, 2, 1)}
-ROW_PROGRAMS = 16
-ROWS_A_THREAD = {1: 1, 2: 1, 4: 2, 8: 2}
-ROW_STEPS = {1: 8, 2: 8, 4: 4, 8: 1}
+# Measured on an H200. By tile size: (prefetched steps, programs wanted a multiprocessor), warps of
+# a program, and whether states are held transposed in the forward and in the backward pass.
+TILES = {16: (6, 8), 32: (4, 4), 64: (2, 2)}
+WARPS = {"ieee": {16: 1, 32: 2, 64: 8}, "tf32": {16: 1, 32: 2, 64: 4}}
+TRANSPOSED = {
+    "ieee": {16: (True, True), 32: (True, True), 64: (False, True)},
+    "tf32": {16: (False, False), 32: (False, False), 64: (True, False)},
+}
+# Cutting time into fewer chunks costs more than it brings.
+FEWEST_TILE_CHUNKS = 4
+ROW_PROGRAMS = 20
+ROW_STEPS = {1: 8, 2: 4, 4: 2, 8: 1}
 SHORTEST_CHUNK = 16
+MOST_CHUNKS = 1024
 
 
 def _ceil(count: int, unit: int) -> int:
@@ -43,9 +51,7 @@ def strides(tensor: Tensor, own_axes: int) -> list[int]:
 def with_dense_matrices(tensor: Tensor) -> Tensor:
     """`tensor` itself where its last two axes lie row after row, else a contiguous copy."""
     rows, columns = tensor.shape[-2:]
-    dense = (columns <= 1 or tensor.stride(-1) == 1) and (
-        rows <= 1 or tensor.stride(-2) == columns
-    )
+    dense = (columns <= 1 or tensor.stride(-1) == 1) and (rows <= 1 or tensor.stride(-2) == columns)
     return tensor if dense else tensor.contiguous()
 
 
@@ -69,15 +75,15 @@ class Plan:
         self.sequences = num_items(self.leading)
         self.padded = _power_of_two(self.size)
         if self.in_rows:
-            self.lanes = max(1, self.padded // ROWS_A_THREAD[self.padded])
-            self.programs = _ceil(self.sequences * self.lanes, WARP)
-            wanted = ROW_PROGRAMS
+            self.programs = _ceil(self.sequences * self.padded, WARP)
+            wanted, fewest = ROW_PROGRAMS, 1
         else:
             self.padded = max(16, self.padded)
             self.programs = self.sequences
-            self.warps, self.stages, wanted = TILES[self.padded]
-        missing = multiprocessors(self.device) * wanted // self.programs
-        chunks = max(1, min(missing, self.length // SHORTEST_CHUNK, 1024))
+            (self.stages, wanted), fewest = TILES[self.padded], FEWEST_TILE_CHUNKS
+        missing = multiprocessors(self.device) * wanted // max(1, self.programs)
+        chunks = max(1, min(missing, self.length // SHORTEST_CHUNK, MOST_CHUNKS))
+        chunks = chunks if chunks >= fewest else 1
         self.chunk_size = _ceil(self.length, chunks)
         self.chunks = _ceil(self.length, self.chunk_size)
         if self.whole:
@@ -95,7 +101,7 @@ class Plan:
         sizes = leading_sizes(self.leading)[1:]
         return (*sizes, *count, self.length, self.chunk_size, self.chunks)
 
-    def options(self, aligned: bool) -> dict[str, Any]:
+    def options(self, aligned: bool, backward: bool = False) -> dict[str, Any]:
         """Compile-time constants of every kernel."""
         import triton.language as tl
 
@@ -108,14 +114,20 @@ class Plan:
         }
         if self.in_rows:
             steps = ROW_STEPS[self.padded]
-            return constants | {"LANES": self.lanes, "UNROLL": steps, "num_warps": 1}
+            return constants | {"LANES": self.padded, "UNROLL": steps, "num_warps": 1}
         double = self.state == torch.float64
-        return constants | {
-            "MP": max(16, _power_of_two(self.rows)),
-            "PRECISION": "ieee" if double else self.precision,
-            "STAGES": 1 if double else self.stages,
-            "num_warps": self.warps,
-        }
+        kind = "ieee" if double or self.precision == "ieee" else "tf32"
+        form = {} if self.whole else {"TRANSPOSED": TRANSPOSED[kind][self.padded][backward]}
+        return (
+            constants
+            | form
+            | {
+                "MP": max(16, _power_of_two(self.rows)),
+                "PRECISION": "ieee" if double else self.precision,
+                "STAGES": 1 if double else self.stages,
+                "num_warps": WARPS[kind][self.padded],
+            }
+        )
 
     def workspace(self) -> tuple[Tensor, Tensor]:
         """Room for the products [S, C, N, N] and the ends [S, C, M, N] of all chunks."""
@@ -200,7 +212,7 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
             (grad_b, 3),
         )
     ]  # fmt: skip
-    options = plan.options(_aligned(*steps))
+    options = plan.options(_aligned(*steps), backward=True)
     workspace = plan.workspace()
     with torch.cuda.device_of(a):
         if plan.chunks > 1:

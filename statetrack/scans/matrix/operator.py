@@ -13,9 +13,7 @@ from statetrack.scans.matrix.launch import run_backward, run_forward
 from statetrack.scans.operators import register_gradient, register_operator
 
 
-def _run(
-    a: Tensor, b: Tensor, initial: Tensor, precision: str
-) -> tuple[Tensor, Tensor]:
+def _run(a: Tensor, b: Tensor, initial: Tensor, precision: str) -> tuple[Tensor, Tensor]:
     """States [..., T, M, N] in the type of `a` and the final state [..., M, N]."""
     states, final = _allocate(a, b, initial)
     if a.shape[-3] == 0:
@@ -154,10 +152,9 @@ def _differentiate_states(
     inputs: tuple[Tensor, ...], gradients: tuple[Tensor, Tensor, Tensor], precision: str
 ) -> None:
     """Fill the gradients; nothing to do where there are no steps or no sequences."""
-    a, initial, states, grad_states, grad_final = inputs
-    if a.shape[-3] == 0:
-        gradients[2].copy_(grad_final)
-    elif states.numel() > 0:
+    if inputs[0].shape[-3] == 0:
+        gradients[2].copy_(inputs[4])
+    elif inputs[2].numel() > 0:
         run_backward(inputs, gradients, precision)
 
 

@@ -49,9 +49,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 
 def _differentiate(ctx: Any, grad_values: Tensor, grad_scales: Tensor) -> tuple[Any, ...]:
-    gradients = matrix_scan_rescaled_backward_triton(
-        *ctx.saved_tensors, grad_values, ctx.precision
-    )
+    gradients = matrix_scan_rescaled_backward_triton(*ctx.saved_tensors, grad_values, ctx.precision)
     return *gradients, None, None
 
 

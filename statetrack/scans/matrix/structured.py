@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from automata.errors import InputError
 from statetrack.scans.inputs import require, shape_of
 
 
@@ -39,7 +40,7 @@ class BlockDiagonal:
 
 @dataclass(frozen=True)
 class PermutationDiagonal:
-    """Transitions that permute the columns and scale them: ``H_t[:, j] = H_{t-1}[:, p_t(j)] d_t[j]``.
+    """Transitions that permute columns and scale them: ``H_t[:, j] = H_{t-1}[:, p_t(j)] d_t[j]``.
 
     Parameters
     ----------
@@ -79,14 +80,13 @@ class PermutationDiagonal:
         )
         if self.checked:
             return
-        wrong = (index.sort(-1).values != torch.arange(index.shape[-1], device=index.device)).any(-1)
+        size = index.shape[-1]
+        wrong = (index.sort(-1).values != torch.arange(size, device=index.device)).any(-1)
         if bool(wrong.any()):
             place = tuple(wrong.nonzero()[0].tolist())
-            raise_for = index[place].tolist()
-            require(
-                False,
-                f"PermutationDiagonal: permutation[{', '.join(map(str, place))}] = {raise_for} is "
-                f"no permutation of 0..{index.shape[-1] - 1}",
+            raise InputError(
+                f"PermutationDiagonal: permutation[{', '.join(map(str, place))}] = "
+                f"{index[place].tolist()} is no permutation of 0..{size - 1}"
             )
 
     def dense(self) -> Tensor:
