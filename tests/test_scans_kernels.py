@@ -165,6 +165,7 @@ def test_two_halves_with_the_state_carried_are_the_whole(case: ScanCase):
 
 
 @every_case
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy inside the interpreter
 def test_a_value_that_is_not_finite_reaches_what_depends_on_it_alone(case: ScanCase):
     for seed in range(100 if ON_GPU else 20):
         source = Source(seed, DEVICE, leading=(3,), length=0)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from automata.errors import InputError
 from statetrack.scans.inputs import (
     broadcast_leading,
     choose_backend,
@@ -224,9 +225,6 @@ def _run_rescaled_kernel(
     a: Tensor, b: Tensor | None, initial: ScaledStates, precision: str
 ) -> tuple[ScaledStates, ScaledStates]:
     leading = a.shape[:-3]
-    if a.shape[-3] == 0:
-        empty = ScaledStates(initial.values.unsqueeze(-3), initial.log2_scale.unsqueeze(-1))
-        return ScaledStates(empty.values[..., :0, :, :], empty.log2_scale[..., :0]), initial
     start = normalise(*initial)
     if b is None:
         b = a[..., :0, :]
@@ -240,7 +238,10 @@ def _run_rescaled_kernel(
     if len(leading) != values.dim() - 3:
         values = values.reshape(*leading, *values.shape[-3:])
         scale = scale.reshape(*leading, scale.shape[-1])
-    return ScaledStates(values, scale), ScaledStates(values[..., -1, :, :], scale[..., -1])
+    states = ScaledStates(values, scale)
+    if a.shape[-3] == 0:
+        return states, initial
+    return states, ScaledStates(values[..., -1, :, :], scale[..., -1])
 
 
 def _fits_kernel(readout: Tensor, a: Tensor) -> bool:
@@ -305,16 +306,16 @@ def _identity_like(a: Tensor) -> Tensor:
 
 
 def _check_shapes(length: int, size: int, initial: Tensor, b: Tensor | None) -> None:
-    require(
-        initial.dim() >= 2 and initial.shape[-1] == size,
-        f"matrix_scan: initial has shape {shape_of(initial)}, expected [..., M, {size}]",
-    )
+    if initial.dim() < 2 or initial.shape[-1] != size:
+        raise InputError(
+            f"matrix_scan: initial has shape {shape_of(initial)}, expected [..., M, {size}]"
+        )
     expected = (length, initial.shape[-2], size)
-    require(
-        b is None or tuple(b.shape[-3:]) == expected,
-        f"matrix_scan: b has shape {shape_of(b) if b is not None else ()}, expected "
-        f"[..., T, M, N] = [..., {', '.join(map(str, expected))}]",
-    )
+    if b is not None and tuple(b.shape[-3:]) != expected:
+        raise InputError(
+            f"matrix_scan: b has shape {shape_of(b)}, expected "
+            f"[..., T, M, N] = [..., {', '.join(map(str, expected))}]"
+        )
 
 
 def _check_readout(readout: Tensor, size: int) -> None:
