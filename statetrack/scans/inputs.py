@@ -122,8 +122,18 @@ def broadcast_leading(scan: str, **named: tuple[Tensor, int]) -> tuple[int, ...]
     distinct = set(leading.values())
     if len(distinct) == 1:
         return tuple(distinct.pop())
-    try:
-        return tuple(torch.broadcast_shapes(*leading.values()))
-    except RuntimeError as error:
-        shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in leading.items())
-        raise InputError(f"{scan}: leading axes do not broadcast: {shapes}") from error
+    return _broadcast(scan, leading)
+
+
+def _broadcast(scan: str, leading: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Like `torch.broadcast_shapes`, whose first call imports sympy: two seconds."""
+    count = max(map(len, leading.values()))
+    padded = [(1,) * (count - len(shape)) + tuple(shape) for shape in leading.values()]
+    sizes = []
+    for axis in zip(*padded, strict=True):
+        size = next((one for one in axis if one != 1), 1)
+        if any(one not in (1, size) for one in axis):
+            shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in leading.items())
+            raise InputError(f"{scan}: leading axes do not broadcast: {shapes}")
+        sizes.append(size)
+    return tuple(sizes)

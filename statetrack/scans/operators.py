@@ -19,20 +19,24 @@ def register_operator(
     schema: str,
     run: Callable[..., Any],
     allocate: Callable[..., Any],
-    own_axes: Sequence[int],
+    own_axes: Sequence[int] = (),
+    vmap_rule: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """Make ``torch.ops.statetrack.<name>`` and return it.
 
     Parameters
     ----------
     schema : str
-        "name(Tensor a, ...) -> (Tensor, ...)". Tensors come first; all share their leading axes.
+        "name(Tensor a, ...) -> (Tensor, ...)". Tensors come first and share their leading axes,
+        unless there is a `vmap_rule`.
     run : callable
         Checks, allocates, launches; on a GPU, and on the CPU in Triton's interpreter.
     allocate : callable
         Outputs without values, for shape inference.
     own_axes : sequence of int
         Number of axes after the leading ones of every tensor argument, in order.
+    vmap_rule : callable, optional
+        As in `torch.library.register_vmap`; by default the mapped axis joins the leading ones.
     """
     name = schema.split("(")[0]
     LIBRARY.define(schema)
@@ -41,7 +45,8 @@ def register_operator(
     qualified = f"statetrack::{name}"
     torch.library.register_fake(qualified, allocate, lib=LIBRARY)
     operator = getattr(torch.ops.statetrack, name).default
-    torch.library.register_vmap(qualified, _vmap_rule(operator, own_axes), lib=LIBRARY)
+    rule = _vmap_rule(operator, own_axes) if vmap_rule is None else vmap_rule
+    torch.library.register_vmap(qualified, rule, lib=LIBRARY)
     return operator
 
 

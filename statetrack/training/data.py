@@ -1,6 +1,7 @@
 """From a task to batches on the device, as pure functions of (task, seed, split, step)."""
 
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from automata.tasks import Task
 from automata.tasks.automaton_task import AutomatonTask
-from statetrack.scans.automaton import automaton_scan, uniform_letters
+from statetrack.scans.automaton import uniform_words
 
 
 class TensorBatch(NamedTuple):
@@ -61,25 +62,61 @@ def draw_batch(
     torch.Size([2, 20])
     """
     device = torch.device(device)
-    if device.type == "cpu" or not isinstance(task, AutomatonTask) or not task.is_plain:
-        batch = task.sample(seed, batch_size=batch_size, length=length, split=split, step=step)
-        tokens, targets, mask = map(torch.from_numpy, (batch.tokens, batch.targets, batch.mask))
-        return TensorBatch(tokens.to(device), targets.to(device), mask.to(device))
-    tokens = uniform_letters(
-        task.num_tokens,
+    arguments: dict[str, Any] = {
+        "batch_size": batch_size,
+        "length": length,
+        "split": split,
+        "step": step,
+    }
+    if device.type != "cpu" and isinstance(task, AutomatonTask) and task.is_plain:
+        return draw_plain_batch(task, seed=seed, device=device, **arguments)
+    batch = task.sample(seed, **arguments)
+    tokens, targets, mask = map(torch.from_numpy, (batch.tokens, batch.targets, batch.mask))
+    return TensorBatch(tokens.to(device), targets.to(device), mask.to(device))
+
+
+def draw_plain_batch(
+    task: AutomatonTask,
+    *,
+    batch_size: int,
+    length: int,
+    seed: int,
+    split: str,
+    step: int,
+    device: torch.device,
+) -> TensorBatch:
+    """Draw and label words of a plain task (`AutomatonTask.is_plain`) on the device itself.
+
+    Parameters
+    ----------
+    task : AutomatonTask
+    batch_size, length, seed, split, step
+        See `draw_batch`.
+    device : torch.device
+    """
+    transitions, classes = _tables(task, device)
+    tokens, _, targets = uniform_words(
+        transitions,
         length,
         step * batch_size,
         batch_size,
         seed=seed,
         split=split,
-        device=device,
+        initial=task.dfa.initial,
+        outputs=classes,
+        keep_states=False,
     )
-    transitions = torch.from_numpy(np.array(task.dfa.transitions)).to(device)
-    classes = torch.from_numpy(np.array(task.state_classes)).to(device)
-    states, _ = automaton_scan(transitions, tokens, task.dfa.initial)
-    targets = classes[states]
+    assert targets is not None
     mask = torch.ones_like(tokens, dtype=torch.bool)
     if task.supervision == "final":
         mask[:, :-1] = False
         targets = torch.where(mask, targets, 0)
     return TensorBatch(tokens, targets, mask)
+
+
+@functools.lru_cache(maxsize=256)
+def _tables(task: AutomatonTask, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Transitions, in 16 bits where that does, and the class of every state."""
+    narrow = torch.int16 if task.dfa.num_states < 2**15 else torch.int64
+    transitions = torch.from_numpy(np.array(task.dfa.transitions)).to(device, narrow)
+    return transitions, torch.from_numpy(np.array(task.state_classes)).to(device)

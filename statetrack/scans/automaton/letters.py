@@ -18,13 +18,15 @@ LOW_32 = 0xFFFFFFFF
 NUM_ROUNDS = 10
 
 
-def philox_4x32_10(counter: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, ...]:
+def philox_4x32_10(
+    counter: tuple[Tensor, ...], key: tuple[int | Tensor, int]
+) -> tuple[Tensor, ...]:
     """Ten rounds of Philox-4x32 (Salmon et al. 2011).
 
     Parameters
     ----------
     counter : four Tensors of int64 below 2**32, broadcastable
-    key : two int below 2**32
+    key : two int below 2**32, the first maybe a Tensor that broadcasts
 
     Returns
     -------
@@ -43,10 +45,10 @@ def philox_4x32_10(counter: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[T
 def uniform_letters(
     num_symbols: int,
     length: int,
-    first_item: int,
+    first_item: int | Tensor,
     num_items: int,
     *,
-    seed: int = 0,
+    seed: int | Tensor = 0,
     split: str = "train",
     device: torch.device | str = "cpu",
 ) -> Tensor:
@@ -58,16 +60,17 @@ def uniform_letters(
         Size of the alphabet, at most 2**31.
     length : int
         Letters per word.
-    first_item, num_items : int
+    first_item : int or Tensor of int64, [...]
         Items ``first_item, ..., first_item + num_items - 1``.
-    seed : int
+    num_items : int
+    seed : int or Tensor of int64, [...]
         0 <= seed < 2**32.
     split : {"train", "selection", "report"}
     device : torch.device or str
 
     Returns
     -------
-    Tensor of int64, [num_items, length]
+    Tensor of int64, [..., num_items, length]
         Equal to `automata.words.uniform_letters` of the same items.
 
     Raises
@@ -82,23 +85,34 @@ def uniform_letters(
     """
     if not 1 <= num_symbols <= 2**31:
         raise InputError(f"num_symbols = {num_symbols}: expected 1 to 2**31")
-    items = torch.arange(first_item, first_item + num_items, device=device).unsqueeze(-1)
+    # Added as a number or as a tensor: a first item on the device stays there.
+    items = torch.arange(num_items, device=device)
+    items = items + (first_item.unsqueeze(-1) if isinstance(first_item, Tensor) else first_item)
+    items = items.unsqueeze(-1)
+    if isinstance(seed, Tensor):
+        items = items.expand(*torch.broadcast_shapes(seed.shape, items.shape[:-2]), num_items, 1)
     if length == 0:
-        return items.expand(-1, 0)
+        return items.expand(*items.shape[:-1], 0)
     if is_split_by_word(num_symbols, length):
         portion = torch.from_numpy(word_portion(num_symbols, length, split).copy()).to(device)
         block = torch.full((1, 1), length, device=device)
-        draw = _words(items, block, stream_key(seed, split, Stream.SHORT_WORDS))[:, :1]
+        draw = _words(items, block, _key(seed, split, Stream.SHORT_WORDS))[..., :1]
         code = portion[draw * len(portion) >> 32]
         place_values = num_symbols ** torch.arange(length - 1, -1, -1, device=device)
         return code // place_values % num_symbols
     blocks = torch.arange(-(-length // 4), device=device).unsqueeze(0)
-    words = _words(items, blocks, stream_key(seed, split, Stream.LETTERS))
-    return (words * num_symbols >> 32)[:, :length]
+    words = _words(items, blocks, _key(seed, split, Stream.LETTERS))
+    return (words * num_symbols >> 32)[..., :length]
 
 
-def _words(items: Tensor, blocks: Tensor, key: tuple[int, int]) -> Tensor:
-    """All 32-bit words of items [n, 1] and blocks [1, m], in order: [n, 4 m]."""
+def _key(seed: int | Tensor, split: str, stream: int) -> tuple[int | Tensor, int]:
+    if isinstance(seed, Tensor):
+        return seed[..., None, None] & LOW_32, stream_key(0, split, stream)[1]
+    return stream_key(seed, split, stream)
+
+
+def _words(items: Tensor, blocks: Tensor, key: tuple[int | Tensor, int]) -> Tensor:
+    """All 32-bit words of items [..., n, 1] and blocks [1, m], in order: [..., n, 4 m]."""
     counter = (items & LOW_32, items >> 32, blocks & LOW_32, blocks >> 32)
     drawn = torch.broadcast_tensors(*philox_4x32_10(counter, key))
     return torch.stack(drawn, dim=-1).flatten(-2)

@@ -1,20 +1,20 @@
-"""The automaton recurrence ``q_t = delta(q_{t-1}, x_t)`` as a loop over time."""
+"""The automaton recurrence ``q_t = delta(q_{t-1}, x_t)`` as a loop over time: the truth."""
 
 import torch
 from torch import Tensor
 
 
-def automaton_scan(
-    transitions: Tensor, words: Tensor, initial: Tensor | int = 0
+def automaton_scan_reference(
+    transitions: Tensor, words: Tensor, initial: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Run a complete automaton over words.
+    """Run a complete automaton over words, one letter after the other.
 
     Parameters
     ----------
     transitions : Tensor of int64, [num_states, num_symbols]
     words : Tensor of int64, [..., T]
-        Symbols.
-    initial : Tensor of int64, [...], or int
+        Symbols in range.
+    initial : Tensor of int64, [...]
         State before the first symbol.
 
     Returns
@@ -26,17 +26,10 @@ def automaton_scan(
     Notes
     -----
     T gathers of one element a word.
-
-    Examples
-    --------
-    >>> parity = torch.tensor([[0, 1], [1, 0]])
-    >>> states, final_state = automaton_scan(parity, torch.tensor([1, 0, 1]))
-    >>> states.tolist(), int(final_state)
-    ([1, 1, 0], 0)
     """
     num_symbols = transitions.shape[1]
     table = transitions.reshape(-1)
-    state = torch.as_tensor(initial, device=words.device).expand(words.shape[:-1])
+    state = initial
     states = torch.empty_like(words)
     for t in range(words.shape[-1]):
         state = table[state * num_symbols + words[..., t]]
