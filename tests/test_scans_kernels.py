@@ -67,6 +67,7 @@ def test_random_shapes_and_layouts_agree_with_the_float64_loop(case: ScanCase, b
         found = with_gradients(case, inputs, "triton", seed)
         for name, value in found.items():
             limit = bound(source.length) * (4 if name.startswith("gradient") else 1)
+            limit *= case.error_factor
             error = relative_rms(value, truth[name])
             shapes = {key: tuple(one.shape) for key, one in inputs.items()}
             assert error <= limit, f"seed {seed}, {shapes}: {name} is off by {error:.1e}"
@@ -160,8 +161,11 @@ def test_two_halves_with_the_state_carried_are_the_whole(case: ScanCase):
         right_inputs = cut(case, inputs, place, source.length) | {"initial": state}
         right, last = case.scan(**right_inputs, backend="triton")
         axis = case.time_axis[next(iter(case.time_axis))]
-        assert relative_rms(torch.cat([left, right], dim=axis), whole) <= bound(source.length)
-        assert relative_rms(last, final) <= bound(source.length)
+        assert (
+            relative_rms(torch.cat([left, right], dim=axis), whole)
+            <= bound(source.length) * case.error_factor
+        )
+        assert relative_rms(last, final) <= bound(source.length) * case.error_factor
 
 
 @every_case

@@ -24,7 +24,7 @@ TRANSPOSED = {
 }
 # Cutting time into fewer chunks costs more than it brings.
 FEWEST_TILE_CHUNKS = 4
-ROW_PROGRAMS = 20
+ROW_PROGRAMS = 26
 ROW_STEPS = {1: 8, 2: 4, 4: 2, 8: 1}
 SHORTEST_CHUNK = 16
 MOST_CHUNKS = 1024
@@ -57,7 +57,12 @@ def with_dense_matrices(tensor: Tensor) -> Tensor:
 
 @dataclass
 class Plan:
-    """How a scan over transitions [..., T, N, N] and states [..., M, N] is cut into programs."""
+    """How a scan over transitions [..., T, N, N] and states [..., M, N] is cut into programs.
+
+    Two float32 products of 64 x 64 in one loop spill thousands of registers. There the backward
+    pass is not fused: it leaves the adjoint in memory, and a second kernel makes the gradient of
+    the transitions, all times at once; time is not cut.
+    """
 
     shape: torch.Size
     rows: int
@@ -66,7 +71,9 @@ class Plan:
     precision: str
     in_tiles: bool = False
     whole: bool = False
+    backward: bool = False
     in_rows: bool = field(init=False)
+    fused: bool = field(init=False)
 
     def __post_init__(self) -> None:
         *self.leading, self.length, _, self.size = self.shape
@@ -81,12 +88,16 @@ class Plan:
             self.padded = max(16, self.padded)
             self.programs = self.sequences
             (self.stages, wanted), fewest = TILES[self.padded], FEWEST_TILE_CHUNKS
+            if self.backward and self.precision == "ieee":
+                fewest *= 2
         missing = multiprocessors(self.device) * wanted // max(1, self.programs)
         chunks = max(1, min(missing, self.length // SHORTEST_CHUNK, MOST_CHUNKS))
         chunks = chunks if chunks >= fewest else 1
         self.chunk_size = _ceil(self.length, chunks)
         self.chunks = _ceil(self.length, self.chunk_size)
-        if self.whole:
+        exact = self.precision == "ieee" or self.state == torch.float64
+        self.fused = self.in_rows or self.padded < LARGEST_SIZE or not exact
+        if self.whole or (self.backward and not self.fused):
             self.chunk_size, self.chunks = self.length, 1
 
     @property
@@ -101,7 +112,7 @@ class Plan:
         sizes = leading_sizes(self.leading)[1:]
         return (*sizes, *count, self.length, self.chunk_size, self.chunks)
 
-    def options(self, aligned: bool, backward: bool = False) -> dict[str, Any]:
+    def options(self, aligned: bool) -> dict[str, Any]:
         """Compile-time constants of every kernel."""
         import triton.language as tl
 
@@ -117,7 +128,7 @@ class Plan:
             return constants | {"LANES": self.padded, "UNROLL": steps, "num_warps": 1}
         double = self.state == torch.float64
         kind = "ieee" if double or self.precision == "ieee" else "tf32"
-        form = {} if self.whole else {"TRANSPOSED": TRANSPOSED[kind][self.padded][backward]}
+        form = {} if self.whole else {"TRANSPOSED": TRANSPOSED[kind][self.padded][self.backward]}
         return (
             constants
             | form
@@ -198,13 +209,21 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
     precision : {"ieee", "tf32x3", "tf32"}
     """
     from statetrack.scans.matrix.kernel_rows import reduce_rows_backward, scan_rows_backward
-    from statetrack.scans.matrix.kernel_tiles import reduce_tiles_backward, scan_tiles_backward
+    from statetrack.scans.matrix.kernel_tiles import (
+        outer_tiles_backward,
+        reduce_tiles_backward,
+        scan_tiles_backward,
+    )
 
     a, initial, states, grad_states, grad_final = (with_dense_matrices(one) for one in inputs)
     grad_a, grad_b, grad_initial = gradients
     has_b = grad_b.shape[-2] > 0
-    grad_b = grad_b if has_b else grad_a
-    plan = Plan(a.shape, initial.shape[-2], grad_initial.dtype, a.device, precision)
+    plan = Plan(a.shape, initial.shape[-2], grad_initial.dtype, a.device, precision, backward=True)
+    given_b = grad_b
+    if not plan.fused:
+        grad_b = torch.empty(states.shape, dtype=grad_initial.dtype, device=a.device)
+    elif not has_b:
+        grad_b = grad_a
     steps = [
         strides(one, own)
         for one, own in (
@@ -212,7 +231,10 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
             (grad_b, 3),
         )
     ]  # fmt: skip
-    options = plan.options(_aligned(*steps), backward=True)
+    options = plan.options(_aligned(*steps))
+    form: dict[str, Any] = {} if plan.in_rows else {"FUSED": plan.fused}
+    if not plan.fused:
+        form["maxnreg"] = 128  # Two programs of eight warps fit a multiprocessor.
     workspace = plan.workspace()
     with torch.cuda.device_of(a):
         if plan.chunks > 1:
@@ -225,8 +247,17 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
         scan[plan.grid](
             a, initial, states, grad_states, grad_final, *workspace, grad_a, grad_b, grad_initial,
             *plan.numbers, *(step for of_tensor in steps for step in of_tensor),
-            **options, HAS_B=has_b,
+            **options, **form, HAS_B=has_b or not plan.fused,
         )  # fmt: skip
+        if not plan.fused:
+            del options["STAGES"], options["TRANSPOSED"]
+            options["num_warps"] = 4
+            outer_tiles_backward[(plan.sequences * plan.length,)](
+                initial, states, grad_b, grad_a, *plan.numbers[:3],
+                *steps[1], *steps[2], *steps[5], *steps[6], **options,
+            )  # fmt: skip
+            if has_b:
+                given_b.copy_(grad_b)
 
 
 def run_rescaled(
