@@ -5,9 +5,10 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeAlias
 
 from automata.errors import InputError, unknown_name
+from statetrack.benchmark.commands import add_bench, add_doctor
+from statetrack.command_parser import CommandParser, Commands, add_command
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED_RUNS = 1
@@ -25,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all went well, 1 when runs failed, 2 on bad input (one line on standard error says
-        what), 130 when interrupted.
+        0 when all went well, 1 when runs or checks failed, 2 on bad input (one line on standard
+        error says what), 130 when interrupted.
 
     Examples
     --------
@@ -49,15 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, through `InputError`."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see: {self.prog} --help)")
-
-
 def _parse(given: list[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = CommandParser(
         prog="statetrack",
         description="Which recurrent models follow which automata, how far, and why.",
         epilog="example: statetrack grid experiments/eigenvalue_ranges.py --preset cpu",
@@ -72,6 +66,8 @@ def _parse(given: list[str]) -> argparse.Namespace:
         _add_results,
         _add_report,
         _add_analyze,
+        add_doctor,
+        add_bench,
     ):
         add(commands)
     names = list(commands.choices)
@@ -94,26 +90,8 @@ def _parse(given: list[str]) -> argparse.Namespace:
     return options
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
-
-
-def _command(
-    commands: _Commands, name: str, summary: str, example: str, run: Callable[..., int]
-) -> _Parser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary,
-        epilog=f"example: statetrack {name} {example}",
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _add_data(commands: _Commands) -> None:
-    parser = _command(
+def _add_data(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "data",
         "Write words and targets of a task: a folder for Hugging Face datasets, or one file.",
@@ -148,8 +126,8 @@ def _data(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_train(commands: _Commands) -> None:
-    parser = _command(
+def _add_train(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "train",
         "Train one model on one task and print its accuracy over length.",
@@ -162,9 +140,9 @@ def _add_train(commands: _Commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from statetrack.devices import choose_device
     from statetrack.training import RunConfig
     from statetrack.training.execute import execute
-    from statetrack.training.launchers.local import choose_device
     from statetrack.training.progress import training_progress
 
     config = RunConfig.from_pairs(options.pairs)
@@ -187,8 +165,8 @@ def _train(options: argparse.Namespace) -> int:
 _CURVE_COLUMNS = ("length", "token_accuracy", "whole_prefix_accuracy", "majority_rate")
 
 
-def _add_grid(commands: _Commands) -> None:
-    parser = _command(
+def _add_grid(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "grid",
         "Run what is missing of an experiment, then write its figure, table and report.",
@@ -230,8 +208,8 @@ def _grid(options: argparse.Namespace) -> int:
     return EXIT_FAILED_RUNS if failed else 0
 
 
-def _add_status(commands: _Commands) -> None:
-    parser = _command(
+def _add_status(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "status",
         "Say which runs of an experiment are finished, failed or missing.",
@@ -263,8 +241,8 @@ def _status(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_results(commands: _Commands) -> None:
-    parser = _command(
+def _add_results(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "results",
         "Print the results in a folder, or write them as CSV.",
@@ -290,8 +268,8 @@ def _results(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_report(commands: _Commands) -> None:
-    parser = _command(
+def _add_report(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "report",
         "Write figure, table and report again from stored results, without training.",
@@ -316,8 +294,8 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_analyze(commands: _Commands) -> None:
-    parser = _command(
+def _add_analyze(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "analyze",
         "Read the learned transition matrices of a checkpoint: eigenvalues, homomorphism error.",
@@ -344,13 +322,13 @@ def _analyze(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_experiment(parser: _Parser) -> None:
+def _add_experiment(parser: CommandParser) -> None:
     parser.add_argument("file", metavar="FILE", help="experiment file")
     parser.add_argument("--preset", help="size of the experiment; the file's first by default")
     parser.add_argument("--output", type=Path, help="folder of results; runs/NAME by default")
 
 
-def _add_device(parser: _Parser) -> None:
+def _add_device(parser: CommandParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
 
 

@@ -19,8 +19,8 @@ from statetrack.analysis import (
     best_runs,
     write_report,
 )
+from statetrack.atomic_files import write_atomically
 from statetrack.source_files import import_file
-from statetrack.training.checkpoint import write_atomically
 from statetrack.training.grid import Grid
 from statetrack.training.results import OVERVIEW_NAME, Results
 

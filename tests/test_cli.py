@@ -11,7 +11,7 @@ from statetrack.cli import EXIT_BAD_INPUT, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, m
 from statetrack.training import load_results
 from statetrack.training.execute import execute
 
-COMMANDS = ("train", "grid", "status", "results", "report", "analyze")
+COMMANDS = ("train", "grid", "status", "results", "report", "analyze", "doctor", "bench")
 TINY = (
     "model.width=8",
     "training.steps=4",

@@ -12,14 +12,13 @@ from safetensors.torch import save
 
 from automata.errors import InputError
 from automata.tasks import get_task
+from statetrack.atomic_files import write_atomically
 from statetrack.models import load_model
 from statetrack.training import RunConfig, train
-from statetrack.training import checkpoint as checkpoints
 from statetrack.training.checkpoint import (
     digest_path,
     load_tensors,
     save_tensors,
-    write_atomically,
 )
 from statetrack.training.loop import TrainingStoppedError
 
@@ -285,7 +284,7 @@ def test_a_crash_between_any_two_calls_leaves_the_old_or_the_new_or_a_refusal(
 
     with monkeypatch.context() as patch:
         for name in ("fsync", "replace"):
-            patch.setattr(checkpoints.os, name, cut(getattr(os, name)))
+            patch.setattr(os, name, cut(getattr(os, name)))
         try:
             save_tensors(small, {"a": torch.full((3,), 7.0)}, {"step": 4})
         except PowerCutError:
@@ -326,7 +325,7 @@ def test_a_training_goes_on_after_a_crash_while_its_checkpoint_was_written(
 
     with monkeypatch.context() as patch:
         for name in ("fsync", "replace"):
-            patch.setattr(checkpoints.os, name, cut(getattr(os, name)))
+            patch.setattr(os, name, cut(getattr(os, name)))
         with pytest.raises(PowerCutError):
             train(tiny(), checkpoint=path)
     again = train(tiny(), checkpoint=path)

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from automata.tasks import get_task
+from statetrack import provenance as provenances
 from statetrack.models import load_model
+from statetrack.provenance import _program_and_machine, provenance
 from statetrack.training import RunConfig, evaluate, train
 from statetrack.training import progress as progresses
-from statetrack.training import provenance as provenances
 from statetrack.training.execute import RunRecord, execute, failed_record, transition_tables
 from statetrack.training.loop import Progress, TrainingStoppedError
 from statetrack.training.progress import GridProgress
-from statetrack.training.provenance import _program_and_machine, provenance
 
 TINY = (
     "task=s3",

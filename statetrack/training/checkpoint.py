@@ -7,7 +7,6 @@ checkpoint is replaced its digest file names the old and the new one, so that ei
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn, optim
 
 from automata.errors import InputError
+from statetrack.atomic_files import write_atomically
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> str:
@@ -112,21 +112,6 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def digest_path(path: Path) -> Path:
     """Where the sha256 of a checkpoint stands."""
     return path.with_name(path.name + ".sha256")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary file, sync, rename, and sync the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def training_tensors(model: nn.Module, optimizer: optim.Optimizer | None) -> dict[str, Tensor]:

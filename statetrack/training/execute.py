@@ -19,6 +19,7 @@ from statetrack.analysis import (
     without_scale,
 )
 from statetrack.models.config import model_config, model_label
+from statetrack.provenance import provenance
 from statetrack.training.config import RunConfig
 from statetrack.training.evaluate import evaluate
 from statetrack.training.loop import (
@@ -28,7 +29,6 @@ from statetrack.training.loop import (
     TrainingStoppedError,
     train,
 )
-from statetrack.training.provenance import provenance
 
 MAX_REASON = 2000
 

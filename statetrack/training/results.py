@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from automata.errors import InputError
-from statetrack.training.checkpoint import write_atomically
+from statetrack.atomic_files import write_atomically
 from statetrack.training.store import FILE_NAME, Store
 
 PROVENANCE_NAME = "provenance.json"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from automata.errors import InputError
+from statetrack.devices import choose_device
 from statetrack.source_files import import_file
 from statetrack.training.config import RunConfig
 from statetrack.training.execute import RunRecord, execute, failed_record
@@ -29,24 +30,6 @@ if TYPE_CHECKING:
 SECONDS_TO_STOP = 10.0
 SECONDS_BETWEEN_MESSAGES = 0.2
 WORKERS_PER_GPU = 8
-
-
-def choose_device(device: str) -> str:
-    """Device that "auto" stands for here, or the named one.
-
-    Raises
-    ------
-    InputError
-        No such device on this machine.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device {device!r} cannot be used here: {reason}") from None
-    return device
 
 
 class LocalLauncher:

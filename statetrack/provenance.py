@@ -68,7 +68,7 @@ def _git_state() -> tuple[str | None, bool | None]:
     given = os.environ.get("STATETRACK_COMMIT")
     if given:
         return given, False
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[1]
     try:
         commit = subprocess.run(
             ["git", "-C", str(root), "rev-parse", "HEAD"],

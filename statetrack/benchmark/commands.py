@@ -1,0 +1,174 @@
+"""The commands ``statetrack doctor`` and ``statetrack bench``."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from automata.errors import InputError, unknown_name
+from statetrack.command_parser import Commands, add_command
+
+if TYPE_CHECKING:
+    from statetrack.benchmark.bench import Plan
+    from statetrack.benchmark.results import BenchmarkResults
+
+EXIT_UNHEALTHY = 1
+SUITES = ("scans",)
+ISOLATED = True
+
+
+def add_doctor(commands: Commands) -> None:
+    """Add ``doctor``."""
+    parser = add_command(
+        commands,
+        "doctor",
+        "Check every scan on this machine against its reference, and say what to do if one is off.",
+        "--json doctor.json",
+        _doctor,
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there")
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    import torch
+
+    from statetrack.atomic_files import write_atomically
+    from statetrack.benchmark.doctor import examine, report_block
+    from statetrack.benchmark.results import finite
+    from statetrack.devices import choose_device
+
+    diagnosis = examine(
+        torch.device(choose_device(options.device)), lambda line: print(line, flush=True)
+    )
+    if options.json is not None:
+        text = json.dumps(finite(diagnosis.to_json()), indent=1) + "\n"
+        try:
+            write_atomically(options.json, text.encode())
+        except OSError as error:
+            raise InputError(f"cannot write {str(options.json)!r}: {error.strerror}") from None
+    failed = sum(not check.ok for check in diagnosis.checks)
+    checked = f"{len(diagnosis.checks)} checks in {diagnosis.seconds:.0f} s"
+    print(f"{checked}: {f'{failed} FAILED' if failed else 'all is well'}")
+    for line in diagnosis.advice:
+        print(f"- {line}")
+    if failed:
+        print(report_block(diagnosis))
+    return EXIT_UNHEALTHY if failed else 0
+
+
+def add_bench(commands: Commands) -> None:
+    """Add ``bench``."""
+    parser = add_command(
+        commands,
+        "bench",
+        "Time every scan against its floor and against the peers that are installed.",
+        "scans --quick --scans diagonal matrix --out runs/bench",
+        _bench,
+    )
+    parser.add_argument("suite", metavar="scans", help="what to time")
+    parser.add_argument("--scans", nargs="+", metavar="NAME", help="diagonal, matrix, ..., words")
+    parser.add_argument("--quick", action="store_true", help="one or two sizes of every scan")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/bench-scans"), help="folder of the results"
+    )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="DIR",
+        help="measure nothing: draw table and figure again from the results there",
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="time these alone: statetrack, fla, fpscan, ..."
+    )
+    parser.add_argument(
+        "--peer-file",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="Python file with more to time: PEERS = [Contestant(...)]",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="after which nothing new is started"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from statetrack.benchmark.bench import run_benchmark
+    from statetrack.benchmark.results import read_results, write_results
+
+    if options.suite not in SUITES:
+        raise unknown_name("benchmark", options.suite, SUITES)
+    if options.source is not None:
+        results, folder = read_results(options.source), options.source
+    else:
+        plan, folder = _plan(options), options.out
+        if plan.device.type != "cuda":
+            _say("no GPU here: tiny sizes on the processor, which say nothing about speed")
+        start = time.monotonic()
+        results = run_benchmark(plan, _say)
+        _say(f"measured in {time.monotonic() - start:.0f} s")
+        write_results(results, folder)
+    _write_products(results, folder)
+    wrong = sum(row["status"] == "wrong" and bool(row.get("ours")) for row in results.rows)
+    if wrong:
+        print(f"{wrong} results of ours are wrong and were not timed: statetrack doctor")
+    return EXIT_UNHEALTHY if wrong else 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _plan(options: argparse.Namespace) -> "Plan":
+    import torch
+
+    from statetrack.benchmark.bench import Plan
+    from statetrack.benchmark.cases import full_cases, of_scans, quick_cases, tiny_cases
+    from statetrack.benchmark.peers import OURS, PEERS, peers_from_file
+    from statetrack.benchmark.scan_rows import SCANS
+    from statetrack.devices import choose_device
+
+    if not options.minutes > 0:
+        raise InputError(f"--minutes {options.minutes}: give a number above 0")
+    if options.out.exists() and not options.out.is_dir():
+        raise InputError(f"--out {options.out} is a file: give a folder")
+    device = torch.device(choose_device(options.device))
+    on_gpu = device.type == "cuda"
+    cases = tiny_cases() if not on_gpu else quick_cases() if options.quick else full_cases()
+    cases = [case for case in cases if case.scan in SCANS or case.scan == "words"]
+    if options.scans is not None:
+        cases = of_scans(cases, options.scans)
+    more = list(peers_from_file(*options.peer_file))
+    first, *slower = OURS
+    names = [first, *more, *(PEERS if on_gpu else ()), *slower]
+    if options.only is not None:
+        for part in options.only:
+            if not any(name.startswith(part) for name in names):
+                raise unknown_name("contestant", part, names)
+        names = [name for name in names if name.startswith(tuple(options.only))]
+    seconds = 0.1 if on_gpu else 0.01
+    return Plan(cases, device, names, options.peer_file, seconds, options.minutes, ISOLATED, on_gpu)
+
+
+def _write_products(results: "BenchmarkResults", folder: Path) -> None:
+    from statetrack.atomic_files import write_atomically
+    from statetrack.benchmark.report import write_table
+
+    table = write_table(results)
+    write_atomically(folder / "table.md", table.encode())
+    print(table)
+    try:
+        from statetrack.benchmark.figure import draw_figure
+    except ImportError as error:
+        print(f"no figure: {error}; bench scans --from {folder} draws it where that is installed")
+    else:
+        figure = draw_figure(results)
+        for name in ("figure.png", "figure.pdf"):
+            figure.savefig(folder / name, dpi=200)
+    print(f"results  {folder}")
