@@ -24,7 +24,7 @@ TRANSPOSED = {
 }
 # Cutting time into fewer chunks costs more than it brings.
 FEWEST_TILE_CHUNKS = 4
-ROW_PROGRAMS = 26
+ROW_PROGRAMS = 20
 ROW_STEPS = {1: 8, 2: 4, 4: 2, 8: 1}
 SHORTEST_CHUNK = 16
 MOST_CHUNKS = 1024
