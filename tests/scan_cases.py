@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from statetrack.scans import diagonal_scan, outer_product_scan
+from statetrack.scans import diagonal_scan, matrix_scan, outer_product_scan
 from statetrack.scans.diagonal import operator as diagonal_operator
+from statetrack.scans.matrix import operator as matrix_operator
+from statetrack.scans.matrix import operator_rescaled as rescaled_operator
 from statetrack.scans.outer_product import operator as outer_product_operator
 
 Draw = Callable[["Source"], dict[str, Tensor]]
@@ -85,6 +87,13 @@ class ScanCase:
     state_argument : str
     kernels : tuple of str
         Modules that hold the compiled kernels.
+    free_last_axis : bool
+        Whether the last axes can be shortened together.
+    error_factor : float
+        What the bound on float32 errors is multiplied with: every entry of a product of order N is
+        a sum of N rounded terms.
+    share : int
+        How many cases share the random shapes that an operator is due in the interpreter.
     """
 
     name: str
@@ -95,6 +104,9 @@ class ScanCase:
     kernels: tuple[str, ...]
     chain: Callable[["Source"], dict[str, Tensor]] | None = None
     dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float64, torch.bfloat16)
+    free_last_axis: bool = True
+    share: int = 1
+    error_factor: float = 1.0
 
 
 def _draw_diagonal(source: Source) -> dict[str, Tensor]:
@@ -146,6 +158,28 @@ def _draw_outer_product(decay: str) -> Draw:
     return draw
 
 
+def _draw_matrix(sizes: Sequence[int], readout: bool = False) -> Draw:
+    """Draw for `matrix_scan`; the transitions are orthogonal, so that errors stay in proportion."""
+
+    def draw(source: Source) -> dict[str, Tensor]:
+        if not ON_GPU:
+            source.length = min(source.length, 5)
+        size = source.pick(sizes)
+        rows = source.pick([size, size, 1, 2, 5])
+        raw = source.normal(source.length, size, size)
+        orthogonal = torch.linalg.qr(raw.double())[0].to(raw.dtype).contiguous()
+        inputs = {"a": orthogonal if source.plain_layout else source.laid_out(orthogonal)}
+        if rows != size or source.pick([True, False]):
+            inputs["initial"] = source.normal(rows, size)
+        if source.pick([True, False]):
+            inputs["b"] = source.normal(source.length, rows, size)
+        if readout and source.pick([True, False]):
+            inputs["readout"] = source.normal(size, source.pick([1, 3, 7]))
+        return inputs
+
+    return draw
+
+
 def _outer_product_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
     q, k, v = inputs["q"], inputs["k"], inputs["v"]
     decay = inputs.get("decay", q.detach()[..., :0])
@@ -190,6 +224,71 @@ def _outer_product_case(decay: str) -> ScanCase:
     )
 
 
+def _matrix_arguments(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    a = inputs["a"]
+    identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
+    identity = identity.expand(*a.shape[:-3], *a.shape[-2:])
+    return a, inputs.get("b", a.detach()[..., :0, :]), inputs.get("initial", identity)
+
+
+def _matrix_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+    arguments = _matrix_arguments(inputs)
+    plain = [one.detach() for one in arguments]
+    if "readout" in inputs:
+        outputs, final = matrix_operator.matrix_scan_readout_triton(
+            *plain, inputs["readout"].detach(), "ieee"
+        )
+        backward = (*plain, inputs["readout"].detach(), outputs, final, "ieee")
+        return [
+            (matrix_operator.matrix_scan_readout_triton, (*arguments, inputs["readout"], "ieee")),
+            (matrix_operator.matrix_scan_readout_backward_triton, backward),
+        ]
+    states, final = matrix_operator.matrix_scan_triton(*plain, "ieee")
+    return [
+        (matrix_operator.matrix_scan_triton, (*arguments, "ieee")),
+        (
+            matrix_operator.matrix_scan_backward_triton,
+            (*plain, states, states.clone(), final, "ieee"),
+        ),
+    ]
+
+
+def _rescaled_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+    a, b, initial = _matrix_arguments(inputs)
+    scale = torch.zeros_like(initial.detach().sum((-1, -2)))
+    plain = (a.detach(), b.detach(), initial.detach(), scale)
+    values, scales = rescaled_operator.matrix_scan_rescaled_triton(*plain, "ieee")
+    return [
+        (rescaled_operator.matrix_scan_rescaled_triton, (a, b, initial, scale, "ieee")),
+        (
+            rescaled_operator.matrix_scan_rescaled_backward_triton,
+            (*plain, values, scales, values.clone(), "ieee"),
+        ),
+    ]
+
+
+def _rescaled_scan(a: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+    """`matrix_scan` with its scale carried apart, put together again at the end."""
+    states, final = matrix_scan(a, rescale=True, **options)
+    outputs = torch.ldexp(states.values, states.log2_scale[..., None, None])
+    return outputs.to(a.dtype), torch.ldexp(final.values, final.log2_scale[..., None, None])
+
+
+def _matrix_chain(size: int) -> Draw:
+    def draw(source: Source) -> dict[str, Tensor]:
+        order = source.normal(source.length, size).argsort(-1)
+        signs = torch.sign(source.normal(source.length, size))
+        identity = torch.eye(size, device=source.device)
+        return {"a": identity[order] * signs[..., None]}
+
+    return draw
+
+
+ON_GPU = torch.cuda.is_available()
+SMALL_SIZES = (1, 2, 3, 4, 5, 8) if ON_GPU else (1, 2, 3)
+LARGE_SIZES = (9, 16, 17, 31, 32, 48, 64) if ON_GPU else (9,)
+MATRIX_KERNELS = ("statetrack.scans.matrix.kernel_rows", "statetrack.scans.matrix.kernel_tiles")
+
 CASES = [
     ScanCase(
         name="diagonal",
@@ -204,4 +303,37 @@ CASES = [
     _outer_product_case("none"),
     _outer_product_case("head"),
     _outer_product_case("channel"),
+    ScanCase(
+        name="small matrix",
+        scan=matrix_scan,
+        draw=_draw_matrix(SMALL_SIZES),
+        operators=_matrix_operators,
+        time_axis={"a": -3, "b": -3},
+        kernels=MATRIX_KERNELS,
+        chain=_matrix_chain(4),
+        free_last_axis=False,
+        share=3,
+    ),
+    ScanCase(
+        name="large matrix",
+        scan=matrix_scan,
+        draw=_draw_matrix(LARGE_SIZES, readout=True),
+        operators=_matrix_operators,
+        time_axis={"a": -3, "b": -3},
+        kernels=MATRIX_KERNELS,
+        chain=_matrix_chain(12),
+        free_last_axis=False,
+        share=3,
+        error_factor=2.0,
+    ),
+    ScanCase(
+        name="rescaled matrix",
+        scan=_rescaled_scan,
+        draw=_draw_matrix((*SMALL_SIZES[1:], LARGE_SIZES[0])),
+        operators=_rescaled_operators,
+        time_axis={"a": -3, "b": -3},
+        kernels=("statetrack.scans.matrix.kernel_rescaled",),
+        free_last_axis=False,
+        share=3,
+    ),
 ]

@@ -56,7 +56,7 @@ def with_gradients(case: ScanCase, inputs: dict[str, Tensor], backend: str, seed
 @every_case
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_random_shapes_and_layouts_agree_with_the_float64_loop(case: ScanCase, block: int):
-    for seed in range(block, SHAPES, BLOCKS):
+    for seed in range(block, SHAPES if ON_GPU else SHAPES // case.share, BLOCKS):
         source = Source(seed, DEVICE, plain_layout=False)
         source.length = source.pick(LENGTHS)
         source.leading = source.pick(LEADING)
@@ -67,6 +67,7 @@ def test_random_shapes_and_layouts_agree_with_the_float64_loop(case: ScanCase, b
         found = with_gradients(case, inputs, "triton", seed)
         for name, value in found.items():
             limit = bound(source.length) * (4 if name.startswith("gradient") else 1)
+            limit *= case.error_factor
             error = relative_rms(value, truth[name])
             shapes = {key: tuple(one.shape) for key, one in inputs.items()}
             assert error <= limit, f"seed {seed}, {shapes}: {name} is off by {error:.1e}"
@@ -77,13 +78,14 @@ def test_gradcheck_on_the_kernels_in_float64(case: ScanCase):
     source = Source(3, DEVICE, torch.float64, leading=(2,), length=4)
     inputs = case.draw(source)
     leaves = [value.detach()[..., :3].requires_grad_() for value in inputs.values()]
-    if any(one.shape[-1] != 3 for one in leaves):
+    if any(one.shape[-1] != 3 for one in leaves) or not case.free_last_axis:
         leaves = [value.detach().requires_grad_() for value in inputs.values()]
 
     def run(*tensors: Tensor):
         return case.scan(**dict(zip(inputs, tensors, strict=True)), backend="triton")
 
-    assert torch.autograd.gradcheck(run, leaves, nondet_tol=0.0)
+    sampled = case.share > 1 and not ON_GPU
+    assert torch.autograd.gradcheck(run, leaves, nondet_tol=0.0, fast_mode=sampled)
 
 
 @every_case
@@ -159,12 +161,16 @@ def test_two_halves_with_the_state_carried_are_the_whole(case: ScanCase):
         right_inputs = cut(case, inputs, place, source.length) | {"initial": state}
         right, last = case.scan(**right_inputs, backend="triton")
         axis = case.time_axis[next(iter(case.time_axis))]
-        assert relative_rms(torch.cat([left, right], dim=axis), whole) <= bound(source.length)
-        assert relative_rms(last, final) <= bound(source.length)
+        assert (
+            relative_rms(torch.cat([left, right], dim=axis), whole)
+            <= bound(source.length) * case.error_factor
+        )
+        assert relative_rms(last, final) <= bound(source.length) * case.error_factor
 
 
 @pytest.mark.filterwarnings("ignore:(invalid|overflow).* encountered:RuntimeWarning")
 @every_case
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy inside the interpreter
 def test_a_value_that_is_not_finite_reaches_what_depends_on_it_alone(case: ScanCase):
     for seed in range(100 if ON_GPU else 20):
         source = Source(seed, DEVICE, leading=(3,), length=0)

@@ -10,8 +10,13 @@ from sympy.combinatorics import Permutation
 from automata.errors import InputError
 from automata.groups import symmetric
 from statetrack.scans import ScaledStates, matrix_scan
+from statetrack.scans.kernels import why_unavailable
+from statetrack.scans.matrix import BlockDiagonal, PermutationDiagonal, launch
 
 LENGTHS = (0, 1, 2, 3, 15, 16, 17, 31, 64, 65)
+interpreted = pytest.mark.skipif(
+    why_unavailable(torch.device("cpu")) is not None, reason="needs Triton's interpreter"
+)
 
 
 def inputs(length, leading=(2,), rows=2, size=3, seed=0, scale=0.7):
@@ -180,3 +185,155 @@ def test_bad_shapes_are_named(arguments, words):
     good = {"a": torch.zeros(4, 3, 3), "initial": torch.zeros(2, 3)}
     with pytest.raises(InputError, match=words):
         matrix_scan(**(good | arguments))
+
+
+def structured(kind, length, leading=(2,), size=6, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(*leading, length, *shape, dtype=torch.float64, generator=generator)
+
+    if kind == "blocks":
+        return BlockDiagonal(0.7 * draw(3, size // 3, size // 3))
+    return PermutationDiagonal(draw(size).argsort(-1), draw(size))
+
+
+@pytest.mark.parametrize("kind", ["blocks", "permutation"])
+@pytest.mark.parametrize("backend", ["reference", "parallel"])
+@pytest.mark.parametrize("length", [0, 1, 2, 7, 16])
+@pytest.mark.parametrize("rows", [1, 6])
+@pytest.mark.parametrize("with_input", [True, False])
+def test_structured_transitions_are_their_dense_matrices(kind, backend, length, rows, with_input):
+    a = structured(kind, length)
+    _, b, initial = inputs(length, rows=rows, size=6)
+    b = b if with_input else None
+    initial = initial if rows == 1 else None
+    states, final = matrix_scan(a, b, initial, backend=backend)
+    expected, expected_final = matrix_scan(a.dense(), b, initial, backend="reference")
+    torch.testing.assert_close(states, expected)
+    torch.testing.assert_close(final, expected_final)
+    weight = torch.randn(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    outputs, _ = matrix_scan(a, b, initial, weight, backend=backend)
+    torch.testing.assert_close(outputs, expected @ weight)
+
+
+@pytest.mark.parametrize("with_input", [True, False])
+def test_gradients_of_structured_transitions(with_input):
+    _, b, initial = inputs(5, rows=2, size=6)
+    a = structured("permutation", 5)
+    blocks = structured("blocks", 5).blocks
+    leaves = [a.scale, initial, b, blocks] if with_input else [a.scale, initial, None, blocks]
+    for leaf in leaves:
+        _ = leaf is None or leaf.requires_grad_()
+
+    def permuted(scale, initial, b):
+        return matrix_scan(PermutationDiagonal(a.permutation, scale), b, initial)
+
+    def in_blocks(blocks, initial, b):
+        return matrix_scan(BlockDiagonal(blocks), b, initial)
+
+    assert torch.autograd.gradcheck(permuted, (leaves[0], leaves[1], leaves[2]))
+    assert torch.autograd.gradcheck(in_blocks, (leaves[3], leaves[1], leaves[2]))
+
+
+def test_long_permutation_words_are_exact():
+    generator = torch.Generator().manual_seed(0)
+    permutation = torch.randn(2**12, 5, generator=generator).argsort(-1)
+    signs = torch.sign(torch.randn(2**12, 5, generator=generator))
+    states, _ = matrix_scan(PermutationDiagonal(permutation, signs), initial=torch.eye(5)[:1])
+    expected, _ = matrix_scan(
+        PermutationDiagonal(permutation, signs), initial=torch.eye(5)[:1], backend="reference"
+    )
+    assert torch.equal(states, expected)
+
+
+def test_structured_transitions_inside_vmap():
+    a = structured("permutation", 6, leading=(4,))
+
+    def run(permutation, scale):
+        return matrix_scan(PermutationDiagonal(permutation, scale, checked=True))[0]
+
+    mapped = torch.func.vmap(run)(a.permutation, a.scale)
+    torch.testing.assert_close(mapped, matrix_scan(a)[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: PermutationDiagonal(torch.tensor([[0, 1], [1, 1]]), torch.ones(2, 2)),
+            r"permutation\[1\] = \[1, 1\] is no permutation of 0..1",
+        ),
+        (lambda: PermutationDiagonal(torch.ones(2, 2), torch.ones(2, 2)), "expected integers"),
+        (
+            lambda: PermutationDiagonal(torch.zeros(2, 1, dtype=torch.int64), torch.ones(2, 2)),
+            "must end in the same",
+        ),
+        (lambda: BlockDiagonal(torch.zeros(3, 2, 2)), r"\[..., T, G, n, n\]"),
+        (
+            lambda: matrix_scan(BlockDiagonal(torch.zeros(4, 3, 2, 2)), rescale=True),
+            r"pass a.dense\(\)",
+        ),
+        (
+            lambda: matrix_scan(structured("permutation", 3), initial=torch.zeros(2, 4)),
+            r"\[..., M, 6\]",
+        ),
+        (
+            lambda: matrix_scan(structured("permutation", 3), backend="triton"),
+            "triton",
+        ),
+        (lambda: matrix_scan(torch.zeros(2, 65, 65), backend="triton"), "1 to 64.*parallel"),
+        (
+            lambda: matrix_scan(torch.zeros(2, 3, 3), initial=torch.zeros(65, 3), backend="triton"),
+            "M = 65",
+        ),
+        (
+            lambda: matrix_scan(torch.zeros(2, 3, 3, dtype=torch.complex64), backend="triton"),
+            "real types",
+        ),
+    ],
+)
+def test_bad_structures_and_limits_are_named(make, words):
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+@interpreted
+@pytest.mark.parametrize("size", [3, 9])
+@pytest.mark.parametrize("length", [5, 8])
+def test_time_in_chunks_is_the_loop(size, length, monkeypatch):
+    monkeypatch.setattr(launch, "SHORTEST_CHUNK", 2)
+    monkeypatch.setattr(launch, "FEWEST_TILE_CHUNKS", 2)
+    for rows, with_input in ((size, False), (2, True)):
+        tensors = inputs(length, (1,), rows, size, scale=0.4)
+        leaves = [tensor.requires_grad_() for tensor in tensors]
+        leaves = leaves if with_input else leaves[::2]
+        results = []
+        for backend in ("triton", "reference"):
+            states, final = matrix_scan(
+                tensors[0], tensors[1] if with_input else None, tensors[2], backend=backend
+            )
+            gradients = torch.autograd.grad(states.sin().sum() + final.cos().sum(), leaves)
+            results.append((states, final, *gradients))
+        for found, expected in zip(*results, strict=True):
+            torch.testing.assert_close(found, expected)
+
+
+@interpreted
+@pytest.mark.parametrize("kind", ["blocks"])
+def test_kernels_run_structured_transitions(kind):
+    a = structured(kind, 4)
+    states, final = matrix_scan(a, backend="triton")
+    expected, expected_final = matrix_scan(a.dense(), backend="reference")
+    torch.testing.assert_close(states, expected)
+    torch.testing.assert_close(final, expected_final)
+
+
+@interpreted
+def test_the_rescaled_kernel_keeps_long_products_finite():
+    a, _, _ = inputs(30, leading=(), size=4, scale=1e30)
+    values, expected = (
+        matrix_scan(a.float(), rescale=True, backend=name)[1] for name in ("triton", "reference")
+    )
+    assert values.log2_scale == expected.log2_scale > 2000
+    torch.testing.assert_close(values.values, expected.values)

@@ -6,6 +6,8 @@ large torch operations on any device. All strategies of a scan share one signatu
 
 from statetrack.scans.diagonal import diagonal_scan as diagonal_scan
 from statetrack.scans.householder import householder_scan as householder_scan
+from statetrack.scans.matrix import BlockDiagonal as BlockDiagonal
+from statetrack.scans.matrix import PermutationDiagonal as PermutationDiagonal
 from statetrack.scans.matrix import ScaledStates as ScaledStates
 from statetrack.scans.matrix import matrix_scan as matrix_scan
 from statetrack.scans.outer_product import outer_product_scan as outer_product_scan
