@@ -36,6 +36,14 @@ def multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
+@cache
+def has_double_tensor_cores(device: torch.device) -> bool:
+    """Whether float64 products are as fast as float32 ones: A100, H100, H200, B200."""
+    if device.type != "cuda":
+        return True
+    return torch.cuda.get_device_capability(device) in {(8, 0), (9, 0), (10, 0)}
+
+
 def with_unit_stride(tensor: Tensor) -> Tensor:
     """`tensor` itself where its last axis has stride one, else a contiguous copy."""
     if tensor.shape[-1] <= 1 or tensor.stride(-1) == 1:

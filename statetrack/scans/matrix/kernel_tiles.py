@@ -15,7 +15,6 @@ from statetrack.scans.matrix.kernel_tiles_parts import (
     load_state,
     load_tile,
     load_tile_if,
-    multiply,
     over_rows,
     rounded,
     store_state,
@@ -156,12 +155,9 @@ def scan_tiles_backward(
     da0, da1, da2, dat, db0, db1, db2, dbt,
     N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
     ALIGNED: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr, HAS_B: tl.constexpr,
-    TRANSPOSED: tl.constexpr, FUSED: tl.constexpr,
+    TRANSPOSED: tl.constexpr,
 ):  # fmt: skip
-    """Gradients [..., T, N, N], [..., T, M, N] and, without strides, [S, M, N].
-
-    Unless FUSED, that of the transitions is left to `outer_tiles_backward`.
-    """
+    """Gradients [..., T, N, N], [..., T, M, N] and, without strides, [S, M, N]."""
     sequence = tl.program_id(0)
     chunk = tl.program_id(1)
     start = chunk * chunk_size
@@ -190,10 +186,9 @@ def scan_tiles_backward(
         adjoint = carry + load_state(grad_states, M, N, MP, NP, STATE, TRANSPOSED)
         if HAS_B:
             store_state(grad_b, adjoint, M, N, TRANSPOSED)
-        if FUSED:
-            before = load_tile_if(states, stop - 1 - step > 0, M, N, MP, NP, STATE)
-            of_matrix = over_rows(before, adjoint, PRECISION, STATE, TRANSPOSED)
-            store_tile(grad_a, of_matrix, N, N)
+        before = load_tile_if(states, stop - 1 - step > 0, M, N, MP, NP, STATE)
+        of_matrix = over_rows(before, adjoint, PRECISION, STATE, TRANSPOSED)
+        store_tile(grad_a, of_matrix, N, N)
         carry = times_transposed(adjoint, matrix, PRECISION, STATE, TRANSPOSED)
         a -= at
         states -= ot
@@ -201,41 +196,7 @@ def scan_tiles_backward(
         grad_a -= dat
         grad_b -= dbt
     if start == 0:
-        if FUSED:
-            before = load_tile(initial, M, N, MP, NP, STATE)
-            of_matrix = over_rows(before, adjoint, PRECISION, STATE, TRANSPOSED)
-            store_tile(grad_a + dat, of_matrix, N, N)
+        before = load_tile(initial, M, N, MP, NP, STATE)
+        of_matrix = over_rows(before, adjoint, PRECISION, STATE, TRANSPOSED)
+        store_tile(grad_a + dat, of_matrix, N, N)
         store_state(grad_initial + wide * M * N, carry, M, N, TRANSPOSED)
-
-
-@triton.jit(
-    do_not_specialize=[*SIZES[:3], *OTHER_STRIDES[:3], *OUTPUT_STRIDES, *GRADIENT_STRIDES[4:]]
-)
-def outer_tiles_backward(
-    initial, states, adjoints, grad_a,
-    n1, n2, length,
-    h0, h1, h2, o0, o1, o2, ot, da0, da1, da2, dat, db0, db1, db2, dbt,
-    N: tl.constexpr, M: tl.constexpr, NP: tl.constexpr, MP: tl.constexpr, STATE: tl.constexpr,
-    ALIGNED: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """``dA_t = H_{t-1}^T Z_t``, all times at once: one program a product."""
-    DEPTH: tl.constexpr = 16
-    sequence = (tl.program_id(0) // length).to(tl.int64)
-    t = (tl.program_id(0) % length).to(tl.int64)
-    adjoints = begin(adjoints, sequence, n1, n2, db0, db1, db2, ALIGNED)
-    adjoints += t * rounded(dbt, ALIGNED)
-    states = begin(states, sequence, n1, n2, o0, o1, o2, ALIGNED)
-    states += (t - 1) * rounded(ot, ALIGNED)
-    initial = begin(initial, sequence, n1, n2, h0, h1, h2, ALIGNED)
-    grad_a = begin(grad_a, sequence, n1, n2, da0, da1, da2, ALIGNED) + t * rounded(dat, ALIGNED)
-    column = tl.arange(0, NP)[None, :]
-    total = tl.zeros([NP, NP], STATE)
-    for first in tl.range(0, M, DEPTH, num_stages=2):
-        row = first + tl.arange(0, DEPTH)[:, None]
-        inside = (row < M) & (column < N)
-        here = row * N + column
-        before = tl.load(states + here, mask=inside & (t > 0), other=0.0).to(STATE)
-        before += tl.load(initial + here, mask=inside & (t == 0), other=0.0).to(STATE)
-        adjoint = tl.load(adjoints + here, mask=inside, other=0.0).to(STATE)
-        total += multiply(tl.trans(before), adjoint, PRECISION, STATE)
-    store_tile(grad_a, total, N, N)

@@ -9,18 +9,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statetrack.scans.kernels import NUM_LEADING, leading_sizes, multiprocessors, num_items
+from statetrack.scans.kernels import (
+    NUM_LEADING,
+    has_double_tensor_cores,
+    leading_sizes,
+    multiprocessors,
+    num_items,
+)
 
 LARGEST_SIZE = 64
 LARGEST_IN_ROWS = 8
 WARP = 32
-# Measured on an H200. By tile size: (prefetched steps, programs wanted a multiprocessor), warps of
-# a program, and whether states are held transposed in the forward and in the backward pass.
+# Measured on an H200. By tile size: prefetched steps, programs wanted a multiprocessor.
 TILES = {16: (6, 8), 32: (4, 4), 64: (2, 2)}
-WARPS = {"ieee": {16: 1, 32: 2, 64: 8}, "tf32": {16: 1, 32: 2, 64: 4}}
+# By kind of product and tile size, for the forward and the backward pass: warps of a program, and
+# whether states are held transposed. "double" stands for float32 products made by the tensor cores
+# for float64, which are as fast as float32 arithmetic and need no wide tiles in registers; below
+# 32 x 32 they are slower.
+WARPS = {
+    "ieee": {16: (1, 1), 32: (2, 2), 64: (8, 8)},
+    "tf32": {16: (1, 1), 32: (2, 2), 64: (4, 4)},
+    "double": {32: (2, 2), 64: (8, 4)},
+}
 TRANSPOSED = {
     "ieee": {16: (True, True), 32: (True, True), 64: (False, True)},
     "tf32": {16: (False, False), 32: (False, False), 64: (True, False)},
+    "double": {32: (False, False), 64: (False, True)},
 }
 # Cutting time into fewer chunks costs more than it brings.
 FEWEST_TILE_CHUNKS = 4
@@ -57,12 +71,7 @@ def with_dense_matrices(tensor: Tensor) -> Tensor:
 
 @dataclass
 class Plan:
-    """How a scan over transitions [..., T, N, N] and states [..., M, N] is cut into programs.
-
-    Two float32 products of 64 x 64 in one loop spill thousands of registers. There the backward
-    pass is not fused: it leaves the adjoint in memory, and a second kernel makes the gradient of
-    the transitions, all times at once; time is not cut.
-    """
+    """How a scan over transitions [..., T, N, N] and states [..., M, N] is cut into programs."""
 
     shape: torch.Size
     rows: int
@@ -73,7 +82,7 @@ class Plan:
     whole: bool = False
     backward: bool = False
     in_rows: bool = field(init=False)
-    fused: bool = field(init=False)
+    kind: str = field(init=False)
 
     def __post_init__(self) -> None:
         *self.leading, self.length, _, self.size = self.shape
@@ -95,10 +104,12 @@ class Plan:
         chunks = chunks if chunks >= fewest else 1
         self.chunk_size = _ceil(self.length, chunks)
         self.chunks = _ceil(self.length, self.chunk_size)
-        exact = self.precision == "ieee" or self.state == torch.float64
-        self.fused = self.in_rows or self.padded < LARGEST_SIZE or not exact
-        if self.whole or (self.backward and not self.fused):
+        if self.whole:
             self.chunk_size, self.chunks = self.length, 1
+        self.kind = "ieee" if self.state == torch.float64 else self.precision[:4]
+        if self.kind == "ieee" and self.state == torch.float32 and not (self.in_rows or self.whole):
+            by_double = self.padded in WARPS["double"] and has_double_tensor_cores(self.device)
+            self.kind = "double" if by_double else "ieee"
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -126,17 +137,20 @@ class Plan:
         if self.in_rows:
             steps = ROW_STEPS[self.padded]
             return constants | {"LANES": self.padded, "UNROLL": steps, "num_warps": 1}
-        double = self.state == torch.float64
-        kind = "ieee" if double or self.precision == "ieee" else "tf32"
-        form = {} if self.whole else {"TRANSPOSED": TRANSPOSED[kind][self.padded][self.backward]}
+        form: dict[str, Any] = {}
+        if not self.whole:
+            form["TRANSPOSED"] = TRANSPOSED[self.kind][self.padded][self.backward]
+        if self.kind == "double":
+            form["STATE"] = tl.float64
+        wide = self.state == torch.float64
         return (
             constants
             | form
             | {
                 "MP": max(16, _power_of_two(self.rows)),
-                "PRECISION": "ieee" if double else self.precision,
-                "STAGES": 1 if double else self.stages,
-                "num_warps": WARPS[kind][self.padded],
+                "PRECISION": "ieee" if wide else self.precision,
+                "STAGES": 1 if wide else self.stages,
+                "num_warps": WARPS[self.kind][self.padded][self.backward],
             }
         )
 
@@ -210,7 +224,6 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
     """
     from statetrack.scans.matrix.kernel_rows import reduce_rows_backward, scan_rows_backward
     from statetrack.scans.matrix.kernel_tiles import (
-        outer_tiles_backward,
         reduce_tiles_backward,
         scan_tiles_backward,
     )
@@ -219,10 +232,7 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
     grad_a, grad_b, grad_initial = gradients
     has_b = grad_b.shape[-2] > 0
     plan = Plan(a.shape, initial.shape[-2], grad_initial.dtype, a.device, precision, backward=True)
-    given_b = grad_b
-    if not plan.fused:
-        grad_b = torch.empty(states.shape, dtype=grad_initial.dtype, device=a.device)
-    elif not has_b:
+    if not has_b:
         grad_b = grad_a
     steps = [
         strides(one, own)
@@ -232,9 +242,6 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
         )
     ]  # fmt: skip
     options = plan.options(_aligned(*steps))
-    form: dict[str, Any] = {} if plan.in_rows else {"FUSED": plan.fused}
-    if not plan.fused:
-        form["maxnreg"] = 128  # Two programs of eight warps fit a multiprocessor.
     workspace = plan.workspace()
     with torch.cuda.device_of(a):
         if plan.chunks > 1:
@@ -247,17 +254,8 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
         scan[plan.grid](
             a, initial, states, grad_states, grad_final, *workspace, grad_a, grad_b, grad_initial,
             *plan.numbers, *(step for of_tensor in steps for step in of_tensor),
-            **options, **form, HAS_B=has_b or not plan.fused,
+            **options, HAS_B=has_b,
         )  # fmt: skip
-        if not plan.fused:
-            del options["STAGES"], options["TRANSPOSED"]
-            options["num_warps"] = 4
-            outer_tiles_backward[(plan.sequences * plan.length,)](
-                initial, states, grad_b, grad_a, *plan.numbers[:3],
-                *steps[1], *steps[2], *steps[5], *steps[6], **options,
-            )  # fmt: skip
-            if has_b:
-                given_b.copy_(grad_b)
 
 
 def run_rescaled(

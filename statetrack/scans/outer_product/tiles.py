@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from statetrack.scans.kernels import has_double_tensor_cores
+
 MAX_KEYS = 128
 
 
@@ -101,6 +103,8 @@ def choose_tiles(
     dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
     mode = min(decay.shape[-1], 2)
     on_gpu = q.device.type == "cuda"
+    if precision == "ieee" and not (on_gpu and has_double_tensor_cores(q.device)):
+        on_gpu = on_gpu and dtype != torch.float32
     return _choose(q.shape[-1], v.shape[-1], mode, dtype, precision, on_gpu, backward, save)
 
 
