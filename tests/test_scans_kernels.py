@@ -75,11 +75,9 @@ def test_random_shapes_and_layouts_agree_with_the_float64_loop(case: ScanCase, b
 
 @every_case
 def test_gradcheck_on_the_kernels_in_float64(case: ScanCase):
-    source = Source(3, DEVICE, torch.float64, leading=(2,), length=4)
+    source = Source(3, DEVICE, torch.float64, leading=(2,), length=4, tiny=True)
     inputs = case.draw(source)
-    leaves = [value.detach()[..., :3].requires_grad_() for value in inputs.values()]
-    if any(one.shape[-1] != 3 for one in leaves) or not case.free_last_axis:
-        leaves = [value.detach().requires_grad_() for value in inputs.values()]
+    leaves = [value.detach().requires_grad_() for value in inputs.values()]
 
     def run(*tensors: Tensor):
         return case.scan(**dict(zip(inputs, tensors, strict=True)), backend="triton")

@@ -278,7 +278,7 @@ def _choose_backend(
 def _leading(
     a: Tensor, own_axes: int, b: Tensor | None, initial: Tensor, **more: tuple[Tensor, int]
 ) -> tuple[int, ...]:
-    tensors = {"a": (a, own_axes), "initial": (initial, 2)} | more
+    tensors = {"a": (a, own_axes), "initial": (initial, 2), **more}
     if b is not None:
         tensors["b"] = (b, 3)
     return broadcast_leading("matrix_scan", **tensors)
