@@ -7,6 +7,10 @@ carried in registers; inside a chunk everything is a product of tiles again. The
 decays runs products of decays backwards, level by level of a binary tree over the chunk, so that it
 needs no division (the usual ``a_t da_t = sum (q dq - k dk)`` does).
 
+With IN_TURN (no decay or one per head) every gradient is finished and stored before the next one
+begins, which needs fewer registers: faster with 16-bit operands. Float64 products are laid out
+otherwise in that order and cost three times as many instructions.
+
 Legend as in `kernel`. A program owns a block of value columns; the gradients of q, k and the decays
 are sums over these blocks, one partial result each.
 """
@@ -103,7 +107,7 @@ def scan_backward(
     z0: tl.int64, z1: tl.int64, z2: tl.int64, z_step: tl.int64,
     K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
     CHUNK: tl.constexpr, LEVELS: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
-    OPERAND: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
+    OPERAND: tl.constexpr, PRECISION: tl.constexpr, IN_TURN: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
     """Gradients of one sequence; those of q, k, v and decays are dense [blocks, B, T, ...]."""
     WIDE: tl.constexpr = OPERAND if OPERAND != tl.bfloat16 else tl.float32
@@ -157,16 +161,30 @@ def scan_backward(
         v = load_tile(v_pointer + at * v_step, v_step, rows, column, left, V, 0.0).to(OPERAND)
         do = load_tile(do_pointer + at * do_step, do_step, rows, column, left, V, 0.0).to(OPERAND)
         states_at = states_pointer + number.to(tl.int64) * (K * V)
-        state = load_tile(states_at, V, key, column, K, V, 0.0).to(STATE)
+        if not IN_TURN:
+            state = load_tile(states_at, V, key, column, K, V, 0.0).to(STATE)
         values = dot(do, tl.trans(v), STATE, OPERAND, PRECISION)
-        dq = dot(do, tl.trans(state), STATE, OPERAND, PRECISION)
-        dk = dot(v, tl.trans(adjoint), STATE, OPERAND, PRECISION)
-        dv = dot(k, adjoint, STATE, OPERAND, PRECISION)
+        if not IN_TURN:
+            dq = dot(do, tl.trans(state), STATE, OPERAND, PRECISION)
+            dk = dot(v, tl.trans(adjoint), STATE, OPERAND, PRECISION)
+            dv = dot(k, adjoint, STATE, OPERAND, PRECISION)
         if DECAY == NONE:
             weights = tl.where(i >= j, dot(q, tl.trans(k), STATE, OPERAND, PRECISION), 0.0)
             values = tl.where(i >= j, values, 0.0)
-            dq += dot(values, k, STATE, OPERAND, PRECISION)
-            dk += dot(tl.trans(values), q, STATE, OPERAND, PRECISION)
+            if IN_TURN:
+                dv = dot(k, adjoint, STATE, OPERAND, PRECISION)
+                dv += dot(tl.trans(weights), do, STATE, OPERAND, PRECISION)
+                store_tile(dv_pointer + at * V, V, rows, column, left, V, dv)
+                dk = dot(v, tl.trans(adjoint), STATE, OPERAND, PRECISION)
+                dk += dot(tl.trans(values), q, STATE, OPERAND, PRECISION)
+                store_tile(dk_pointer + at * K, K, rows, key, left, K, dk)
+                state = load_tile(states_at, V, key, column, K, V, 0.0).to(STATE)
+                dq = dot(do, tl.trans(state), STATE, OPERAND, PRECISION)
+                dq += dot(values, k, STATE, OPERAND, PRECISION)
+                store_tile(dq_pointer + at * K, K, rows, key, left, K, dq)
+            else:
+                dq += dot(values, k, STATE, OPERAND, PRECISION)
+                dk += dot(tl.trans(values), q, STATE, OPERAND, PRECISION)
             adjoint += dot(tl.trans(q), do, STATE, OPERAND, PRECISION)
         elif DECAY == HEAD:
             inclusive, exclusive, before, before_exclusive = pair_products(
@@ -183,17 +201,36 @@ def scan_backward(
             # Seen from token t: the pairs j < t <= i, the state before the chunk with i >= t, j < t
             # with the adjoint after the chunk, and that state with that adjoint.
             later = dot(tl.trans(inclusive), d_pairs, STATE, WIDE, PRECISION)
-            from_state = tl.sum(dq * q_state, 1)
-            to_adjoint = tl.sum(dk * k_state, 1)
-            da = tl.sum(exclusive * later, 1)
-            da += before_exclusive * tl.sum(inclusive * from_state[:, None], 0)
-            da += after * tl.sum(exclusive * to_adjoint[None, :], 1)
-            da += before_exclusive * after * tl.sum(tl.sum(state * adjoint, 1), 0)
+            if IN_TURN:
+                da = tl.sum(exclusive * later, 1)
+                dv = dot(k, adjoint, STATE, OPERAND, PRECISION) * after[:, None]
+                dv += dot(tl.trans(weights), do, STATE, OPERAND, PRECISION)
+                store_tile(dv_pointer + at * V, V, rows, column, left, V, dv)
+                dk = dot(v, tl.trans(adjoint), STATE, OPERAND, PRECISION)
+                to_adjoint = tl.sum(dk * k_state, 1)
+                da += after * tl.sum(exclusive * to_adjoint[None, :], 1)
+                dk = dk * after[:, None] + dot(tl.trans(values), q, STATE, OPERAND, PRECISION)
+                store_tile(dk_pointer + at * K, K, rows, key, left, K, dk)
+                state = load_tile(states_at, V, key, column, K, V, 0.0).to(STATE)
+                da += before_exclusive * after * tl.sum(tl.sum(state * adjoint, 1), 0)
+                dq = dot(do, tl.trans(state), STATE, OPERAND, PRECISION)
+                from_state = tl.sum(dq * q_state, 1)
+                da += before_exclusive * tl.sum(inclusive * from_state[:, None], 0)
+                dq = dq * before[:, None] + dot(values, k, STATE, OPERAND, PRECISION)
+                store_tile(dq_pointer + at * K, K, rows, key, left, K, dq)
+            else:
+                from_state = tl.sum(dq * q_state, 1)
+                to_adjoint = tl.sum(dk * k_state, 1)
+                da = tl.sum(exclusive * later, 1)
+                da += before_exclusive * tl.sum(inclusive * from_state[:, None], 0)
+                da += after * tl.sum(exclusive * to_adjoint[None, :], 1)
+                da += before_exclusive * after * tl.sum(tl.sum(state * adjoint, 1), 0)
             da_at = da_pointer + at + rows
             tl.store(da_at, da.to(da_pointer.dtype.element_ty), mask=rows < left)
-            dq = dq * before[:, None] + dot(values, k, STATE, OPERAND, PRECISION)
-            dk = dk * after[:, None] + dot(tl.trans(values), q, STATE, OPERAND, PRECISION)
-            dv = dv * after[:, None]
+            if not IN_TURN:
+                dq = dq * before[:, None] + dot(values, k, STATE, OPERAND, PRECISION)
+                dk = dk * after[:, None] + dot(tl.trans(values), q, STATE, OPERAND, PRECISION)
+                dv = dv * after[:, None]
             adjoint = adjoint * total + dot(
                 tl.trans(q_state * before[:, None]), do, STATE, OPERAND, PRECISION
             )
@@ -250,10 +287,11 @@ def scan_backward(
                 d_prefix += to_query * q_state
                 d_suffix += to_key * k_state
             store_tile(da_pointer + at * K, K, rows, key, left, K, d_prefix + d_product)
-        dv += dot(tl.trans(weights), do, STATE, OPERAND, PRECISION)
-        store_tile(dq_pointer + at * K, K, rows, key, left, K, dq)
-        store_tile(dk_pointer + at * K, K, rows, key, left, K, dk)
-        store_tile(dv_pointer + at * V, V, rows, column, left, V, dv)
+        if not IN_TURN:
+            dv += dot(tl.trans(weights), do, STATE, OPERAND, PRECISION)
+            store_tile(dq_pointer + at * K, K, rows, key, left, K, dq)
+            store_tile(dk_pointer + at * K, K, rows, key, left, K, dk)
+            store_tile(dv_pointer + at * V, V, rows, column, left, V, dv)
     initial_pointer += sequence * (K * V)
     store_tile(initial_pointer, V, key, column, K, V, adjoint)
     after_last = states_pointer + num_chunks.to(tl.int64) * (K * V)

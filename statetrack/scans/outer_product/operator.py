@@ -174,7 +174,8 @@ def _launch_backward(
             q, k, v, decay, states, grad_o, grad_final,
             parts[0], parts[1], grad_v, parts[2], grad_initial,
             *leading[1:], v.shape[-2], sequences, *(stride for row in rows for stride in row),
-            *out_rows, *_row_strides(grad_final), ALIGNED=aligned, **tiles.options(states.dtype),
+            *out_rows, *_row_strides(grad_final), ALIGNED=aligned, IN_TURN=tiles.in_turn,
+            **tiles.options(states.dtype),
         )  # fmt: skip
     grad_q, grad_k, grad_decay = (
         part[0] if tiles.num_blocks == 1 else part.sum(0).to(tensor.dtype)

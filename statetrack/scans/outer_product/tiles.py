@@ -32,6 +32,8 @@ class Tiles:
     warps, stages : int
     wide_state : bool
         Keep the state in float64 inside a launch.
+    in_turn : bool
+        Backward pass without decay or with one per head: finish one gradient after the other.
     """
 
     keys: int
@@ -45,6 +47,7 @@ class Tiles:
     warps: int
     stages: int
     wide_state: bool = False
+    in_turn: bool = False
 
     @property
     def num_blocks(self) -> int:
@@ -140,5 +143,5 @@ def _choose(
         warps = 8
     return Tiles(
         keys, values, block_keys, block_values, chunk, mode, operand, precision, warps, stages,
-        wide_state,
+        wide_state, in_turn=backward and mode < 2 and dtype == torch.bfloat16,
     )  # fmt: skip
