@@ -13,6 +13,8 @@ The adjoint recurrence is ``z_t = g_t + conj(a_{t+1}) z_{t+1}``, ``dx_t = z_t``,
 import triton
 import triton.language as tl
 
+from statetrack.scans.masks import where_also
+
 CHUNKS_AHEAD = tl.constexpr(4)
 SIZES = ["n1", "n2", "channels", "length", "chunk_size", "num_chunks"]
 
@@ -293,12 +295,20 @@ def scan_forward(
     )  # fmt: skip
     full = steps // UNROLL
     rows = load_rows(
-        a_pointer, x_pointer, a_step, x_step, channel, mask & (full > 0), UNROLL, STATE, COMPLEX
+        a_pointer,
+        x_pointer,
+        a_step,
+        x_step,
+        channel,
+        where_also(mask, full > 0),
+        UNROLL,
+        STATE,
+        COMPLEX,
     )
     for block_of_rows in range(full):
         a_pointer += UNROLL * a_step
         x_pointer += UNROLL * x_step
-        is_followed = mask & (block_of_rows + 1 < full)
+        is_followed = where_also(mask, block_of_rows + 1 < full)
         following = load_rows(
             a_pointer, x_pointer, a_step, x_step, channel, is_followed, UNROLL, STATE, COMPLEX
         )

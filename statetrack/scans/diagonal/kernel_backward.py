@@ -11,6 +11,7 @@ from statetrack.scans.diagonal.kernel import (
     place,
     store,
 )
+from statetrack.scans.masks import where_also
 
 
 @triton.jit
@@ -53,7 +54,11 @@ def retreat(
         if WRITE:
             if i == UNROLL - 1:
                 before = load(
-                    h_pointer - (i + 1) * h_step, channel, mask & ~is_first, STATE, COMPLEX
+                    h_pointer - (i + 1) * h_step,
+                    channel,
+                    where_also(mask, is_first == 0),
+                    STATE,
+                    COMPLEX,
                 )
                 re = tl.where(is_first, initial[0], before[0])
                 im = tl.where(is_first, initial[1], before[1])
