@@ -155,3 +155,45 @@ def test_bad_options_are_named():
         diagonal_scan(a, x, initial, precision="iee")
     with pytest.raises(InputError, match="needs backend"):
         diagonal_scan(a, x, initial, precision="tf32")
+
+
+@pytest.mark.parametrize("backend", ["reference", "parallel", "triton"])
+def test_channel_and_state_pairs_are_channels_side_by_side(device, backend):
+    a, x, initial = (one.to(device) for one in inputs(5, channels=12))
+    pairs = (a.unflatten(-1, (3, 4)), x.unflatten(-1, (3, 4)), initial.unflatten(-1, (3, 4)))
+    states, final = diagonal_scan(*pairs, state_axes=2, backend=backend)
+    flat_states, flat_final = diagonal_scan(a, x, initial, backend=backend)
+    assert torch.equal(states, flat_states.unflatten(-1, (3, 4)))
+    assert torch.equal(final, flat_final.unflatten(-1, (3, 4)))
+
+
+def test_channel_and_state_pairs_are_checked():
+    a, x, initial = inputs(5, channels=12)
+    with pytest.raises(InputError, match="state_axes = 3, expected 1"):
+        diagonal_scan(a, x, state_axes=3)
+    with pytest.raises(InputError, match=r"must end in \[D, N\]"):
+        diagonal_scan(a.unflatten(-1, (3, 4)), x.unflatten(-1, (3, 4)), initial, state_axes=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+@pytest.mark.parametrize("length", [37, 40])
+def test_kernels_in_chunks_are_the_loop(device, dtype, length, monkeypatch):
+    monkeypatch.setattr("statetrack.scans.diagonal.operator.SHORTEST_CHUNK", 3)
+    results = []
+    for backend in ("reference", "triton"):
+        tensors = [one.to(device).requires_grad_() for one in inputs(length, (2,), dtype=dtype)]
+        states, final = diagonal_scan(*tensors, backend=backend)
+        gradients = torch.autograd.grad((states, final), tensors, (states.detach(), final.detach()))
+        results.append((states, final, *gradients))
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy inside the interpreter
+def test_an_overflowed_product_of_a_chunk_times_a_zero_state_is_zero(device, monkeypatch):
+    monkeypatch.setattr("statetrack.scans.diagonal.operator.SHORTEST_CHUNK", 40)
+    a = torch.full((120, 1), 1e3, device=device)
+    x = torch.zeros_like(a)
+    x[-1] = 1.0
+    states, _ = diagonal_scan(a, x, backend="triton")
+    assert torch.equal(states, x)

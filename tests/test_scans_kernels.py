@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from automata.errors import InputError
 from tests.scan_cases import CASES, ScanCase, Source
 
 ON_GPU = torch.cuda.is_available()
@@ -137,6 +138,17 @@ def test_an_argument_that_is_not_mapped_is_shared(case: ScanCase):
     for place, one in enumerate(stacked):
         alone, _ = case.scan(**{**inputs, first: one}, backend="triton")
         assert torch.equal(mapped[place], alone)
+
+
+@every_case
+def test_second_derivatives_are_refused(case: ScanCase):
+    inputs = case.draw(Source(14, DEVICE, leading=(2,), length=3))
+    leaves = [value.detach().requires_grad_() for value in inputs.values()]
+    outputs, final = case.scan(**dict(zip(inputs, leaves, strict=True)), backend="triton")
+    loss = outputs.square().sum() + final.square().sum()
+    first = torch.autograd.grad(loss, leaves, create_graph=True)
+    with pytest.raises(InputError, match="use backend='parallel'"):
+        torch.autograd.grad(sum(one.square().sum() for one in first), leaves)
 
 
 def cut(case: ScanCase, inputs: dict[str, Tensor], start: int, stop: int) -> dict[str, Tensor]:

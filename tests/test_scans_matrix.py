@@ -337,3 +337,24 @@ def test_the_rescaled_kernel_keeps_long_products_finite():
     )
     assert values.log2_scale == expected.log2_scale > 2000
     torch.testing.assert_close(values.values, expected.values)
+
+
+@pytest.mark.parametrize("size", [3, 9])
+@pytest.mark.parametrize("with_b", [False, True])
+def test_kernels_in_chunks_are_the_loop(device, size, with_b, monkeypatch):
+    monkeypatch.setattr("statetrack.scans.matrix.launch.SHORTEST_CHUNK", 5)
+    generator = torch.Generator().manual_seed(size)
+    raw = torch.randn(1, 43, size, size, dtype=torch.float64, generator=generator)
+    tensors = {"a": torch.linalg.qr(raw)[0].contiguous().to(device)}
+    tensors["initial"] = torch.randn(1, 2, size, dtype=torch.float64, generator=generator)
+    if with_b:
+        tensors["b"] = torch.randn(1, 43, 2, size, dtype=torch.float64, generator=generator)
+    results = []
+    for backend in ("reference", "triton"):
+        leaves = {name: one.to(device).requires_grad_() for name, one in tensors.items()}
+        states, final = matrix_scan(**leaves, backend=backend)
+        cotangents = (states.detach().sin(), final.detach().cos())
+        gradients = torch.autograd.grad((states, final), list(leaves.values()), cotangents)
+        results.append((states, final, *gradients))
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from automata.errors import InputError
 from statetrack.scans.kernels import NUM_LEADING, fold_leading
 
 LIBRARY = torch.library.Library("statetrack", "FRAGMENT")
@@ -51,11 +52,34 @@ def register_operator(
 
 
 def register_gradient(
-    operator: Callable[..., Any], gradient: Callable[..., Any], save: Callable[..., None]
+    operator: Callable[..., Any],
+    backward: Callable[..., Any],
+    gradient: Callable[..., Any],
+    save: Callable[..., None],
 ) -> None:
-    """Give `operator` its derivative; arguments as in `torch.library.register_autograd`."""
-    name = str(operator).removesuffix(".default").replace(".", "::")
-    torch.library.register_autograd(name, gradient, setup_context=save, lib=LIBRARY)
+    """Give `operator` its derivative, and say that there is no second one.
+
+    Parameters
+    ----------
+    operator, backward : registered operators
+        `backward` computes the gradients of `operator`; without a derivative of its own, autograd
+        would take its results for constants.
+    gradient, save : callable
+        As `backward` and `setup_context` of `torch.library.register_autograd`.
+    """
+    torch.library.register_autograd(_name(operator), gradient, setup_context=save, lib=LIBRARY)
+    torch.library.register_autograd(_name(backward), _refuse, lib=LIBRARY)
+
+
+def _name(operator: Callable[..., Any]) -> str:
+    return str(operator).removesuffix(".default").replace(".", "::")
+
+
+def _refuse(_ctx: Any, *_gradients: Any) -> Any:
+    raise InputError(
+        "a second derivative goes through a scan with backend='triton', whose kernels have first "
+        "derivatives only; use backend='parallel'"
+    )
 
 
 def _vmap_rule(operator: Callable[..., Any], own_axes: Sequence[int]) -> Callable[..., Any]:

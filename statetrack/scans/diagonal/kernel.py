@@ -13,6 +13,8 @@ The adjoint recurrence is ``z_t = g_t + conj(a_{t+1}) z_{t+1}``, ``dx_t = z_t``,
 import triton
 import triton.language as tl
 
+from statetrack.scans.masks import where_also
+
 CHUNKS_AHEAD = tl.constexpr(4)
 SIZES = ["n1", "n2", "channels", "length", "chunk_size", "num_chunks"]
 
@@ -148,6 +150,32 @@ def add_chunks(
     return h
 
 
+@triton.jit
+def after_chunks(
+    h,
+    products_pointer,
+    ends_pointer,
+    count,
+    step,
+    channel,
+    mask,
+    STATE: tl.constexpr,
+    COMPLEX: tl.constexpr,
+):
+    """State after the first `count` chunks."""
+    for _ in range(count // CHUNKS_AHEAD):
+        h = add_chunks(
+            h, products_pointer, ends_pointer, step, channel, mask, CHUNKS_AHEAD, STATE, COMPLEX
+        )
+        products_pointer += CHUNKS_AHEAD * step
+        ends_pointer += CHUNKS_AHEAD * step
+    for _ in range(count % CHUNKS_AHEAD):
+        h = add_chunks(h, products_pointer, ends_pointer, step, channel, mask, 1, STATE, COMPLEX)
+        products_pointer += step
+        ends_pointer += step
+    return h
+
+
 @triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "a_step", "x0", "x1", "x2", "x_step"])
 def reduce_forward(
     a_pointer,
@@ -261,26 +289,26 @@ def scan_forward(
     h = load(initial_pointer, channel, mask, STATE, COMPLEX)
     chunk_step = channels * WIDTH
     row = batch * num_chunks * chunk_step
-    for _ in range(chunk // CHUNKS_AHEAD):
-        h = add_chunks(
-            h, products_pointer + row, ends_pointer + row, chunk_step, channel, mask,
-            CHUNKS_AHEAD, STATE, COMPLEX,
-        )  # fmt: skip
-        row += CHUNKS_AHEAD * chunk_step
-    for _ in range(chunk % CHUNKS_AHEAD):
-        h = add_chunks(
-            h, products_pointer + row, ends_pointer + row, chunk_step, channel, mask,
-            1, STATE, COMPLEX,
-        )  # fmt: skip
-        row += chunk_step
+    h = after_chunks(
+        h, products_pointer + row, ends_pointer + row, chunk, chunk_step, channel, mask,
+        STATE, COMPLEX,
+    )  # fmt: skip
     full = steps // UNROLL
     rows = load_rows(
-        a_pointer, x_pointer, a_step, x_step, channel, mask & (full > 0), UNROLL, STATE, COMPLEX
+        a_pointer,
+        x_pointer,
+        a_step,
+        x_step,
+        channel,
+        where_also(mask, full > 0),
+        UNROLL,
+        STATE,
+        COMPLEX,
     )
     for block_of_rows in range(full):
         a_pointer += UNROLL * a_step
         x_pointer += UNROLL * x_step
-        is_followed = mask & (block_of_rows + 1 < full)
+        is_followed = where_also(mask, block_of_rows + 1 < full)
         following = load_rows(
             a_pointer, x_pointer, a_step, x_step, channel, is_followed, UNROLL, STATE, COMPLEX
         )

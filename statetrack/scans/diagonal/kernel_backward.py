@@ -4,14 +4,14 @@ import triton
 import triton.language as tl
 
 from statetrack.scans.diagonal.kernel import (
-    CHUNKS_AHEAD,
     SIZES,
-    add_chunks,
+    after_chunks,
     load,
     multiply_add,
     place,
     store,
 )
+from statetrack.scans.masks import where_also
 
 
 @triton.jit
@@ -54,7 +54,11 @@ def retreat(
         if WRITE:
             if i == UNROLL - 1:
                 before = load(
-                    h_pointer - (i + 1) * h_step, channel, mask & ~is_first, STATE, COMPLEX
+                    h_pointer - (i + 1) * h_step,
+                    channel,
+                    where_also(mask, is_first == 0),
+                    STATE,
+                    COMPLEX,
                 )
                 re = tl.where(is_first, initial[0], before[0])
                 im = tl.where(is_first, initial[1], before[1])
@@ -212,21 +216,12 @@ def scan_backward(
     dx_step *= WIDTH
     initial = load(initial_pointer, channel, mask, STATE, COMPLEX)
     future = load(g_final_pointer, channel, mask, STATE, COMPLEX)
-    later = num_chunks - 1 - chunk
     chunk_step = channels * WIDTH
     row = batch * num_chunks * chunk_step
-    for _ in range(later // CHUNKS_AHEAD):
-        future = add_chunks(
-            future, products_pointer + row, ends_pointer + row, chunk_step, channel, mask,
-            CHUNKS_AHEAD, STATE, COMPLEX,
-        )  # fmt: skip
-        row += CHUNKS_AHEAD * chunk_step
-    for _ in range(later % CHUNKS_AHEAD):
-        future = add_chunks(
-            future, products_pointer + row, ends_pointer + row, chunk_step, channel, mask,
-            1, STATE, COMPLEX,
-        )  # fmt: skip
-        row += chunk_step
+    future = after_chunks(
+        future, products_pointer + row, ends_pointer + row, num_chunks - 1 - chunk, chunk_step,
+        channel, mask, STATE, COMPLEX,
+    )  # fmt: skip
     for done in range(0, steps // UNROLL * UNROLL, UNROLL):
         future, _none = retreat(
             future, future, initial, a_pointer, states_pointer, g_pointer, da_pointer, dx_pointer,

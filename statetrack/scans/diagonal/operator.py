@@ -188,4 +188,4 @@ diagonal_scan_backward_triton = register_operator(
     _allocate_gradients,
     own_axes=(2, 1, 2, 2, 1),
 )
-register_gradient(diagonal_scan_triton, _differentiate, _save)
+register_gradient(diagonal_scan_triton, diagonal_scan_backward_triton, _differentiate, _save)

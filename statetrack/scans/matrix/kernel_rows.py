@@ -11,6 +11,7 @@ Legend: C chunks, L threads of a program, M rows a state, N columns, S sequences
 import triton
 import triton.language as tl
 
+from statetrack.scans.masks import where_also
 from statetrack.scans.matrix.kernel_rows_parts import (
     advance,
     begin,
@@ -62,7 +63,7 @@ def _reduce(
         matrices = ()
         inputs = ()
         for u in tl.static_range(UNROLL):
-            inside = exists & (done + u < stop - start)
+            inside = where_also(exists, done + u < stop - start)
             matrices = matrices + (load_matrix(a + u * at, inside, N, NP, STATE),)
             if HAS_B:
                 inputs = inputs + (load_state(b + u * bt, first, inside, M, N, NP, LANES, STATE),)
@@ -136,7 +137,7 @@ def _carry(
         matrices = ()
         inputs = ()
         for u in tl.static_range(AHEAD):
-            inside = exists & (done + u < steps)
+            inside = where_also(exists, done + u < steps)
             here = slot + (done + u) * step
             matrices = matrices + (load_matrix(products + here * N * N, inside, N, NP, STATE),)
             if HAS_B:
@@ -179,7 +180,7 @@ def scan_rows(
         matrices = ()
         inputs = ()
         for u in tl.static_range(UNROLL):
-            inside = exists & (done + u < stop - start)
+            inside = where_also(exists, done + u < stop - start)
             matrices = matrices + (load_matrix(a + u * at, inside, N, NP, STATE),)
             if HAS_B:
                 inputs = inputs + (load_state(b + u * bt, first, inside, M, N, NP, LANES, STATE),)
@@ -189,11 +190,11 @@ def scan_rows(
             if HAS_B:
                 after = plus(after, inputs[u], NP, M_ROWS)
             state = choose(inside, after, state, NP, M_ROWS)
-            store_state(states + u * ot, first, state, exists & inside, M, N, NP, LANES)
+            store_state(states + u * ot, first, state, where_also(exists, inside), M, N, NP, LANES)
         a += UNROLL * at
         b += UNROLL * bt
         states += UNROLL * ot
-    last = exists & (stop == length)
+    last = where_also(exists, stop == length)
     store_state(final + sequence * M * N, first, state, last, M, N, NP, LANES)
 
 
@@ -247,20 +248,20 @@ def scan_rows_backward(
         gradients = ()
         columns = ()
         for u in tl.static_range(UNROLL):
-            inside = exists & (done + u < stop - start)
+            inside = where_also(exists, done + u < stop - start)
             matrices = matrices + (load_matrix(a - u * at, inside, N, NP, STATE),)
             gradients = gradients + (
                 load_state(grad_states - u * gt, first, inside, M, N, NP, LANES, STATE),
             )
             of_step = ()
             for slot in tl.static_range(N_ROWS):
-                before = inside & (stop - 1 - done - u > 0)
+                before = where_also(inside, stop - 1 - done - u > 0)
                 column = _load_column(states - u * ot, first + slot * LANES, before, M, N, STATE)
                 of_step = of_step + (column,)
             columns = columns + (of_step,)
         for u in tl.static_range(UNROLL):
             t = stop - 1 - done - u
-            inside = exists & (t >= start)
+            inside = where_also(exists, t >= start)
             adjoint = plus(carry, gradients[u], NP, M_ROWS)
             if HAS_B:
                 store_state(grad_b - u * dbt, first, adjoint, inside, M, N, NP, LANES)
@@ -290,5 +291,5 @@ def scan_rows_backward(
         grad_states -= UNROLL * gt
         grad_a -= UNROLL * dat
         grad_b -= UNROLL * dbt
-    to_initial = exists & (start == 0)
+    to_initial = where_also(exists, start == 0)
     store_state(grad_initial + sequence * M * N, first, carry, to_initial, M, N, NP, LANES)

@@ -10,6 +10,8 @@ Legend: M rows a state, N columns; MP, NP the same rounded up to tile sizes.
 import triton
 import triton.language as tl
 
+from statetrack.scans.masks import where_also
+
 
 @triton.jit
 def rounded(stride, ALIGNED: tl.constexpr):
@@ -52,7 +54,7 @@ def load_tile_if(
     """`load_tile`, or zeros where the condition fails."""
     row = tl.arange(0, RP)[:, None]
     column = tl.arange(0, CP)[None, :]
-    inside = condition & (row < ROWS) & (column < COLUMNS)
+    inside = where_also((row < ROWS) & (column < COLUMNS), condition)
     return tl.load(pointer + row * COLUMNS + column, mask=inside, other=0.0).to(STATE)
 
 

@@ -25,7 +25,7 @@ TILES = {16: (6, 8), 32: (4, 4), 64: (2, 2)}
 # By kind of product and tile size, for the forward and the backward pass: warps of a program, and
 # whether states are held transposed. "double" stands for float32 products made by the tensor cores
 # for float64, which are as fast as float32 arithmetic and need no wide tiles in registers; below
-# 32 x 32, or for states of few rows, they are slower or unproved.
+# 32 x 32 they are slower; with a readout or for states of few rows they are not proved.
 WARPS = {
     "ieee": {16: (1, 1), 32: (2, 2), 64: (8, 8)},
     "tf32": {16: (1, 1), 32: (2, 2), 64: (4, 4)},
@@ -108,8 +108,8 @@ class Plan:
             self.chunk_size, self.chunks = self.length, 1
         self.kind = "ieee" if self.state == torch.float64 else self.precision[:4]
         if self.kind == "ieee" and self.state == torch.float32 and not (self.in_rows or self.whole):
-            is_square = _power_of_two(self.rows) == self.padded
-            by_double = is_square and self.padded in WARPS["double"]
+            is_plain = _power_of_two(self.rows) == self.padded and not self.in_tiles
+            by_double = is_plain and self.padded in WARPS["double"]
             if by_double and has_double_tensor_cores(self.device):
                 self.kind = "double"
 

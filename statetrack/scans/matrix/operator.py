@@ -173,7 +173,7 @@ matrix_scan_backward_triton = register_operator(
     _allocate_gradients,
     own_axes=(3, 3, 2, 3, 3, 2),
 )
-register_gradient(matrix_scan_triton, _differentiate, _save)
+register_gradient(matrix_scan_triton, matrix_scan_backward_triton, _differentiate, _save)
 matrix_scan_readout_triton = register_operator(
     f"matrix_scan_readout({_INPUTS}, Tensor readout, str precision) -> (Tensor, Tensor)",
     _run_readout,
@@ -187,4 +187,9 @@ matrix_scan_readout_backward_triton = register_operator(
     _allocate_readout_gradients,
     own_axes=(3, 3, 2, 2, 3, 2),
 )
-register_gradient(matrix_scan_readout_triton, _differentiate_readout, _save_readout)
+register_gradient(
+    matrix_scan_readout_triton,
+    matrix_scan_readout_backward_triton,
+    _differentiate_readout,
+    _save_readout,
+)

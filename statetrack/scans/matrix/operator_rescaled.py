@@ -86,4 +86,6 @@ matrix_scan_rescaled_backward_triton = register_operator(
     _allocate_gradients,
     own_axes=(3, 3, 2, 0, 3, 1, 3),
 )
-register_gradient(matrix_scan_rescaled_triton, _differentiate, _save)
+register_gradient(
+    matrix_scan_rescaled_triton, matrix_scan_rescaled_backward_triton, _differentiate, _save
+)

@@ -213,4 +213,6 @@ outer_product_scan_backward_triton = register_operator(
     _allocate_gradients,
     own_axes=(2, 2, 2, 2, 3, 2, 2),
 )
-register_gradient(outer_product_scan_triton, _differentiate, _save)
+register_gradient(
+    outer_product_scan_triton, outer_product_scan_backward_triton, _differentiate, _save
+)
