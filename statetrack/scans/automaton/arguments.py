@@ -42,6 +42,15 @@ def require_integers(scan: str, name: str, tensor: Tensor, device: torch.device)
     )
 
 
+def require_whole(scan: str, name: str, value: object) -> None:
+    """Raise InputError unless a value is one whole number or a tensor."""
+    require(
+        isinstance(value, int | Tensor),
+        f"{scan}: {name} is {value!r}, a {type(value).__name__}; expected a whole number or a "
+        f"tensor of them: use int({name})",
+    )
+
+
 def check_outputs(scan: str, outputs: Tensor | None, transitions: Tensor) -> None:
     """Raise InputError unless `outputs` has one integer or boolean for each state."""
     if outputs is None:
