@@ -159,7 +159,7 @@ def test_bad_types_are_named(kind, place):
 
 
 def test_what_is_no_tensor_is_named():
-    with pytest.raises(InputError, match="a is a list, expected a torch.Tensor"):
+    with pytest.raises(InputError, match=r"a is a list, expected a torch\.Tensor"):
         diagonal_scan([[1.0]], torch.ones(1, 1))
 
 

@@ -17,7 +17,7 @@ from statetrack.scans.automaton.arguments import (
     require_whole,
 )
 from statetrack.scans.automaton.draw_operator import words_operator
-from statetrack.scans.inputs import require, shape_of
+from statetrack.scans.inputs import shape_of
 
 
 class UniformWords(NamedTuple):
@@ -109,10 +109,10 @@ def uniform_words(
     check_outputs("uniform_words", outputs, transitions)
     check_dtype("uniform_words", dtype, max(num_states, num_symbols))
     for name, value in (("length", length), ("num_items", num_items)):
-        require(
-            isinstance(value, int) and 0 <= value < 2**63,
-            f"uniform_words: {name} = {value}: expected a whole number from 0 to 2**63 - 1",
-        )
+        if not (isinstance(value, int) and 0 <= value < 2**63):
+            raise InputError(
+                f"uniform_words: {name} = {value}: expected a whole number from 0 to 2**63 - 1"
+            )
     given = {"first_item": first_item, "seed": seed, "initial": initial}
     for name, one in given.items():
         require_whole("uniform_words", name, one)
