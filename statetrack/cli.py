@@ -13,6 +13,7 @@ from statetrack.command_parser import CommandParser, Commands, add_command
 EXIT_BAD_INPUT = 2
 EXIT_FAILED_RUNS = 1
 EXIT_INTERRUPTED = 130
+_BEGIN_ANEW = ("doctor", "bench")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,10 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"statetrack: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
-        print(
-            "statetrack: stopped; nothing finished is lost, the same command goes on from here",
-            file=sys.stderr,
-        )
+        goes_on = "; nothing finished is lost, the same command goes on from here"
+        print(f"statetrack: stopped{'' if given[0] in _BEGIN_ANEW else goes_on}", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 

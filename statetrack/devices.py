@@ -20,6 +20,8 @@ def choose_device(device: str) -> str:
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("meta"):
+        raise InputError(f"device {device!r} holds no numbers: give auto, cpu or cuda")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -569,6 +569,48 @@ def test_broken_results_are_named(tmp_path):
         write_results(made_up(), tmp_path / "results.json")
 
 
+def damage(place, value):
+    """Set one value in a tree of results; `place` is a path of keys."""
+
+    def change(tree):
+        for key in place[:-1]:
+            tree = tree[key]
+        if value is None:
+            del tree[place[-1]]
+        else:
+            tree[place[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        damage(["rows", 0], "text"),
+        damage(["rows", 0, "median"], None),
+        damage(["rows", 0, "median"], "fast"),
+        damage(["rows", 0, "times_floor"], None),
+        damage(["rows", 0, "dtype"], "float33"),
+        damage(["rows", 0, "sizes"], [1]),
+        damage(["rows", 0, "pass"], "sideways"),
+        damage(["rows", 0, "status"], "wrong"),
+        damage(["settings"], "none"),
+        damage(["settings", "device"], 3),
+        damage(["provenance"], []),
+        damage(["provenance", "versions"], "new"),
+        damage(["roofs", "bytes_per_second"], "much"),
+        damage(["roofs", "flops"], 1),
+    ],
+)
+def test_damaged_results_are_named(tmp_path, change):
+    path = write_results(made_up(), tmp_path)
+    tree = json.loads(path.read_text())
+    change(tree)
+    path.write_text(json.dumps(tree))
+    with pytest.raises(InputError, match=r"results\.json holds no benchmark"):
+        read_results(tmp_path)
+
+
 def test_the_ratio_is_to_the_fastest_peer():
     rows = made_up().rows
     assert peer_ratio(rows[0], rows) == pytest.approx(3.0 / 1.2)
@@ -605,6 +647,13 @@ def test_the_figure_has_a_panel_a_scan_and_the_floor_in_each():
     assert axes[2].get_ylabel() == "forward + backward, ms"
     assert [text.get_text() for text in axes[0].texts] == ["1.2×", "1.2×"]
     assert [tick.get_text() for tick in axes[3].get_xticklabels()] == ["8", "16", "32"]
+
+
+def test_large_multiples_have_no_exponent():
+    rows = [{**row, "times_floor": 1234.5} if "floor" in row else row for row in made_up().rows]
+    results = made_up()
+    figure = draw_figure(BenchmarkResults(results.provenance, results.settings, ROOFS, rows))
+    assert figure.axes[0].texts[0].get_text() == "1234×"
 
 
 def test_a_figure_of_nothing_is_refused():

@@ -6,11 +6,11 @@ import re
 import pytest
 import torch
 
-from statetrack.benchmark import commands, doctor, doctor_checks
+from statetrack.benchmark import bench, commands, doctor, doctor_checks
 from statetrack.benchmark.doctor import advise, examine, report_block
 from statetrack.benchmark.doctor_checks import Check, jobs_of, name_of, run_check
 from statetrack.benchmark.scan_rows import SCANS
-from statetrack.cli import EXIT_BAD_INPUT, main
+from statetrack.cli import EXIT_BAD_INPUT, EXIT_INTERRUPTED, main
 from statetrack.scans import diagonal
 from statetrack.scans.kernels import why_unavailable
 
@@ -194,6 +194,17 @@ def refusal(capsys, *arguments):
         (("bench", "scans", "--peer-file", "nowhere.py"), "nowhere.py"),
         (("bench", "scans", "--quik"), "did you mean '--quick'"),
         (("bench", "scans", "--device", "cpx"), "cpx"),
+        (("bench", "scans", "--minutes", "inf"), "--minutes inf"),
+        (("bench", "scans", "--out", "/proc/nowhere"), "cannot write into '/proc/nowhere'"),
+        (
+            ("bench", "scans", "--from", "x", "--quick"),
+            "--from measures nothing: leave out --quick",
+        ),
+        (("bench", "scans", "--only", "nmpy"), "did you mean 'numpy'"),
+        (("bench", "scans", "--device", "meta"), "'meta' holds no numbers"),
+        (("doctor", "--device", "meta"), "'meta' holds no numbers"),
+        (("doctor", "--json", "/proc/nowhere/found.json"), "cannot write into '/proc/nowhere'"),
+        (("doctor", "--json", "/"), "is a folder"),
         (("doctor", "--jsn", "x"), "did you mean '--json'"),
         (("doctor", "--device", "cpx"), "cpx"),
     ],
@@ -252,3 +263,60 @@ def test_bench_refuses_to_time_a_wrong_backend(capsys, tmp_path, in_this_process
     assert not any("median" in row for row in wrong)
     right = [row for row in rows if row["contestant"] == "statetrack reference"]
     assert {row["status"] for row in right} == {"ok"}
+
+
+def test_words_alone_have_a_table_and_no_figure(capsys, tmp_path, in_this_process):
+    command = ["bench", "scans", "--scans", "words", "--only", "numpy", "--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert "no figure: the benchmark has no timed scan to draw" in output
+    assert "words s5 B64 T64" in output
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert {row["contestant"] for row in rows} == {"numpy"}
+
+
+def test_results_drawn_again_can_go_elsewhere(capsys, tmp_path, in_this_process):
+    source, target = tmp_path / "source", tmp_path / "target"
+    command = ["bench", "scans", "--scans", "diagonal", "--device", "cpu", "--only"]
+    assert main([*command, "statetrack parallel", "--out", str(source)]) == 0
+    before = sorted(path.stat().st_mtime_ns for path in source.iterdir())
+    assert main(["bench", "scans", "--from", str(source), "--out", str(target)]) == 0
+    assert {path.name for path in target.iterdir()} == {"table.md", "figure.png", "figure.pdf"}
+    assert sorted(path.stat().st_mtime_ns for path in source.iterdir()) == before
+
+
+def test_what_was_measured_before_control_c_is_kept(capsys, tmp_path, in_this_process, monkeypatch):
+    right, answered = bench.answers_of, []
+
+    def stopped_in_the_second_job(job):
+        answered.append(job["kind"])
+        if answered.count("time") == 2:
+            raise KeyboardInterrupt
+        return right(job)
+
+    monkeypatch.setattr(bench, "answers_of", stopped_in_the_second_job)
+    command = ["bench", "scans", "--scans", "diagonal", "--device", "cpu", "--out", str(tmp_path)]
+    for folder in (tmp_path, tmp_path / "stopped"):
+        answered.clear()
+        assert main(command) == EXIT_INTERRUPTED
+        assert f"what had been measured is in {folder}" in capsys.readouterr().err
+        rows = json.loads((folder / "results.json").read_text())["rows"]
+        assert sum(row["status"] == "ok" for row in rows) == 2
+        assert "not run: stopped from the keyboard" in {row.get("reason") for row in rows}
+        assert (folder / "figure.png").exists()
+
+
+def test_a_peer_file_that_raises_is_named(capsys, tmp_path):
+    file = tmp_path / "peers.py"
+    file.write_text("import no_such_package")
+    line = refusal(capsys, "bench", "scans", "--peer-file", file)
+    assert "peers.py cannot be imported: ModuleNotFoundError" in line
+
+
+def test_a_stopped_doctor_promises_nothing(capsys, monkeypatch):
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "jobs_of", stopped)
+    assert main(["doctor", "--device", "cpu"]) == EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "statetrack: stopped\n"

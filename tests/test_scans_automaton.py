@@ -198,6 +198,7 @@ def test_words_cut_in_pieces_are_the_same(backend, monkeypatch):
         ({"initial": torch.zeros(3, dtype=torch.long), "words": torch.zeros(2, 4).long()}, "broad"),
         ({"transitions": torch.tensor([[0, 1], [1, 2]])}, "transitions holds 2"),
         ({"outputs": torch.zeros(3, dtype=torch.long)}, r"\[num_states\] = \[2\]"),
+        ({"initial": 0.5}, r"initial is 0.5, a float; .* use int\(initial\)"),
         ({"dtype": torch.float32}, "dtype torch.float32"),
         ({"backend": "paralel"}, "did you mean 'parallel'"),
     ],
@@ -314,7 +315,10 @@ def test_drawn_words_that_are_cut_are_the_same(monkeypatch):
     [
         ({"first_item": -1}, "first_item = -1"),
         ({"length": -1}, "length = -1"),
+        ({"length": 5.5}, "length = 5.5: expected a whole number"),
         ({"seed": 2**32}, "seed"),
+        ({"seed": 2**70}, r"seed = \d+: expected 0 to 2\*\*32 - 1"),
+        ({"first_item": 0.5}, "first_item is 0.5"),
         ({"split": "tran"}, "did you mean 'train'"),
         ({"length": 1}, "too few"),
         ({"initial": 2}, "initial state 2"),

@@ -147,6 +147,22 @@ def test_bad_shapes_are_named(change, words):
         diagonal_scan(*change(*inputs(4)))
 
 
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.float8_e4m3fn])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_bad_types_are_named(kind, place):
+    given = list(inputs(4))
+    given[place] = given[place].to(kind)
+    name = ("a", "x", "initial")[place]
+    message = rf"diagonal_scan: {name} is {kind}, expected one of float32.*use {name}.float\(\)"
+    with pytest.raises(InputError, match=message):
+        diagonal_scan(*given)
+
+
+def test_what_is_no_tensor_is_named():
+    with pytest.raises(InputError, match=r"a is a list, expected a torch\.Tensor"):
+        diagonal_scan([[1.0]], torch.ones(1, 1))
+
+
 def test_bad_options_are_named():
     a, x, initial = inputs(4)
     with pytest.raises(InputError, match="did you mean 'parallel'"):

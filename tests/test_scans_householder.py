@@ -177,3 +177,11 @@ def test_bad_shapes_are_named(name, shape):
         householder_scan(**tensors)
     with pytest.raises(InputError, match="decay has shape"):
         householder_scan(**inputs(4), decay=torch.zeros(2, 7))
+
+
+@pytest.mark.parametrize("name", ["q", "k", "v", "beta"])
+def test_whole_numbers_are_refused(name):
+    tensors = inputs(4)
+    tensors[name] = tensors[name].long()
+    with pytest.raises(InputError, match=f"householder_scan: {name} is torch.int64"):
+        householder_scan(**tensors)

@@ -179,6 +179,10 @@ def test_single_precision_error_of_rotations(length):
         ({"initial": torch.zeros(2, 4)}, "initial"),
         ({"readout": torch.zeros(2, 2)}, "readout"),
         ({"initial": ScaledStates(torch.zeros(2, 3), torch.zeros(()))}, "rescale=True"),
+        ({"a": torch.zeros(4, 3, 3).long()}, r"a is torch.int64, expected .*use a.float\(\)"),
+        ({"b": torch.zeros(4, 2, 3).bool()}, "b is torch.bool"),
+        ({"initial": torch.zeros(2, 3).int()}, "initial is torch.int32"),
+        ({"readout": torch.zeros(3, 2).long()}, "readout is torch.int64"),
     ],
 )
 def test_bad_shapes_are_named(arguments, words):
@@ -268,6 +272,11 @@ def test_structured_transitions_inside_vmap():
         (
             lambda: PermutationDiagonal(torch.zeros(2, 1, dtype=torch.int64), torch.ones(2, 2)),
             "must end in the same",
+        ),
+        (lambda: BlockDiagonal(torch.zeros(4, 3, 2, 2).long()), "blocks is torch.int64"),
+        (
+            lambda: PermutationDiagonal(torch.tensor([[0, 1]]), torch.tensor([[1, -1]])),
+            "scale is torch.int64",
         ),
         (lambda: BlockDiagonal(torch.zeros(3, 2, 2)), r"\[..., T, G, n, n\]"),
         (

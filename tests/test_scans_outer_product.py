@@ -178,8 +178,11 @@ def test_a_value_that_is_not_finite_reaches_no_earlier_output(name: str):
         ({"decay": torch.zeros(2, 5, 1)}, "expected .*per channel.* or .*per head"),
         ({"decay": torch.zeros(1, 2, 5, 3)}, "expected .*per channel.* or .*per head"),
         ({"initial": torch.zeros(4, 3)}, r"expected \[..., K, V\]"),
-        ({"q": torch.zeros(2, 5, 3, dtype=torch.long)}, "real floating-point"),
-        ({"q": torch.zeros(2, 5, 3, dtype=torch.complex64)}, "real floating-point"),
+        ({"q": torch.zeros(2, 5, 3, dtype=torch.long)}, r"q is torch.int64.*use q.float"),
+        (
+            {"q": torch.zeros(2, 5, 3, dtype=torch.complex64)},
+            "q is torch.complex64, expected one of",
+        ),
         ({"k": torch.zeros(3, 5, 3)}, "do not broadcast"),
         ({"backend": "trtion"}, "trtion"),
         ({"precision": "tf32"}, "precision"),
@@ -257,3 +260,20 @@ def test_gradients_in_turn_as_for_16_bit_operands(decay: str, length: int, monke
         found.append(torch.autograd.grad(loss, list(leaves.values())))
     for truth, value in zip(*found, strict=True):
         assert (value - truth).double().norm() <= 4e-6 * truth.double().norm()
+
+
+def test_one_compiled_graph_serves_every_length():
+    if why_unavailable(DEVICE):
+        pytest.skip(f"kernels: {why_unavailable(DEVICE)}")
+    graphs = []
+
+    def count(graph, examples):
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    run = torch.compile(outer_product_scan, fullgraph=True, dynamic=True, backend=count)
+    for length in (4, 5, 7, 19):
+        q, k, v, decay = (torch.rand(2, length, size, device=DEVICE) for size in (3, 3, 2, 3))
+        run(q, k, v, decay, backend="triton")
+    assert len(graphs) == 1

@@ -47,6 +47,8 @@ class Plan:
         Every contestant in processes of its own, so that one that crashes harms no other.
     compile_first : bool
         See `statetrack.benchmark.warm_up`.
+    word_sources : sequence of str
+        Names in `WORD_SOURCES`: who draws the words of cases of words.
     """
 
     cases: Sequence[Case]
@@ -57,6 +59,7 @@ class Plan:
     minutes: float = 10.0
     isolated: bool = True
     compile_first: bool = False
+    word_sources: Sequence[str] = tuple(WORD_SOURCES)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ def turns_of(plan: Plan) -> list[Turn]:
             )
         )
     words = [case for case in plan.cases if case.scan == "words"]
-    for place, (name, source) in enumerate(WORD_SOURCES.items(), start=1):
+    for place, name in enumerate(plan.word_sources, start=1):
+        source = WORD_SOURCES[name]
         missing = source.why_missing(plan.device) or ""
         jobs = [_job(plan, name, case) for case in words]
         turns.insert(place, Turn(name, missing, jobs, [], "words"))
@@ -148,6 +152,7 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
     Returns
     -------
     BenchmarkResults
+        With what had been measured when Ctrl-C was pressed after the roofs were known.
     """
     start = time.monotonic()
     deadline = start + 60 * plan.minutes
@@ -177,9 +182,16 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
                 ]
             done += len(turn.jobs)
             say(done, f"{turn.name}: {turn.missing}")
-    for number, row in _measured_rows(plan, able, deadline):
-        rows.append(row)
-        say(done + number + 1, describe_row(with_floors([row], roofs)[0]))
+    measured: list[Row] = []
+    interrupted = False
+    try:
+        for number, row in _measured_rows(plan, able, deadline):
+            measured.append(row)
+            say(done + number + 1, describe_row(with_floors([row], roofs)[0]))
+    except KeyboardInterrupt:
+        interrupted = True
+        measured += _not_reached(able, measured)
+    rows += measured
     order = {case: place for place, case in enumerate(plan.cases)}
     rows.sort(key=lambda row: order[case_of(row)])
     settings = {
@@ -188,8 +200,21 @@ def run_benchmark(plan: Plan, report: Callable[[str], None]) -> BenchmarkResults
         "contestants": list(plan.contestants),
         "seconds": plan.seconds,
         "minutes": plan.minutes,
+        "interrupted": interrupted,
     }
     return BenchmarkResults(provenance(str(plan.device)), settings, roofs, with_floors(rows, roofs))
+
+
+def _not_reached(turns: list[Turn], measured: list[Row]) -> list[Row]:
+    """Rows for all passes that were not measured before the run was stopped."""
+    seen = {(case_of(row), row["contestant"], row["pass"]) for row in measured}
+    return [
+        row_of(case, turn.name, which, "error", reason="not run: stopped from the keyboard")
+        for turn in turns
+        for case in map(_case_of_job, turn.jobs)
+        for which in passes_of(case)
+        if (case, turn.name, which) not in seen
+    ]
 
 
 def describe_roofs(roofs: Roofs) -> str:

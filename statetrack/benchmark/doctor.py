@@ -71,7 +71,7 @@ def describe_machine(device: torch.device) -> dict[str, str]:
     found |= {"commit": str(commit)} if commit else {}
     found["CUDA of torch"] = str(torch.version.cuda)
     if torch.cuda.is_available():
-        one = torch.cuda.get_device_properties(0)
+        one = torch.cuda.get_device_properties(device if device.type == "cuda" else 0)
         found["GPU"] = (
             f"{one.name}, compute capability {one.major}.{one.minor}, "
             f"{one.multi_processor_count} multiprocessors, {one.total_memory / 2**30:.0f} GiB"

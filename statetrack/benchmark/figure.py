@@ -101,7 +101,13 @@ def draw_figure(results: BenchmarkResults, most: int = 6) -> Figure:
             Line2D([], [], label=name, markersize=3.5, **styles[name]) for name in names
         ]
         handles.append(
-            Line2D([], [], color="black", linewidth=1.2, label="floor, and our multiples of it")
+            Line2D(
+                [],
+                [],
+                color="black",
+                linewidth=1.2,
+                label="floor, and our best time as a multiple of it",
+            )
         )
         figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns)
         if not results.is_on_gpu:
@@ -187,7 +193,7 @@ def _draw_panel(axes: Any, panel: Panel, which: str, styles: dict[str, dict[str,
     best = rows[rows["contestant"].isin(OURS)].sort_values("median")
     for row in best.drop_duplicates(panel.letter).to_dict("records"):
         axes.annotate(
-            f"{row['times_floor']:.3g}×",
+            _multiple(row["times_floor"]),
             (row[panel.letter], row["floor"]),
             (2, -3),
             textcoords="offset points",
@@ -203,6 +209,11 @@ def _draw_panel(axes: Any, panel: Panel, which: str, styles: dict[str, dict[str,
     axes.set_ylim(low / 1.6, high)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _multiple(times: float) -> str:
+    """Three digits, and never an exponent."""
+    return f"{times:.3g}×" if times < 1000 else f"{times:.0f}×"
 
 
 def _tick_labels(ticks: Sequence[int]) -> list[str]:

@@ -374,11 +374,17 @@ def peers_from_file(*files: Path) -> dict[str, Contestant]:
     Raises
     ------
     InputError
-        No such file, no such list, or a name that is taken.
+        No such file, one that raises, no such list, or a name that is taken.
     """
     found: dict[str, Contestant] = {}
     for file in files:
-        listed = getattr(import_file(file), "PEERS", None)
+        try:
+            listed = getattr(import_file(file, "peer file"), "PEERS", None)
+        except InputError:
+            raise
+        except Exception as error:
+            what = " ".join(f"{type(error).__name__} {error}".split())
+            raise InputError(f"peer file {file} cannot be imported: {what}") from error
         if not isinstance(listed, list) or not all(isinstance(p, Contestant) for p in listed):
             raise InputError(f"{file}: expected PEERS = [Contestant(...), ...]")
         for peer in listed:

@@ -9,8 +9,8 @@ from typing import Any
 from automata.errors import InputError
 from automata.files import read_text
 from statetrack.atomic_files import write_atomically
-from statetrack.benchmark.cases import Case
-from statetrack.benchmark.measure import BOTH, Row
+from statetrack.benchmark.cases import DTYPES, Case
+from statetrack.benchmark.measure import BOTH, PASSES, Row
 from statetrack.benchmark.roofs import Roofs, floor_ms
 
 FILE_NAME = "results.json"
@@ -36,6 +36,11 @@ class BenchmarkResults:
     settings: dict[str, Any]
     roofs: Roofs
     rows: list[Row]
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the run was stopped from the keyboard."""
+        return bool(self.settings.get("interrupted", False))
 
     @property
     def is_on_gpu(self) -> bool:
@@ -128,13 +133,49 @@ def read_results(folder: Path) -> BenchmarkResults:
         tree = json.loads(read_text(path))
         if tree["schema"] != SCHEMA:
             raise InputError(f"{path}: schema {tree['schema']}, this version reads {SCHEMA}")
-        return BenchmarkResults(
+        results = BenchmarkResults(
             tree["provenance"], tree["settings"], Roofs(**tree["roofs"]), list(tree["rows"])
         )
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        _check_parts(results)
+        for row in results.rows:
+            _check_row(row)
+        return results
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} holds no benchmark: {type(error).__name__} {error}") from None
+
+
+def _check_parts(results: BenchmarkResults) -> None:
+    """Raise TypeError unless everything but the rows has the types that tables need."""
+    roofs = results.roofs
+    if not isinstance(results.settings["device"], str):
+        raise TypeError("settings: device is no text")
+    if not isinstance(results.provenance.get("versions", {}), dict):
+        raise TypeError("provenance: versions is no object")
+    _check_numbers("roofs", [roofs.bytes_per_second, roofs.small_kernel_ms, *roofs.flops.values()])
+
+
+def _check_row(row: Row) -> None:
+    """Raise KeyError, TypeError or ValueError unless a row has what tables and figures need."""
+    case = case_of(row)
+    place = f"row of {row['contestant']!r} on {case.key!r}"
+    if case.dtype not in DTYPES or row["pass"] not in PASSES:
+        raise ValueError(f"{place}: type {case.dtype!r}, pass {row['pass']!r}")
+    if row["status"] != "ok":
+        if not isinstance(row["reason"], str):
+            raise TypeError(f"{place}: reason is no text")
+        return
+    names = ["median", "tokens_per_second"]
+    if case.scan != "words":
+        names = ["median", "low", "high", "floor", "times_floor", "error"]
+    _check_numbers(place, [row[name] for name in names])
+
+
+def _check_numbers(place: str, values: list[Any]) -> None:
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise TypeError(f"{place}: {value!r} where a number from 0 on is expected")
 
 
 def finite(value: Any) -> Any:

@@ -292,7 +292,7 @@ def _work_householder(case: Case) -> Work:
     )
 
 
-_ROWS: dict[str, ScanRow] = {
+SCANS: dict[str, ScanRow] = {
     "diagonal": ScanRow(
         "diagonal_scan",
         _draw_diagonal,
@@ -328,8 +328,4 @@ _ROWS: dict[str, ScanRow] = {
         _work_householder,
         small={"H": 2, "K": 16, "V": 16, "R": 2},
     ),
-}
-
-SCANS: dict[str, ScanRow] = {
-    name: row for name, row in _ROWS.items() if hasattr(statetrack.scans, row.function)
 }

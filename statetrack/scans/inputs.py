@@ -10,6 +10,8 @@ from automata.errors import InputError, unknown_name
 from statetrack.scans.kernels import why_unavailable
 
 PRECISIONS = ("ieee", "tf32x3", "tf32")
+REAL_TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+COMPLEX_TYPES = (torch.complex64, torch.complex128)
 
 
 def choose_backend(
@@ -78,6 +80,35 @@ def compute_dtype(*tensors: Tensor) -> torch.dtype:
     for tensor in tensors:
         dtype = torch.promote_types(dtype, tensor.dtype)
     return dtype
+
+
+def require_numbers(scan: str, *, real: bool = False, **named: Any) -> None:
+    """Raise `InputError` unless every argument is a tensor of a type that scans compute with.
+
+    Whole numbers are refused: states would be cut to them on the way out.
+
+    Parameters
+    ----------
+    scan : str
+        Name of the scan, for messages.
+    real : bool
+        Refuse complex numbers as well.
+    **named : Tensor or None
+        By argument name; None is passed over.
+    """
+    types = REAL_TYPES if real else REAL_TYPES + COMPLEX_TYPES
+    for name, tensor in named.items():
+        if tensor is None:
+            continue
+        if not isinstance(tensor, Tensor):
+            raise InputError(
+                f"{scan}: {name} is a {type(tensor).__name__}, expected a torch.Tensor; "
+                "use torch.as_tensor"
+            )
+        if tensor.dtype not in types:
+            expected = ", ".join(str(one).removeprefix("torch.") for one in types)
+            cure = "" if tensor.is_complex() else f"; use {name}.float()"
+            raise InputError(f"{scan}: {name} is {tensor.dtype}, expected one of {expected}{cure}")
 
 
 def require(condition: bool, message: str) -> None:

@@ -11,6 +11,7 @@ from statetrack.scans.automaton.arguments import (
     check_table,
     choose_automaton_backend,
     require_integers,
+    require_whole,
 )
 from statetrack.scans.automaton.letters import uniform_letters as uniform_letters
 from statetrack.scans.automaton.operator import scan_operator
@@ -85,6 +86,7 @@ def automaton_scan(
     require_integers("automaton_scan", "words", words, transitions.device)
     if not words.dim():
         raise InputError("automaton_scan: words has no axis, expected [..., T]; use unsqueeze(-1)")
+    require_whole("automaton_scan", "initial", initial)
     start, starts = 0, None
     if isinstance(initial, int):
         check_start("automaton_scan", initial, num_states)

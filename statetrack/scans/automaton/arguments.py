@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from automata.errors import InputError
 from statetrack.scans.automaton.operator import scan_operator
 from statetrack.scans.inputs import choose_backend, require, shape_of
 
@@ -40,6 +41,16 @@ def require_integers(scan: str, name: str, tensor: Tensor, device: torch.device)
         f"{scan}: {name} lies on {tensor.device} and transitions on {device}; "
         "move them to one device",
     )
+
+
+def require_whole(scan: str, name: str, value: object) -> None:
+    """Raise InputError unless a value is one whole number or a tensor."""
+    # The text is made when it is needed: `torch.compile` cannot trace `repr` of a tensor.
+    if not isinstance(value, int | Tensor):
+        raise InputError(
+            f"{scan}: {name} is {value!r}, a {type(value).__name__}; expected a whole number or a "
+            f"tensor of them: use int({name})"
+        )
 
 
 def check_outputs(scan: str, outputs: Tensor | None, transitions: Tensor) -> None:

@@ -14,9 +14,10 @@ from statetrack.scans.automaton.arguments import (
     check_table,
     choose_automaton_backend,
     require_integers,
+    require_whole,
 )
 from statetrack.scans.automaton.draw_operator import words_operator
-from statetrack.scans.inputs import require, shape_of
+from statetrack.scans.inputs import shape_of
 
 
 class UniformWords(NamedTuple):
@@ -108,7 +109,15 @@ def uniform_words(
     check_outputs("uniform_words", outputs, transitions)
     check_dtype("uniform_words", dtype, max(num_states, num_symbols))
     for name, value in (("length", length), ("num_items", num_items)):
-        require(value >= 0, f"uniform_words: {name} = {value}: expected 0 or more")
+        if not (isinstance(value, int) and 0 <= value < 2**63):
+            raise InputError(
+                f"uniform_words: {name} = {value}: expected a whole number from 0 to 2**63 - 1"
+            )
+    given = {"first_item": first_item, "seed": seed, "initial": initial}
+    for name, one in given.items():
+        require_whole("uniform_words", name, one)
+    if isinstance(seed, int) and not 0 <= seed < 2**32:
+        raise InputError(f"uniform_words: seed = {seed}: expected 0 to 2**32 - 1")
     if isinstance(first_item, int) and not 0 <= first_item <= 2**63 - 1 - num_items:
         raise InputError(
             f"uniform_words: first_item = {first_item}: expected 0 to 2**63 - 1 - num_items"
@@ -117,7 +126,6 @@ def uniform_words(
         check_start("uniform_words", initial, num_states)
     if outputs is None and not keep_states:
         raise InputError("uniform_words: keep_states=False needs outputs: nothing would be written")
-    given = {"first_item": first_item, "seed": seed, "initial": initial}
     tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
     for name, tensor in tensors.items():
         require_integers("uniform_words", name, tensor, transitions.device)

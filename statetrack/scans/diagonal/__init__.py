@@ -14,6 +14,7 @@ from statetrack.scans.inputs import (
     choose_backend,
     compute_dtype,
     require,
+    require_numbers,
     shape_of,
 )
 from statetrack.scans.kernels import fold_leading
@@ -59,7 +60,7 @@ def diagonal_scan(
     Raises
     ------
     InputError
-        Shapes, devices, backend or precision that do not fit.
+        Shapes, types, devices, backend or precision that do not fit.
 
     Notes
     -----
@@ -84,6 +85,7 @@ def diagonal_scan(
         f"diagonal_scan: state_axes = {state_axes}, expected 1 for [..., T, D] or 2 for "
         "[..., T, D, N]",
     )
+    require_numbers("diagonal_scan", a=a, x=x, initial=initial)
     leading = broadcast_leading("diagonal_scan", a=(a, 1 + state_axes), x=(x, 1 + state_axes))
     axes = "[T, D]" if state_axes == 1 else "[T, D, N]"
     shape = x.shape[-1 - state_axes :]

@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor
 
+from automata.errors import InputError
 from statetrack.scans.householder.parallel import householder_scan_parallel
 from statetrack.scans.householder.reference import householder_scan_reference
 from statetrack.scans.inputs import (
     broadcast_leading,
     choose_backend,
     compute_dtype,
-    require,
+    require_numbers,
     shape_of,
 )
 
@@ -65,7 +66,7 @@ def householder_scan(
     Raises
     ------
     InputError
-        Shapes, devices, backend or precision that do not fit.
+        Shapes, types, devices, backend or precision that do not fit.
 
     Notes
     -----
@@ -85,6 +86,8 @@ def householder_scan(
     >>> outputs.tolist()
     [[-1.0, 1.0], [1.0, 1.0]]
     """
+    more = {"write": write, "decay": decay, "initial": initial}
+    require_numbers("householder_scan", q=q, k=k, v=v, beta=beta, **more)
     run = BACKENDS[choose_backend("householder_scan", BACKENDS, backend, precision, q.device)]
     named = {"q": (q, 2), "k": (k, 3), "v": (v, 3), "beta": (beta, 2)}
     broadcast_leading("householder_scan", **named)
@@ -131,8 +134,9 @@ def householder_scan(
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
-    require(
-        tensor.dim() >= len(expected) and tuple(tensor.shape[-len(expected) :]) == expected,
-        f"householder_scan: {name} has shape {shape_of(tensor)}, expected "
-        f"[..., {', '.join(map(str, expected))}]",
-    )
+    # The text is made when it is needed: `torch.compile` cannot trace `str` of a dynamic length.
+    if not (tensor.dim() >= len(expected) and tensor.shape[-len(expected) :] == expected):
+        raise InputError(
+            f"householder_scan: {name} has shape {shape_of(tensor)}, expected "
+            f"[..., {', '.join(map(str, expected))}]"
+        )

@@ -13,6 +13,7 @@ from statetrack.scans.inputs import (
     choose_backend,
     compute_dtype,
     require,
+    require_numbers,
     shape_of,
 )
 from statetrack.scans.kernels import fold_leading
@@ -81,13 +82,14 @@ def matrix_scan(
     Returns
     -------
     outputs : Tensor, [..., T, M, N] or [..., T, M, C]; or ScaledStates
+        In the type of `a`.
     final_state : Tensor, [..., M, N]; or ScaledStates
         State after the last token, float32 or wider; `initial` when T = 0.
 
     Raises
     ------
     InputError
-        Shapes, devices, backend or precision that do not fit.
+        Shapes, types, devices, backend or precision that do not fit.
 
     Notes
     -----
@@ -108,12 +110,15 @@ def matrix_scan(
     >>> final_state.argmax(-1).tolist()
     [2, 0, 1]
     """
+    start = initial.values if isinstance(initial, ScaledStates) else initial
+    require_numbers("matrix_scan", b=b, initial=start, readout=readout)
     if isinstance(a, BlockDiagonal):
         _refuse_rescale("BlockDiagonal", rescale)
         return _scan_blocks(a.blocks, b, initial, readout, backend, precision)
     if isinstance(a, PermutationDiagonal):
         _refuse_rescale("PermutationDiagonal", rescale)
         return _scan_permuted(a, b, initial, readout, backend, precision)
+    require_numbers("matrix_scan", a=a)
     require(
         a.dim() >= 3 and a.shape[-1] == a.shape[-2],
         f"matrix_scan: a has shape {shape_of(a)}, expected [..., T, N, N]",

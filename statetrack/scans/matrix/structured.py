@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from automata.errors import InputError
-from statetrack.scans.inputs import require, shape_of
+from statetrack.scans.inputs import require, require_numbers, shape_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class BlockDiagonal:
     blocks: Tensor
 
     def __post_init__(self) -> None:
+        require_numbers("BlockDiagonal", blocks=self.blocks)
         require(
             self.blocks.dim() >= 4 and self.blocks.shape[-1] == self.blocks.shape[-2],
             f"BlockDiagonal: blocks has shape {shape_of(self.blocks)}, expected [..., T, G, n, n]",
@@ -64,6 +65,7 @@ class PermutationDiagonal:
 
     def __post_init__(self) -> None:
         index, scale = self.permutation, self.scale
+        require_numbers("PermutationDiagonal", scale=scale)
         require(
             not (index.is_floating_point() or index.is_complex() or index.dtype == torch.bool),
             f"PermutationDiagonal: permutation has type {index.dtype}, expected integers",

@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from automata.errors import InputError
 from statetrack.scans.inputs import (
     broadcast_leading,
     choose_backend,
     compute_dtype,
     require,
+    require_numbers,
     shape_of,
 )
 from statetrack.scans.kernels import fold_leading
@@ -66,7 +68,7 @@ def outer_product_scan(
     Raises
     ------
     InputError
-        Shapes, devices, backend or precision that do not fit; K > 128 for the kernel.
+        Shapes, types, devices, backend or precision that do not fit; K > 128 for the kernel.
 
     Notes
     -----
@@ -89,6 +91,7 @@ def outer_product_scan(
     [1.0, 1.0, 3.0, 7.0]
     """
     name = "outer_product_scan"
+    require_numbers(name, real=True, q=q, k=k, v=v, decay=decay, initial=initial)
     tensors = {"q": (q, 2), "k": (k, 2), "v": (v, 2)}
     for key, (tensor, _) in tensors.items():
         require(
@@ -113,11 +116,6 @@ def outer_product_scan(
         f"{shape[1]}]",
     )
     tensors["initial"] = (initial, 2)
-    for key, (tensor, _) in tensors.items():
-        require(
-            tensor.is_floating_point(),
-            f"{name}: {key} is {tensor.dtype}, expected a real floating-point type",
-        )
     leading = broadcast_leading(name, **tensors)
     chosen = choose_backend(name, BACKENDS, backend, precision, q.device)
     require(
@@ -146,16 +144,16 @@ def outer_product_scan(
 def _with_channel_axis(name: str, q: Tensor, decay: Tensor) -> Tensor:
     """Decay as [..., T, 1] or [..., T, K], told apart by the number of axes."""
     length, keys = q.shape[-2:]
-    expected = (
-        f"[..., T, K] = [..., {length}, {keys}] with {q.dim()} axes (per channel) or [..., T] = "
-        f"[..., {length}] with {q.dim() - 1} axes (per head), as q has {q.dim()}"
-    )
-    message = f"{name}: decay has shape {shape_of(decay)}, expected {expected}"
-    if decay.dim() == q.dim() - 1:
-        require(decay.shape[-1] == length, message)
+    if decay.dim() == q.dim() - 1 and decay.shape[-1] == length:
         return decay.unsqueeze(-1)
-    require(decay.dim() == q.dim() and tuple(decay.shape[-2:]) == (length, keys), message)
-    return decay
+    if decay.dim() == q.dim() and decay.shape[-2:] == q.shape[-2:]:
+        return decay
+    # Made here and not before: text that holds a length ties `torch.compile` to that length.
+    raise InputError(
+        f"{name}: decay has shape {shape_of(decay)}, expected [..., T, K] = [..., {length}, {keys}]"
+        f" with {q.dim()} axes (per channel) or [..., T] = [..., {length}] with {q.dim() - 1} axes "
+        f"(per head), as q has {q.dim()}"
+    )
 
 
 def _run_kernel(
