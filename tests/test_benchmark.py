@@ -390,6 +390,18 @@ def test_a_process_that_was_started_before_is_used_and_ended():
     assert unused._process.poll() is not None
 
 
+def test_a_stop_ends_the_process_that_runs_and_starts_no_other():
+    limits = Limits(0.0, 30.0, time.monotonic() + 60)
+    start, answers = time.monotonic(), []
+    jobs = [{"do": "a"}, {"do": "hang"}, {"do": "c"}]
+    for _, answer in run_isolated(["-c", CHILD], jobs, limits):
+        answers.append(answer)
+        limits.stop.set()
+    assert [answer["did"] for answer in answers] == ["a"]
+    assert list(run_isolated(["-c", CHILD], jobs, limits)) == []
+    assert time.monotonic() - start < 20
+
+
 def test_a_job_can_have_a_limit_of_its_own():
     limits = Limits(5.0, 1.0, time.monotonic() + 60)
     jobs = [{"do": "a"}, {"do": "hang", "limit": 1.5}]

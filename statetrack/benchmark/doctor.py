@@ -132,8 +132,11 @@ def _answers(jobs: list[dict[str, Any]], isolated: bool) -> Iterator[Check]:
     groups = [list(g) for _, g in itertools.groupby(jobs, key=lambda job: job["scan"])]
     with ThreadPoolExecutor(max(1, len(groups))) as pool:
         running = [pool.submit(_isolated, group, limits) for group in groups]
-        for one in running:
-            yield from one.result()
+        try:
+            for one in running:
+                yield from one.result()
+        finally:
+            limits.stop.set()  # after Ctrl-C: the pool waits for its threads
 
 
 def _isolated(jobs: list[dict[str, Any]], limits: Limits) -> list[Check]:

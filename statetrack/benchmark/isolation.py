@@ -11,9 +11,10 @@ import selectors
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAX_RESTARTS = 8
 LAST_WORDS = 300
 STOPPED = "stopped"
+LOOK_UP_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,14 @@ class Limits:
         Of a job that does not say "limit" itself.
     deadline : float
         By ``time.monotonic()``: what has not started by then is not run.
+    stop : threading.Event
+        Once set, every process that runs under these limits is ended, and none starts.
     """
 
     start: float
     job: float
     deadline: float
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 def run_isolated(
@@ -74,6 +79,8 @@ def run_isolated(
             yield from ((number, f"not run: {why}") for number in range(first, len(jobs)))
             break
         reason: str | None = None
+        if limits.stop.is_set():
+            break
         with child or Child(arguments) as running:
             child = None
             running.send(jobs[first:])
@@ -81,7 +88,9 @@ def run_isolated(
             leaving = False
             while current < len(jobs) and reason is None and not leaving:
                 left = max(1.0, limits.deadline - time.monotonic())
-                answer = running.answer(min(limit, left))
+                answer = running.answer(min(limit, left), limits.stop)
+                if limits.stop.is_set():
+                    return
                 if answer == STOPPED:
                     late = "stopped: the time for everything was up"
                     reason = late if left < limit else f"stopped after {limit:.0f} s"
@@ -148,8 +157,8 @@ class Child:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
 
-    def answer(self, seconds: float) -> dict[str, Any] | str:
-        """Return the next answer, or why there is none."""
+    def answer(self, seconds: float, stop: threading.Event | None = None) -> dict[str, Any] | str:
+        """Return the next answer, or why there is none; waits no longer once `stop` is set."""
         end = time.monotonic() + seconds
         output = self._process.stdout
         if output is None:
@@ -157,8 +166,11 @@ class Child:
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
             while b"\n" not in self._waiting:
-                if not selector.select(max(0.0, end - time.monotonic())):
-                    return STOPPED
+                left = end - time.monotonic()
+                if not selector.select(max(0.0, min(left, LOOK_UP_SECONDS))):
+                    if left <= LOOK_UP_SECONDS or (stop is not None and stop.is_set()):
+                        return STOPPED
+                    continue
                 chunk = os.read(output.fileno(), 2**16)
                 if not chunk:
                     return self._end()

@@ -99,5 +99,8 @@ def run_warm_up(jobs: Iterable[Job], deadline: float) -> float:
     groups = warm_up_jobs(jobs)
     if groups:
         with ThreadPoolExecutor(len(groups)) as pool:
-            list(pool.map(lambda group: list(run_isolated(WORKER, group, limits)), groups))
+            try:
+                list(pool.map(lambda group: list(run_isolated(WORKER, group, limits)), groups))
+            finally:
+                limits.stop.set()  # after Ctrl-C: the pool waits for its threads
     return time.monotonic() - start

@@ -86,8 +86,8 @@ def householder_scan(
     >>> outputs.tolist()
     [[-1.0, 1.0], [1.0, 1.0]]
     """
-    more = {"write": write, "decay": decay, "initial": initial}
-    require_numbers("householder_scan", q=q, k=k, v=v, beta=beta, **more)
+    require_numbers("householder_scan", q=q, k=k, v=v, beta=beta)
+    require_numbers("householder_scan", write=write, decay=decay, initial=initial)
     run = BACKENDS[choose_backend("householder_scan", BACKENDS, backend, precision, q.device)]
     named = {"q": (q, 2), "k": (k, 3), "v": (v, 3), "beta": (beta, 2)}
     broadcast_leading("householder_scan", **named)
