@@ -87,12 +87,10 @@ class ScanCase:
         Arguments of a chain that only permutes and negates: exact in float32.
     operators : callable
         Custom operators with one example of their arguments each, from drawn inputs.
-    split : mapping of str to int
+    time_axis : mapping of str to int
         For every argument with a time axis, that axis counted from the end.
-    state_argument : str
     kernels : tuple of str
         Modules that hold the compiled kernels.
-        Whether the last axes can be shortened together.
     error_factor : float
         What the bound on float32 errors is multiplied with: every entry of a product of order N is
         a sum of N rounded terms.

@@ -57,7 +57,7 @@ def with_gradients(case: ScanCase, inputs: dict[str, Tensor], backend: str, seed
 @every_case
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_random_shapes_and_layouts_agree_with_the_float64_loop(case: ScanCase, block: int):
-    for seed in range(block, SHAPES if ON_GPU else SHAPES // case.share, BLOCKS):
+    for seed in range(block, SHAPES if ON_GPU else -(-SHAPES // case.share), BLOCKS):
         source = Source(seed, DEVICE, plain_layout=False)
         source.length = source.pick(LENGTHS)
         source.leading = source.pick(LEADING)
