@@ -105,7 +105,6 @@ class ScanCase:
     time_axis: dict[str, int]
     kernels: tuple[str, ...]
     chain: Callable[["Source"], dict[str, Tensor]] | None = None
-    dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float64, torch.bfloat16)
     share: int = 1
     error_factor: float = 1.0
 
@@ -297,7 +296,6 @@ CASES = [
         time_axis={"a": -2, "x": -2},
         kernels=("statetrack.scans.diagonal.kernel", "statetrack.scans.diagonal.kernel_backward"),
         chain=_diagonal_chain,
-        dtypes=(torch.float32, torch.float64, torch.bfloat16, torch.complex64, torch.complex128),
     ),
     _outer_product_case("none"),
     _outer_product_case("head"),

@@ -38,7 +38,7 @@ def multiprocessors(device: torch.device) -> int:
 
 @cache
 def has_double_tensor_cores(device: torch.device) -> bool:
-    """Whether float64 products are as fast as float32 ones: A100, H100, H200, B200."""
+    """Whether a GPU has many float64 tensor cores: A100, H100, H200, B200 (measured: H200)."""
     if device.type != "cuda":
         return True
     return torch.cuda.get_device_capability(device) in {(8, 0), (9, 0), (10, 0)}

@@ -1,7 +1,7 @@
 """Register a scan's kernels as torch operators: fake tensors, autograd, vmap, compile.
 
 The plain `torch.library.Library` is used rather than the `custom_op` decorator, whose first call
-imports the whole compiler of torch (one to three seconds).
+imports the whole compiler of torch.
 """
 
 from collections.abc import Callable, Sequence

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from statetrack.scans.inputs import compute_dtype
 from statetrack.scans.kernels import (
     empty_beside,
     leading_sizes,
@@ -68,7 +69,7 @@ def _differentiate(
 def _allocate(a: Tensor, x: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
     states = empty_beside(x, torch.promote_types(a.dtype, x.dtype))
     shape = (*x.shape[:-2], x.shape[-1])
-    return states, torch.empty(shape, dtype=_state_dtype(states, initial), device=x.device)
+    return states, torch.empty(shape, dtype=compute_dtype(states, initial), device=x.device)
 
 
 def _allocate_gradients(
@@ -76,13 +77,6 @@ def _allocate_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     d_initial = torch.empty(initial.shape, dtype=initial.dtype, device=initial.device)
     return empty_beside(a, a.dtype), empty_beside(states, states.dtype), d_initial
-
-
-def _state_dtype(*tensors: Tensor) -> torch.dtype:
-    dtype = torch.float32
-    for tensor in tensors:
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    return dtype
 
 
 def _as_real(tensor: Tensor) -> Tensor:

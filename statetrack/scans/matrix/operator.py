@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from statetrack.scans.inputs import compute_dtype
 from statetrack.scans.matrix.launch import run_backward, run_forward
 from statetrack.scans.operators import register_gradient, register_operator
 
@@ -100,13 +101,6 @@ def _differentiate_readout(ctx: Any, grad_outputs: Tensor, grad_final: Tensor) -
     return *gradients, None
 
 
-def _state_dtype(*tensors: Tensor) -> torch.dtype:
-    dtype = torch.float32
-    for tensor in tensors:
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    return dtype
-
-
 def _like(tensor: Tensor) -> Tensor:
     """Room for matrices of the same shape, axes in the same order in memory where that is dense."""
     if 0 in tensor.stride() or tensor.stride(-1) != 1 or tensor.stride(-2) != tensor.shape[-1]:
@@ -120,7 +114,7 @@ def _allocate(a: Tensor, b: Tensor, initial: Tensor, *_: Any) -> tuple[Tensor, T
         states = _like(a)
     else:
         states = torch.empty((*a.shape[:-2], rows, columns), dtype=a.dtype, device=a.device)
-    dtype = _state_dtype(a, b, initial)
+    dtype = compute_dtype(a, b, initial)
     return states, torch.empty(initial.shape, dtype=dtype, device=a.device)
 
 
@@ -128,7 +122,7 @@ def _allocate_outputs(
     a: Tensor, b: Tensor, initial: Tensor, readout: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor]:
     shape = (*a.shape[:-2], initial.shape[-2], readout.shape[-1])
-    final = torch.empty(initial.shape, dtype=_state_dtype(a, b, initial), device=a.device)
+    final = torch.empty(initial.shape, dtype=compute_dtype(a, b, initial), device=a.device)
     return torch.empty(shape, dtype=a.dtype, device=a.device), final
 
 
