@@ -19,6 +19,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+elif "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers take turns over the GPUs of a machine.
+    count = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    worker = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(worker % max(1, count)))
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

@@ -13,7 +13,7 @@ from tests.scan_cases import CASES, ScanCase, Source
 ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 SHAPES = 500 if ON_GPU else 100
-BLOCKS = 10
+BLOCKS = 25 if ON_GPU else 10
 LENGTHS = [1, 2, 15, 16, 17, 31, 33, 64, 127, 257, 1009] if ON_GPU else [1, 2, 3, 15, 16, 17, 19]
 LEADING = [(), (1,), (3,), (2, 3), (2, 1, 2), (2, 1, 2, 1)]
 
