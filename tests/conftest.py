@@ -61,6 +61,19 @@ def device(request: pytest.FixtureRequest):
     return torch.device(request.param)
 
 
+@pytest.fixture
+def kernel_device():
+    """Where Triton kernels run: on the GPU, else in the interpreter on the CPU."""
+    import torch
+
+    from statetrack.scans.kernels import why_unavailable
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if why_unavailable(device):
+        pytest.skip(f"kernels: {why_unavailable(device)}")
+    return device
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not cuda_available():
         pytest.skip("needs a CUDA device, torch sees none here")

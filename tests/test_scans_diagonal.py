@@ -174,8 +174,8 @@ def test_bad_options_are_named():
 
 
 @pytest.mark.parametrize("backend", ["reference", "parallel", "triton"])
-def test_channel_and_state_pairs_are_channels_side_by_side(device, backend):
-    a, x, initial = (one.to(device) for one in inputs(5, channels=12))
+def test_channel_and_state_pairs_are_channels_side_by_side(kernel_device, backend):
+    a, x, initial = (one.to(kernel_device) for one in inputs(5, channels=12))
     pairs = (a.unflatten(-1, (3, 4)), x.unflatten(-1, (3, 4)), initial.unflatten(-1, (3, 4)))
     states, final = diagonal_scan(*pairs, state_axes=2, backend=backend)
     flat_states, flat_final = diagonal_scan(a, x, initial, backend=backend)
@@ -193,11 +193,12 @@ def test_channel_and_state_pairs_are_checked():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 @pytest.mark.parametrize("length", [37, 40])
-def test_kernels_in_chunks_are_the_loop(device, dtype, length, monkeypatch):
+def test_kernels_in_chunks_are_the_loop(kernel_device, dtype, length, monkeypatch):
     monkeypatch.setattr("statetrack.scans.diagonal.operator.SHORTEST_CHUNK", 3)
     results = []
     for backend in ("reference", "triton"):
-        tensors = [one.to(device).requires_grad_() for one in inputs(length, (2,), dtype=dtype)]
+        drawn = inputs(length, (2,), dtype=dtype)
+        tensors = [one.to(kernel_device).requires_grad_() for one in drawn]
         states, final = diagonal_scan(*tensors, backend=backend)
         gradients = torch.autograd.grad((states, final), tensors, (states.detach(), final.detach()))
         results.append((states, final, *gradients))
@@ -206,9 +207,9 @@ def test_kernels_in_chunks_are_the_loop(device, dtype, length, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy inside the interpreter
-def test_an_overflowed_product_of_a_chunk_times_a_zero_state_is_zero(device, monkeypatch):
+def test_an_overflowed_product_of_a_chunk_times_a_zero_state_is_zero(kernel_device, monkeypatch):
     monkeypatch.setattr("statetrack.scans.diagonal.operator.SHORTEST_CHUNK", 40)
-    a = torch.full((120, 1), 1e3, device=device)
+    a = torch.full((120, 1), 1e3, device=kernel_device)
     x = torch.zeros_like(a)
     x[-1] = 1.0
     states, _ = diagonal_scan(a, x, backend="triton")

@@ -13,6 +13,7 @@ from statetrack.scans import ScaledStates, matrix_scan
 from statetrack.scans.kernels import why_unavailable
 from statetrack.scans.matrix import BlockDiagonal, PermutationDiagonal, launch
 
+HERE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 LENGTHS = (0, 1, 2, 3, 15, 16, 17, 31, 64, 65)
 interpreted = pytest.mark.skipif(
     why_unavailable(torch.device("cpu")) is not None, reason="needs Triton's interpreter"
@@ -30,6 +31,14 @@ def inputs(length, leading=(2,), rows=2, size=3, seed=0, scale=0.7):
         draw(*leading, length, rows, size),
         draw(*leading, rows, size),
     )
+
+
+def zeros(*shape):
+    return torch.zeros(shape, device=HERE)
+
+
+def by_kernel(*arguments, **options):
+    return matrix_scan(*arguments, **options, backend="triton")
 
 
 def value(scaled):
@@ -291,18 +300,12 @@ def test_structured_transitions_inside_vmap():
             lambda: matrix_scan(structured("permutation", 3), backend="triton"),
             "triton",
         ),
-        (lambda: matrix_scan(torch.zeros(2, 65, 65), backend="triton"), "1 to 64.*parallel"),
-        (
-            lambda: matrix_scan(torch.zeros(2, 3, 3), initial=torch.zeros(65, 3), backend="triton"),
-            "M = 65",
-        ),
-        (
-            lambda: matrix_scan(torch.zeros(2, 3, 3, dtype=torch.complex64), backend="triton"),
-            "real types",
-        ),
+        (lambda: by_kernel(zeros(2, 65, 65)), "1 to 64.*parallel"),
+        (lambda: by_kernel(zeros(2, 3, 3), initial=zeros(65, 3)), "M = 65"),
+        (lambda: by_kernel(zeros(2, 3, 3).to(torch.complex64)), "real types"),
     ],
 )
-def test_bad_structures_and_limits_are_named(make, words):
+def test_bad_structures_and_limits_are_named(make, words, kernel_device):
     with pytest.raises(InputError, match=words):
         make()
 
@@ -350,17 +353,17 @@ def test_the_rescaled_kernel_keeps_long_products_finite():
 
 @pytest.mark.parametrize("size", [3, 9])
 @pytest.mark.parametrize("with_b", [False, True])
-def test_kernels_in_chunks_are_the_loop(device, size, with_b, monkeypatch):
+def test_kernels_in_chunks_are_the_loop(kernel_device, size, with_b, monkeypatch):
     monkeypatch.setattr("statetrack.scans.matrix.launch.SHORTEST_CHUNK", 5)
     generator = torch.Generator().manual_seed(size)
     raw = torch.randn(1, 43, size, size, dtype=torch.float64, generator=generator)
-    tensors = {"a": torch.linalg.qr(raw)[0].contiguous().to(device)}
+    tensors = {"a": torch.linalg.qr(raw)[0].contiguous()}
     tensors["initial"] = torch.randn(1, 2, size, dtype=torch.float64, generator=generator)
     if with_b:
         tensors["b"] = torch.randn(1, 43, 2, size, dtype=torch.float64, generator=generator)
     results = []
     for backend in ("reference", "triton"):
-        leaves = {name: one.to(device).requires_grad_() for name, one in tensors.items()}
+        leaves = {name: one.to(kernel_device).requires_grad_() for name, one in tensors.items()}
         states, final = matrix_scan(**leaves, backend=backend)
         cotangents = (states.detach().sin(), final.detach().cos())
         gradients = torch.autograd.grad((states, final), list(leaves.values()), cotangents)

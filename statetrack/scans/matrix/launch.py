@@ -25,7 +25,7 @@ TILES = {16: (6, 8), 32: (4, 4), 64: (2, 2)}
 # By kind of product and tile size, for the forward and the backward pass: warps of a program, and
 # whether states are held transposed. "double" stands for float32 products made by the tensor cores
 # for float64, which are as fast as float32 arithmetic and need no wide tiles in registers; below
-# 32 x 32 they are slower; with a readout or for states of few rows they are not proved.
+# 32 x 32 they are slower, and Triton 3.6 cannot compile them for matrices of 16-bit numbers.
 WARPS = {
     "ieee": {16: (1, 1), 32: (2, 2), 64: (8, 8)},
     "tf32": {16: (1, 1), 32: (2, 2), 64: (4, 4)},
@@ -71,21 +71,22 @@ def with_dense_matrices(tensor: Tensor) -> Tensor:
 
 @dataclass
 class Plan:
-    """How a scan over transitions [..., T, N, N] and states [..., M, N] is cut into programs."""
+    """How a scan over `transitions` [..., T, N, N] and states [..., M, N] is cut into programs."""
 
-    shape: torch.Size
+    transitions: Tensor
     rows: int
     state: torch.dtype
-    device: torch.device
     precision: str
     in_tiles: bool = False
     whole: bool = False
     backward: bool = False
+    device: torch.device = field(init=False)
     in_rows: bool = field(init=False)
     kind: str = field(init=False)
 
     def __post_init__(self) -> None:
-        *self.leading, self.length, _, self.size = self.shape
+        *self.leading, self.length, _, self.size = self.transitions.shape
+        self.device = self.transitions.device
         small = max(self.size, self.rows) <= LARGEST_IN_ROWS
         self.in_rows = small and not (self.in_tiles or self.whole)
         self.sequences = num_items(self.leading)
@@ -108,8 +109,7 @@ class Plan:
             self.chunk_size, self.chunks = self.length, 1
         self.kind = "ieee" if self.state == torch.float64 else self.precision[:4]
         if self.kind == "ieee" and self.state == torch.float32 and not (self.in_rows or self.whole):
-            is_plain = _power_of_two(self.rows) == self.padded and not self.in_tiles
-            by_double = is_plain and self.padded in WARPS["double"]
+            by_double = self.transitions.dtype == torch.float32 and self.padded in WARPS["double"]
             if by_double and has_double_tensor_cores(self.device):
                 self.kind = "double"
 
@@ -189,9 +189,9 @@ def run_forward(
     of_readout: list[int] = []
     constants: dict[str, int] = {}
     in_tiles = readout is not None
-    plan = Plan(a.shape, initial.shape[-2], final.dtype, a.device, precision, in_tiles=in_tiles)
+    plan = Plan(a, initial.shape[-2], final.dtype, precision, in_tiles=in_tiles)
     if not plan.in_rows:
-        readout = initial if readout is None else with_dense_matrices(readout)
+        readout = initial if readout is None else with_dense_matrices(readout.to(final.dtype))
         constants = {"C": columns, "CP": max(16, _power_of_two(max(1, columns)))}
         of_readout = strides(readout, 2)
     steps = [strides(a, 3), strides(b, 3), strides(initial, 2), of_readout, strides(outputs, 3)]
@@ -233,7 +233,7 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
     a, initial, states, grad_states, grad_final = (with_dense_matrices(one) for one in inputs)
     grad_a, grad_b, grad_initial = gradients
     has_b = grad_b.shape[-2] > 0
-    plan = Plan(a.shape, initial.shape[-2], grad_initial.dtype, a.device, precision, backward=True)
+    plan = Plan(a, initial.shape[-2], grad_initial.dtype, precision, backward=True)
     if not has_b:
         grad_b = grad_a
     steps = [
@@ -271,7 +271,7 @@ def run_rescaled(
     a, initial = with_dense_matrices(a), with_dense_matrices(initial)
     has_b = b.shape[-2] > 0
     b = with_dense_matrices(b) if has_b else a
-    plan = Plan(a.shape, initial.shape[-2], values.dtype, a.device, precision, whole=True)
+    plan = Plan(a, initial.shape[-2], values.dtype, precision, whole=True)
     steps = [strides(a, 3), strides(b, 3), strides(initial, 2), strides(values, 3)]
     options = plan.options(_aligned(*steps)) | {"HAS_B": has_b}
     steps.insert(3, scalar_strides(initial_scale))
@@ -296,7 +296,7 @@ def run_rescaled_backward(
     grad_a, grad_b, grad_initial = gradients
     has_b = grad_b.shape[-2] > 0
     grad_b = grad_b if has_b else grad_a
-    plan = Plan(a.shape, initial.shape[-2], values.dtype, a.device, precision, whole=True)
+    plan = Plan(a, initial.shape[-2], values.dtype, precision, whole=True)
     steps = [
         strides(one, own)
         for one, own in (

@@ -36,6 +36,26 @@ from statetrack.scans.outer_product.kernel import (
 
 
 @triton.jit
+def steps_exactly(
+    k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, state, first, end, key, column,
+    K: tl.constexpr, V: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
+):  # fmt: skip
+    """The state after the tokens from `first` to before `end`, and the last of their keys, values."""
+    k = tl.zeros([state.shape[0]], STATE)
+    v = tl.zeros([state.shape[1]], STATE)
+    for s in range(first, end):
+        k = tl.load(k_pointer + s * k_step + key, mask=key < K, other=0.0).to(STATE)
+        v = tl.load(v_pointer + s * v_step + column, mask=column < V, other=0.0).to(STATE)
+        if DECAY == HEAD:
+            state = state * tl.load(a_pointer + s * a_step).to(STATE)
+        if DECAY == CHANNEL:
+            a = tl.load(a_pointer + s * a_step + key, mask=key < K, other=1.0).to(STATE)
+            state = state * a[:, None]
+        state += k[:, None] * v[None, :]
+    return state, k, v
+
+
+@triton.jit
 def walk_back_exactly(
     q_pointer, k_pointer, v_pointer, a_pointer, do_pointer, states_pointer, dq_pointer, dk_pointer,
     dv_pointer, da_pointer, q_step, k_step, v_step, a_step, do_step, dq_step, dk_step, dv_step,
@@ -54,19 +74,14 @@ def walk_back_exactly(
         q = tl.load(q_pointer + t * q_step + key, mask=in_key, other=0.0).to(STATE)
         do = tl.load(do_pointer + t * do_step + column, mask=in_column, other=0.0).to(STATE)
         adjoint += q[:, None] * do[None, :]
-        k = tl.zeros_like(q)
-        v = tl.zeros_like(do)
-        before = state
-        for s in range(start, t + 1):
-            before = state
-            k = tl.load(k_pointer + s * k_step + key, mask=in_key, other=0.0).to(STATE)
-            v = tl.load(v_pointer + s * v_step + column, mask=in_column, other=0.0).to(STATE)
-            if DECAY == HEAD:
-                state = state * tl.load(a_pointer + s * a_step).to(STATE)
-            if DECAY == CHANNEL:
-                a = tl.load(a_pointer + s * a_step + key, mask=in_key, other=1.0).to(STATE)
-                state = state * a[:, None]
-            state += k[:, None] * v[None, :]
+        before, _k, _v = steps_exactly(
+            k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, state, start, t, key, column,
+            K, V, DECAY, STATE,
+        )  # fmt: skip
+        state, k, v = steps_exactly(
+            k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, before, t, t + 1, key, column,
+            K, V, DECAY, STATE,
+        )  # fmt: skip
         dq = tl.sum(state * do[None, :], 1)
         dk = tl.sum(adjoint * v[None, :], 1)
         dv = tl.sum(adjoint * k[:, None], 0)
