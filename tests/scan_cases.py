@@ -1,7 +1,8 @@
 """One row per scan: how to draw its inputs, for tests that hold for every kernel alike."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,8 @@ class ScanCase:
     error_factor : float
         What the bound on float32 errors is multiplied with: every entry of a product of order N is
         a sum of N rounded terms.
+    settings : mapping of str to object
+        Module attributes that are set meanwhile, such as when a kernel is used.
     share : int
         How many cases share the random shapes that an operator is due in the interpreter.
     """
@@ -107,6 +110,7 @@ class ScanCase:
     chain: Callable[["Source"], dict[str, Tensor]] | None = None
     share: int = 1
     error_factor: float = 1.0
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def _draw_diagonal(source: Source) -> dict[str, Tensor]:
@@ -285,6 +289,12 @@ def _matrix_chain(size: int) -> Draw:
     return draw
 
 
+FRAGMENTS = "statetrack.scans.matrix.launch_fragments"
+NEVER_IN_FRAGMENTS = {f"{FRAGMENTS}.FEWEST_SEQUENCES": math.inf}
+# In the interpreter every step costs the same, also one beyond the end.
+ALWAYS_IN_FRAGMENTS = {f"{FRAGMENTS}.FEWEST_SEQUENCES": 0} | (
+    {} if ON_GPU else {f"{FRAGMENTS}.UNROLL": {1: (2, 1), 2: (1, 2)}}
+)
 MATRIX_KERNELS = ("statetrack.scans.matrix.kernel_rows", "statetrack.scans.matrix.kernel_tiles")
 
 CASES = [
@@ -309,6 +319,7 @@ CASES = [
         kernels=MATRIX_KERNELS,
         chain=_matrix_chain(4),
         share=3,
+        settings=NEVER_IN_FRAGMENTS,
     ),
     ScanCase(
         name="large matrix",
@@ -320,6 +331,18 @@ CASES = [
         chain=_matrix_chain(12),
         share=3,
         error_factor=2.0,
+        settings=NEVER_IN_FRAGMENTS,
+    ),
+    ScanCase(
+        name="matrix in fragments",
+        scan=matrix_scan,
+        draw=_draw_matrix((5, 8, 12, 16) if ON_GPU else (6, 6, 6, 6, 9)),
+        operators=_matrix_operators,
+        time_axis={"a": -3, "b": -3},
+        kernels=("statetrack.scans.matrix.kernel_fragments",),
+        chain=_matrix_chain(8),
+        share=4,
+        settings=ALWAYS_IN_FRAGMENTS,
     ),
     ScanCase(
         name="rescaled matrix",

@@ -20,6 +20,12 @@ LEADING = [(), (1,), (3,), (2, 3), (2, 1, 2), (2, 1, 2, 1)]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
+@pytest.fixture(autouse=True)
+def settings_of_the_case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in request.getfixturevalue("case").settings.items():
+        monkeypatch.setattr(name, value)
+
+
 def bound(length: int) -> float:
     """Largest relative RMS error of a float32 scan over `length` steps."""
     return max(1e-6, 1e-7 * math.sqrt(length))

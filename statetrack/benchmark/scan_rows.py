@@ -234,7 +234,7 @@ def _draw_matrix(case: Case, generator: Generator, positive: bool) -> Inputs:
     size = case["N"]
     own = Generator().manual_seed(generator.initial_seed())
     drawn = torch.randn(NUM_ORTHOGONAL, size, size, generator=own, dtype=torch.float64)
-    pool = torch.linalg.qr(drawn).Q.to(torch.float32).to(generator.device)
+    pool = torch.linalg.qr(drawn).Q.to(torch.float32).contiguous().to(generator.device)
     shape = (case["B"], case["T"])
     choice = torch.randint(0, NUM_ORTHOGONAL, shape, generator=generator, device=pool.device)
     return {"a": pool[choice]}

@@ -210,7 +210,7 @@ def _run_kernel(
 ) -> tuple[Tensor, Tensor]:
     leading = a.shape[:-3]
     if b is None:
-        b = a[..., :0, :]
+        b = a.detach()[..., :0, :]  # or its gradient would be one more sum over `a`
     folded = [fold_leading(one, own) for one, own in ((a, 3), (b, 3), (start, 2))]
     fused = readout is not None and _fits_kernel(readout, a)
     if fused and readout is not None:
@@ -232,7 +232,7 @@ def _run_rescaled_kernel(
     leading = a.shape[:-3]
     start = normalise(*initial)
     if b is None:
-        b = a[..., :0, :]
+        b = a.detach()[..., :0, :]
     values, scale = matrix_scan_rescaled_triton(
         fold_leading(a, 3),
         fold_leading(b, 3),

@@ -136,6 +136,17 @@ def identity(ROWS: tl.constexpr, COLUMNS: tl.constexpr, STATE: tl.constexpr):
 
 
 @triton.jit
+def to_tf32(tile):
+    """The nearest numbers that tf32 holds; tensor cores cut off, which shrinks a long product."""
+    bits = tile.to(tl.int32, bitcast=True)
+    nearest = ((bits + 0x1000) & -0x2000).to(tl.float32, bitcast=True)
+    return tl.where(tl.abs(tile) < float("inf"), nearest, tile)
+
+
+@triton.jit
 def multiply(left, right, PRECISION: tl.constexpr, STATE: tl.constexpr):
     """Matrix product in the type of the state."""
+    if PRECISION == "tf32":
+        left = to_tf32(left)
+        right = to_tf32(right)
     return tl.dot(left, right, input_precision=PRECISION, out_dtype=STATE)

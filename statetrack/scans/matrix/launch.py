@@ -10,11 +10,17 @@ import torch
 from torch import Tensor
 
 from statetrack.scans.kernels import (
-    NUM_LEADING,
     has_double_tensor_cores,
     leading_sizes,
     multiprocessors,
     num_items,
+)
+from statetrack.scans.matrix import launch_fragments
+from statetrack.scans.matrix.addressing import (
+    are_aligned,
+    scalar_strides,
+    strides,
+    with_dense_matrices,
 )
 
 LARGEST_SIZE = 64
@@ -29,7 +35,7 @@ TILES = {16: (6, 8), 32: (4, 4), 64: (2, 2)}
 WARPS = {
     "ieee": {16: (1, 1), 32: (2, 2), 64: (8, 8)},
     "tf32": {16: (1, 1), 32: (2, 2), 64: (4, 4)},
-    "double": {32: (2, 2), 64: (8, 4)},
+    "double": {32: (4, 2), 64: (8, 4)},
 }
 TRANSPOSED = {
     "ieee": {16: (True, True), 32: (True, True), 64: (False, True)},
@@ -50,23 +56,6 @@ def _ceil(count: int, unit: int) -> int:
 
 def _power_of_two(size: int) -> int:
     return 1 << (size - 1).bit_length()
-
-
-def strides(tensor: Tensor, own_axes: int) -> list[int]:
-    """Strides of the leading axes, then of the time axis where there is one (own_axes = 3)."""
-    axes = tensor.dim() - own_axes
-    kept = [
-        step if size > 1 else 0
-        for size, step in zip(tensor.shape[: axes + own_axes - 2], tensor.stride(), strict=False)
-    ]
-    return [0] * (NUM_LEADING - axes) + kept
-
-
-def with_dense_matrices(tensor: Tensor) -> Tensor:
-    """`tensor` itself where its last two axes lie row after row, else a contiguous copy."""
-    rows, columns = tensor.shape[-2:]
-    dense = (columns <= 1 or tensor.stride(-1) == 1) and (rows <= 1 or tensor.stride(-2) == columns)
-    return tensor if dense else tensor.contiguous()
 
 
 @dataclass
@@ -165,10 +154,6 @@ class Plan:
         )  # type: ignore[return-value]
 
 
-def _aligned(*all_strides: list[int]) -> bool:
-    return all(stride % 4 == 0 for of_tensor in all_strides for stride in of_tensor)
-
-
 def run_forward(
     a: Tensor,
     b: Tensor,
@@ -185,6 +170,9 @@ def run_forward(
     a, initial = with_dense_matrices(a), with_dense_matrices(initial)
     has_b = b.shape[-2] > 0
     b = with_dense_matrices(b) if has_b else a
+    if readout is None and launch_fragments.suits(a, initial.shape[-2], precision, backward=False):
+        launch_fragments.run_forward(a, b if has_b else None, initial, outputs, final)
+        return
     columns = 0 if readout is None else outputs.shape[-1]
     of_readout: list[int] = []
     constants: dict[str, int] = {}
@@ -195,7 +183,7 @@ def run_forward(
         constants = {"C": columns, "CP": max(16, _power_of_two(max(1, columns)))}
         of_readout = strides(readout, 2)
     steps = [strides(a, 3), strides(b, 3), strides(initial, 2), of_readout, strides(outputs, 3)]
-    options = plan.options(_aligned(*steps)) | {"HAS_B": has_b}
+    options = plan.options(are_aligned(*steps)) | {"HAS_B": has_b}
     workspace = plan.workspace()
     with torch.cuda.device_of(a):
         if plan.chunks > 1:
@@ -233,6 +221,12 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
     a, initial, states, grad_states, grad_final = (with_dense_matrices(one) for one in inputs)
     grad_a, grad_b, grad_initial = gradients
     has_b = grad_b.shape[-2] > 0
+    if launch_fragments.suits(a, initial.shape[-2], precision, backward=True):
+        launch_fragments.run_backward(
+            (a, initial, states, grad_states, grad_final),
+            (grad_a, grad_b if has_b else None, grad_initial),
+        )
+        return
     plan = Plan(a, initial.shape[-2], grad_initial.dtype, precision, backward=True)
     if not has_b:
         grad_b = grad_a
@@ -243,7 +237,7 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
             (grad_b, 3),
         )
     ]  # fmt: skip
-    options = plan.options(_aligned(*steps))
+    options = plan.options(are_aligned(*steps))
     workspace = plan.workspace()
     with torch.cuda.device_of(a):
         if plan.chunks > 1:
@@ -273,7 +267,7 @@ def run_rescaled(
     b = with_dense_matrices(b) if has_b else a
     plan = Plan(a, initial.shape[-2], values.dtype, precision, whole=True)
     steps = [strides(a, 3), strides(b, 3), strides(initial, 2), strides(values, 3)]
-    options = plan.options(_aligned(*steps)) | {"HAS_B": has_b}
+    options = plan.options(are_aligned(*steps)) | {"HAS_B": has_b}
     steps.insert(3, scalar_strides(initial_scale))
     with torch.cuda.device_of(a):
         scan_rescaled[(plan.sequences,)](
@@ -303,7 +297,7 @@ def run_rescaled_backward(
             (a, 3), (initial, 2), (values, 3), (grad_values, 3), (grad_a, 3), (grad_b, 3)
         )
     ]  # fmt: skip
-    options = plan.options(_aligned(*steps)) | {"HAS_B": has_b}
+    options = plan.options(are_aligned(*steps)) | {"HAS_B": has_b}
     steps.insert(2, scalar_strides(initial_scale))
     with torch.cuda.device_of(a):
         scan_rescaled_backward[(plan.sequences,)](
@@ -311,8 +305,3 @@ def run_rescaled_backward(
             grad_initial,
             *plan.numbers[:3], *(step for of_tensor in steps for step in of_tensor), **options,
         )  # fmt: skip
-
-
-def scalar_strides(tensor: Tensor) -> list[int]:
-    """Strides of a tensor that has leading axes only."""
-    return [0] * (NUM_LEADING - tensor.dim()) + list(tensor.stride())

@@ -161,7 +161,7 @@ def _run_kernel(
 ) -> tuple[Tensor, Tensor]:
     leading = v.shape[:-2]
     if decay is None:
-        decay = q[..., :0]
+        decay = q.detach()[..., :0]  # or its gradient would be one more sum over `q`
     inputs = [q, k, v, decay, initial]
     save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
     o, final_state, _ = outer_product_scan_triton(

@@ -40,7 +40,7 @@ def steps_exactly(
     k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, state, first, end, key, column,
     K: tl.constexpr, V: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
-    """The state after the tokens from `first` to before `end`, and the last of their keys, values."""
+    """The state after the tokens from `first` to before `end`; the last key and value."""
     k = tl.zeros([state.shape[0]], STATE)
     v = tl.zeros([state.shape[1]], STATE)
     for s in range(first, end):
