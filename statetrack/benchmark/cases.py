@@ -131,7 +131,7 @@ def full_cases() -> list[Case]:
             for size in MATRIX_SIZES
         ),
         *(case("householder", f"{HEADS} R{factors} T512") for factors in (1, 2)),
-        *(case("words", "B4096 T512", variant=task) for task in ("parity", "s5")),
+        *(case("words", "B65536 T512", variant=task) for task in ("parity", "s5")),
     ]
 
 
