@@ -130,7 +130,17 @@ def full_cases() -> list[Case]:
             for precision, batch, length in MATRIX_RUNS
             for size in MATRIX_SIZES
         ),
-        *(case("householder", f"{HEADS} R{factors} T512") for factors in (1, 2)),
+        *(
+            case("householder", f"{HEADS} R{factors} T{length}", precision=precision)
+            for precision in ("ieee", "tf32x3")
+            for factors, length in ((1, 512), (2, 512), (1, 4096))
+        ),
+        *(
+            case("householder", f"B64 H4 K{size} V{size} R{factors} T{length}", "bfloat16")
+            for size in (64, 32)
+            for length in (512, 4096)
+            for factors in (1, 2, 3, 4)
+        ),
         *(case("words", "B65536 T512", variant=task) for task in ("parity", "s5")),
     ]
 
@@ -144,7 +154,7 @@ def quick_cases() -> list[Case]:
             for dtype in ("float32", "bfloat16")
         ),
         *(case("matrix", f"B256 T2048 N{size}") for size in (16, 32)),
-        case("householder", f"{HEADS} R1 T512"),
+        *(case("householder", f"{HEADS} R1 T512", dtype) for dtype in ("float32", "bfloat16")),
         case("words", "B4096 T512", variant="s5"),
     ]
 

@@ -152,6 +152,21 @@ def has_power_of_two_length(case: Case) -> bool:
     return case["T"] & (case["T"] - 1) == 0 and 32 <= case["T"] <= 65536
 
 
+def is_half(case: Case) -> bool:
+    """Whether numbers are bfloat16."""
+    return case.dtype == "bfloat16"
+
+
+def has_one_factor(case: Case) -> bool:
+    """Whether every token has one Householder factor."""
+    return case["R"] == 1
+
+
+def has_factors(case: Case) -> bool:
+    """Whether every token has several Householder factors."""
+    return case["R"] > 1
+
+
 def _time_last(tensor: Tensor) -> Tensor:
     return tensor.transpose(-1, -2).contiguous()
 
@@ -227,24 +242,28 @@ def _gated(module: str, name: str) -> Any:
     return prepare
 
 
-def _delta_rule(case: Case, inputs: Inputs) -> Prepared:
-    function = importlib.import_module("fla.ops.delta_rule").fused_recurrent_delta_rule
-    leaves = {
-        name: _heads_after_time(one.squeeze(3) if name != "q" else one)
-        for name, one in inputs.items()
-    }
+def _delta_rule(module: str, name: str) -> Any:
+    """Prepare one of fla's delta rules, in the layout [B, T R, H, ...]; queries [B, T, H, K]."""
 
-    def gradient(name: str, one: Tensor, leaf: Tensor) -> Tensor:
-        moved = one.transpose(1, 2)
-        return moved if name == "q" else moved.unsqueeze(3)
+    def prepare(case: Case, inputs: Inputs) -> Prepared:
+        function = getattr(importlib.import_module(module), name)
+        leaves = {
+            key: _heads_after_time(one if key == "q" else one.flatten(2, 3))
+            for key, one in inputs.items()
+        }
+        of_product = {"g": None, "num_householder": case["R"]} if "product" in name else {}
 
-    return Prepared(
-        lambda q, k, v, beta: function(q, k, v, beta, scale=1.0)[0],
-        leaves,
-        _heads_after_time,
-        _heads_after_time,
-        gradient,
-    )
+        def call(q: Tensor, k: Tensor, v: Tensor, beta: Tensor) -> Tensor:
+            outputs: Tensor = function(q, k, v, beta=beta, scale=1.0, **of_product)[0]
+            return outputs
+
+        def gradient(key: str, one: Tensor, leaf: Tensor) -> Tensor:
+            moved = one.transpose(1, 2)
+            return moved if key == "q" else moved.unflatten(2, (-1, case["R"]))
+
+        return Prepared(call, leaves, _heads_after_time, _heads_after_time, gradient)
+
+    return prepare
 
 
 def _associative(case: Case, inputs: Inputs) -> Prepared:
@@ -306,10 +325,26 @@ PEERS: dict[str, Contestant] = {
             positive=True,
         ),
         Contestant(
+            "fla chunk_delta_rule",
+            ("householder",),
+            _delta_rule("fla.ops.delta_rule", "chunk_delta_rule"),
+            only("bfloat16, one factor a token", is_half, has_one_factor),
+            needs="fla",
+            imports="fla.ops",
+        ),
+        Contestant(
+            "fla chunk_gated_delta_product",
+            ("householder",),
+            _delta_rule("fla.ops.gated_delta_product", "chunk_gated_delta_product"),
+            only("bfloat16, two factors a token or more", is_half, has_factors),
+            needs="fla",
+            imports="fla.ops",
+        ),
+        Contestant(
             "fla fused_recurrent_delta_rule",
             ("householder",),
-            _delta_rule,
-            only("one factor a token", lambda case: case["R"] == 1),
+            _delta_rule("fla.ops.delta_rule", "fused_recurrent_delta_rule"),
+            only("one factor a token", has_one_factor),
             needs="fla",
             imports="fla.ops",
         ),
