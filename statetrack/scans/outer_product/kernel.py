@@ -14,11 +14,15 @@ Legend: C tokens of a chunk, K key channels, V value columns, D decays of a toke
 import triton
 import triton.language as tl
 
+from statetrack.scans.masks import where_also
+
 SIZES = ["n1", "n2", "length"]
 NONE = tl.constexpr(0)
 HEAD = tl.constexpr(1)
 CHANNEL = tl.constexpr(2)
 TINY = tl.constexpr(2.0**-80)
+AT_ONCE = tl.constexpr(4)
+LOOK = tl.constexpr(8)
 
 
 @triton.jit
@@ -101,51 +105,68 @@ def dot(x, y, STATE: tl.constexpr, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def any_of(flags):
-    """Whether any element of a tensor of 0 and 1 is 1."""
-    if len(flags.shape) == 2:
-        flags = tl.max(flags, 1)
-    return tl.max(flags, 0) > 0
-
-
-@triton.jit
 def has_nonfinite(tile):
     """Whether any element is not finite."""
-    return any_of(tl.where(tl.abs(tile) < float("inf"), 0, 1))
+    return tl.max(tl.max(tl.where(tl.abs(tile) < float("inf"), 0, 1), 1), 0) > 0
 
 
 @triton.jit
-def running_products(a, rows, DECAY: tl.constexpr):
-    """Products of decays: up to every token [C, D], of the chunk [D, 1], whether any is no divisor.
+def running_products(a, rows, SMALL: tl.constexpr, DECAY: tl.constexpr):
+    """Products of the decays up to every token [C, D], and of the chunk [D, 1] or a scalar.
 
-    A product that is no divisor counts as 1, as nothing is made of it.
+    NaN where a product or a decay cannot be divided by: what comes of it is then not finite.
     """
     products = tl.cumprod(a, 0)
     size = tl.abs(products)
-    in_range = (size > TINY) & (size < 1.0 / TINY)
-    products = tl.where(in_range, products, 1.0)
+    in_range = (size > TINY) & (size < 1.0 / TINY) & (tl.abs(a) >= SMALL)
+    products = tl.where(in_range, products, float("nan"))
     if DECAY == CHANNEL:
         last = rows[:, None] == rows.shape[0] - 1
         total = tl.sum(tl.where(last, products, 0.0), 0)[:, None]
     else:
         total = tl.sum(tl.where(rows == rows.shape[0] - 1, products, 0.0), 0)
         products = products[:, None]
-    return products, total, any_of(tl.where(in_range, 0, 1))
+    return products, total
 
 
 @triton.jit
-def step_state(
-    state, k_pointer, v_pointer, a_pointer, key, column, K: tl.constexpr, V: tl.constexpr,
-    DECAY: tl.constexpr, STATE: tl.constexpr,
-):  # fmt: skip
-    """The state one token later."""
-    k = tl.load(k_pointer + key, mask=key < K, other=0.0).to(STATE)
-    v = tl.load(v_pointer + column, mask=column < V, other=0.0).to(STATE)
-    if DECAY == HEAD:
-        state = state * tl.load(a_pointer).to(STATE)
+def load_row(pointer, t, step, index, SIZE: tl.constexpr, end, other, STATE: tl.constexpr):
+    """Row t [SIZE] of a tensor, `other` from row `end` on."""
+    mask = where_also(index < SIZE, t < end)
+    return tl.load(pointer + t * step + index, mask=mask, other=other).to(STATE)
+
+
+@triton.jit
+def load_decay(
+    pointer, t, step, key, K: tl.constexpr, end, DECAY: tl.constexpr, STATE: tl.constexpr
+):
+    """Decay of token t, [1, 1] or [K, 1], 1 from token `end` on."""
     if DECAY == CHANNEL:
-        state = state * tl.load(a_pointer + key, mask=key < K, other=1.0).to(STATE)[:, None]
-    return state + k[:, None] * v[None, :]
+        a = load_row(pointer, t, step, key, K, end, 1.0, STATE)
+    else:
+        a = load_row(pointer, t, step, tl.arange(0, 1), 1, end, 1.0, STATE)
+    return a[:, None]
+
+
+@triton.jit
+def walk_states(
+    k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, state, first, end, key, column,
+    K: tl.constexpr, V: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
+):  # fmt: skip
+    """The state after the tokens from `first` to before `end`, token by token."""
+    for start in range(first, end, AT_ONCE):
+        k, v, a = (), (), ()
+        for u in tl.static_range(AT_ONCE):
+            t = tl.full([], 0, tl.int64) + (start + u)
+            k = k + (load_row(k_pointer, t, k_step, key, K, end, 0.0, STATE),)
+            v = v + (load_row(v_pointer, t, v_step, column, V, end, 0.0, STATE),)
+            if DECAY != NONE:
+                a = a + (load_decay(a_pointer, t, a_step, key, K, end, DECAY, STATE),)
+        for u in tl.static_range(AT_ONCE):
+            if DECAY != NONE:
+                state = state * a[u]
+            state += k[u][:, None] * v[u][None, :]
+    return state
 
 
 @triton.jit
@@ -155,18 +176,22 @@ def walk_forward(
     STATE: tl.constexpr,
 ):  # fmt: skip
     """Outputs and last state token by token: none sees a later one, not even times zero."""
-    for _t in range(length):
-        state = step_state(
-            state, k_pointer, v_pointer, a_pointer, key, column, K, V, DECAY, STATE
-        )
-        q = tl.load(q_pointer + key, mask=key < K, other=0.0).to(STATE)
-        o = tl.sum(state * q[:, None], 0)
-        tl.store(o_pointer + column, o.to(o_pointer.dtype.element_ty), mask=column < V)
-        q_pointer += q_step
-        k_pointer += k_step
-        v_pointer += v_step
-        a_pointer += a_step
-        o_pointer += o_step
+    for start in range(0, length, AT_ONCE):
+        q, k, v, a = (), (), (), ()
+        for u in tl.static_range(AT_ONCE):
+            t = tl.full([], 0, tl.int64) + (start + u)
+            q = q + (load_row(q_pointer, t, q_step, key, K, length, 0.0, STATE),)
+            k = k + (load_row(k_pointer, t, k_step, key, K, length, 0.0, STATE),)
+            v = v + (load_row(v_pointer, t, v_step, column, V, length, 0.0, STATE),)
+            if DECAY != NONE:
+                a = a + (load_decay(a_pointer, t, a_step, key, K, length, DECAY, STATE),)
+        for u in tl.static_range(AT_ONCE):
+            t = tl.full([], 0, tl.int64) + (start + u)
+            if DECAY != NONE:
+                state = state * a[u]
+            state += k[u][:, None] * v[u][None, :]
+            o = tl.sum(state * q[u][:, None], 0).to(o_pointer.dtype.element_ty)
+            tl.store(o_pointer + t * o_step + column, o, mask=where_also(column < V, t < length))
     return state
 
 
@@ -223,42 +248,54 @@ def scan_forward(
     state = load_tile(initial_pointer, i_step, key, column, K, V, 0.0).to(STATE)
     if SAVE:
         states_pointer += sequence.to(tl.int64) * (tl.cdiv(length, CHUNK) * (K * V))
-    for start in range(0, length, CHUNK):
-        left = length - start
-        at = tl.full([], 0, tl.int64) + start
-        if SAVE:
-            store_tile(states_pointer, V, key, column, K, V, state)
-            states_pointer += K * V
-        q = load_tile(q_pointer + at * q_step, q_step, rows, key, left, K, 0.0)
-        k = load_tile(k_pointer + at * k_step, k_step, rows, key, left, K, 0.0)
-        v = load_tile(v_pointer + at * v_step, v_step, rows, column, left, V, 0.0)
-        token_by_token = False
-        if DECAY != NONE:
-            a = load_decays(
-                a_pointer + at * a_step, a_step, rows, key, left, K, DECAY, STATE
-            )
-            products, total, token_by_token = running_products(a, rows, DECAY)
-            q = q.to(STATE) * products
-            k = k.to(STATE) * (1.0 / products)
-        q_parts = split(q, OPERAND, PARTS)
-        k_parts = split(k, OPERAND, PARTS)
-        v_parts = split(v, OPERAND, PARTS)
-        weights = tl.where(causal, dot(q_parts, flip(k_parts), STATE, PRECISION), 0.0)
-        o = dot(q_parts, split(state, OPERAND, PARTS), STATE, PRECISION)
-        o += dot(split(weights, OPERAND, PARTS), v_parts, STATE, PRECISION)
-        store_tile(o_pointer + at * o_step, o_step, rows, column, left, V, o)
-        after = state + dot(flip(k_parts), v_parts, STATE, PRECISION)
-        if DECAY != NONE:
-            after = after * total
-        token_by_token = token_by_token or has_nonfinite(after)
-        if token_by_token:
+    num_chunks = tl.cdiv(length, CHUNK)
+    start = 0
+    size = LOOK
+    while start < num_chunks:
+        kept = state
+        stop = tl.minimum(start + size, num_chunks)
+        for number in range(start, stop):
+            at = tl.full([], 0, tl.int64) + number * CHUNK
+            left = length - number * CHUNK
+            if SAVE:
+                states_at = states_pointer + at // CHUNK * (K * V)
+                store_tile(states_at, V, key, column, K, V, state)
+            q = load_tile(q_pointer + at * q_step, q_step, rows, key, left, K, 0.0)
+            k = load_tile(k_pointer + at * k_step, k_step, rows, key, left, K, 0.0)
+            v = load_tile(v_pointer + at * v_step, v_step, rows, column, left, V, 0.0)
+            if DECAY != NONE:
+                a_at = a_pointer + at * a_step
+                a = load_decays(a_at, a_step, rows, key, left, K, DECAY, STATE)
+                products, total = running_products(a, rows, 0.0, DECAY)
+                q = q.to(STATE) * products
+                k = k.to(STATE) / products
+            q_parts = split(q, OPERAND, PARTS)
+            k_parts = split(k, OPERAND, PARTS)
+            v_parts = split(v, OPERAND, PARTS)
+            weights = tl.where(causal, dot(q_parts, flip(k_parts), STATE, PRECISION), 0.0)
+            o = dot(q_parts, split(state, OPERAND, PARTS), STATE, PRECISION)
+            o += dot(split(weights, OPERAND, PARTS), v_parts, STATE, PRECISION)
+            store_tile(o_pointer + at * o_step, o_step, rows, column, left, V, o)
+            state += dot(flip(k_parts), v_parts, STATE, PRECISION)
+            if DECAY != NONE:
+                state = state * total
+        if has_nonfinite(state):
+            # Chunk by chunk from where it was finite, and the one that is to blame by its tokens.
+            state = kept
+            size = 1
+            if stop == start + 1:
+                tl.debug_barrier()
+                at = tl.full([], 0, tl.int64) + start * CHUNK
+                state = walk_forward(
+                    q_pointer + at * q_step, k_pointer + at * k_step, v_pointer + at * v_step,
+                    a_pointer + at * a_step, o_pointer + at * o_step, q_step, k_step, v_step,
+                    a_step, o_step, state, tl.minimum(length - start * CHUNK, CHUNK), key, column,
+                    K, V, DECAY, STATE,
+                )  # fmt: skip
+                start = stop
             tl.debug_barrier()
-            state = walk_forward(
-                q_pointer + at * q_step, k_pointer + at * k_step, v_pointer + at * v_step,
-                a_pointer + at * a_step, o_pointer + at * o_step, q_step, k_step, v_step, a_step,
-                o_step, state, tl.minimum(left, CHUNK), key, column, K, V, DECAY, STATE,
-            )  # fmt: skip
         else:
-            state = after
+            start = stop
+            size = tl.minimum(2 * size, LOOK)
     final_pointer += sequence.to(tl.int64) * (K * V)
     store_tile(final_pointer, V, key, column, K, V, state)

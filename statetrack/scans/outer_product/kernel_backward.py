@@ -17,21 +17,24 @@ import triton
 import triton.language as tl
 
 from statetrack.scans.outer_product.kernel import (
+    AT_ONCE,
     CHANNEL,
     HEAD,
+    LOOK,
     NONE,
     SIZES,
-    any_of,
     dot,
     flip,
     has_nonfinite,
+    load_decay,
     load_decays,
+    load_row,
     load_tile,
     place,
     running_products,
     split,
-    step_state,
     store_tile,
+    walk_states,
 )
 
 
@@ -41,16 +44,19 @@ def walk_adjoint(
     K: tl.constexpr, V: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
     """The adjoint before `length` tokens, one after the other from the end."""
-    for back in range(length):
-        t = tl.full([], 0, tl.int64) + (length - 1 - back)
-        q = tl.load(q_pointer + t * q_step + key, mask=key < K, other=0.0).to(STATE)
-        do = tl.load(do_pointer + t * do_step + column, mask=column < V, other=0.0).to(STATE)
-        adjoint += q[:, None] * do[None, :]
-        if DECAY == HEAD:
-            adjoint = adjoint * tl.load(a_pointer + t * a_step).to(STATE)
-        if DECAY == CHANNEL:
-            a = tl.load(a_pointer + t * a_step + key, mask=key < K, other=1.0).to(STATE)
-            adjoint = adjoint * a[:, None]
+    for done in range(0, length, AT_ONCE):
+        q, do, a = (), (), ()
+        for u in tl.static_range(AT_ONCE):
+            t = tl.full([], 0, tl.int64) + (length - 1 - done - u)
+            here = tl.where(t >= 0, length, t)
+            q = q + (load_row(q_pointer, t, q_step, key, K, here, 0.0, STATE),)
+            do = do + (load_row(do_pointer, t, do_step, column, V, here, 0.0, STATE),)
+            if DECAY != NONE:
+                a = a + (load_decay(a_pointer, t, a_step, key, K, here, DECAY, STATE),)
+        for u in tl.static_range(AT_ONCE):
+            adjoint += q[u][:, None] * do[u][None, :]
+            if DECAY != NONE:
+                adjoint = adjoint * a[u]
     return adjoint
 
 
@@ -96,35 +102,43 @@ def sweep_adjoints(
     adjoint = load_tile(final_pointer, z_step, key, column, K, V, 0.0).to(STATE)
     num_chunks = tl.cdiv(length, CHUNK)
     adjoints_pointer += sequence * num_chunks * (K * V)
-    for back in range(num_chunks):
-        number = num_chunks - 1 - back
-        left = length - number * CHUNK
-        at = tl.full([], 0, tl.int64) + number * CHUNK
-        adjoints_at = adjoints_pointer + number.to(tl.int64) * (K * V)
-        store_tile(adjoints_at, V, key, column, K, V, adjoint)
-        q = load_tile(q_pointer + at * q_step, q_step, rows, key, left, K, 0.0)
-        do = load_tile(do_pointer + at * do_step, do_step, rows, column, left, V, 0.0)
-        before = adjoint
-        token_by_token = False
-        if DECAY != NONE:
-            a = load_decays(
-                a_pointer + at * a_step, a_step, rows, key, left, K, DECAY, STATE
-            )
-            products, total, token_by_token = running_products(a, rows, DECAY)
-            q = q.to(STATE) * products
-            before = adjoint * total
-        before += dot(
-            flip(split(q, OPERAND, PARTS)), split(do, OPERAND, PARTS), STATE, PRECISION
-        )
-        token_by_token = token_by_token or has_nonfinite(before)
-        if token_by_token:
-            adjoint = walk_adjoint(
-                q_pointer + at * q_step, a_pointer + at * a_step, do_pointer + at * do_step,
-                q_step, a_step, do_step, adjoint, tl.minimum(left, CHUNK), key, column, K, V,
-                DECAY, STATE,
-            )  # fmt: skip
+    start = 0
+    size = LOOK
+    while start < num_chunks:
+        kept = adjoint
+        stop = tl.minimum(start + size, num_chunks)
+        for back in range(start, stop):
+            number = num_chunks - 1 - back
+            left = length - number * CHUNK
+            at = tl.full([], 0, tl.int64) + number * CHUNK
+            adjoints_at = adjoints_pointer + at // CHUNK * (K * V)
+            store_tile(adjoints_at, V, key, column, K, V, adjoint)
+            q = load_tile(q_pointer + at * q_step, q_step, rows, key, left, K, 0.0)
+            do = load_tile(do_pointer + at * do_step, do_step, rows, column, left, V, 0.0)
+            if DECAY != NONE:
+                a_at = a_pointer + at * a_step
+                a = load_decays(a_at, a_step, rows, key, left, K, DECAY, STATE)
+                products, total = running_products(a, rows, 0.0, DECAY)
+                q = q.to(STATE) * products
+                adjoint = adjoint * total
+            q_parts = flip(split(q, OPERAND, PARTS))
+            adjoint += dot(q_parts, split(do, OPERAND, PARTS), STATE, PRECISION)
+        if has_nonfinite(adjoint):
+            adjoint = kept
+            size = 1
+            if stop == start + 1:
+                number = num_chunks - 1 - start
+                at = tl.full([], 0, tl.int64) + number * CHUNK
+                adjoint = walk_adjoint(
+                    q_pointer + at * q_step, a_pointer + at * a_step, do_pointer + at * do_step,
+                    q_step, a_step, do_step, adjoint, tl.minimum(length - number * CHUNK, CHUNK),
+                    key, column, K, V, DECAY, STATE,
+                )  # fmt: skip
+                start = stop
+            tl.debug_barrier()
         else:
-            adjoint = before
+            start = stop
+            size = tl.minimum(2 * size, LOOK)
     store_tile(initial_pointer + sequence * (K * V), V, key, column, K, V, adjoint)
 
 
@@ -173,67 +187,83 @@ def chunk_backward(
         do_offset = tl.multiple_of(do_offset, 8)
     at = tl.full([], 0, tl.int64) + number * CHUNK
     left = length - number * CHUNK
+    q_pointer += q_offset + at * q_step
+    k_pointer += k_offset + at * k_step
+    v_pointer += v_offset + at * v_step
+    a_pointer += a_offset + at * a_step
+    do_pointer += do_offset + at * do_step
+    partial = (block.to(tl.int64) * sequences + sequence) * length + at
+    tile = (sequence.to(tl.int64) * num_chunks + number) * (K * V)
     rows = tl.arange(0, CHUNK)
     key = tl.arange(0, BLOCK_K)
     column = block * BLOCK_V + tl.arange(0, BLOCK_V)
     causal = rows[:, None] >= rows[None, :]
-    q = load_tile(q_pointer + q_offset + at * q_step, q_step, rows, key, left, K, 0.0)
-    k = load_tile(k_pointer + k_offset + at * k_step, k_step, rows, key, left, K, 0.0)
-    v = load_tile(v_pointer + v_offset + at * v_step, v_step, rows, column, left, V, 0.0)
-    do = load_tile(do_pointer + do_offset + at * do_step, do_step, rows, column, left, V, 0.0)
-    tile = (sequence.to(tl.int64) * num_chunks + number) * (K * V)
-    state = load_tile(states_pointer + tile, V, key, column, K, V, 0.0)
-    adjoint = load_tile(adjoints_pointer + tile, V, key, column, K, V, 0.0)
-    again = False
+    # Every tile is loaded, and split, again where it is needed: registers and shared memory are
+    # what limits how many chunks a multiprocessor works on.
+    q = load_tile(q_pointer, q_step, rows, key, left, K, 0.0)
+    k = load_tile(k_pointer, k_step, rows, key, left, K, 0.0)
     if DECAY != NONE:
-        a_at = a_pointer + a_offset + at * a_step
-        a = load_decays(a_at, a_step, rows, key, left, K, DECAY, STATE)
-        products, total, again = running_products(a, rows, DECAY)
-        too_small = tl.abs(a) < SMALL
-        again = again or any_of(tl.where(too_small, 1, 0))
-        a = tl.where(too_small, 1.0, a)
-        inverse = 1.0 / products
-        q = (q.to(STATE) * products).to(OPERAND if PARTS == 1 else STATE)
-        k = (k.to(STATE) * inverse).to(OPERAND if PARTS == 1 else STATE)
-        adjoint = adjoint.to(STATE) * total
+        a = load_decays(a_pointer, a_step, rows, key, left, K, DECAY, STATE)
+        products, total = running_products(a, rows, SMALL, DECAY)
+        q = q.to(STATE) * products
+        k = k.to(STATE) / products
     q_parts = split(q, OPERAND, PARTS)
-    k_parts = split(k, OPERAND, PARTS)
-    v_parts = split(v, OPERAND, PARTS)
+    weights = dot(q_parts, flip(split(k, OPERAND, PARTS)), STATE, PRECISION)
+    weights_parts = split(tl.where(causal, weights, 0.0), OPERAND, PARTS)
+    do = load_tile(do_pointer, do_step, rows, column, left, V, 0.0)
     do_parts = split(do, OPERAND, PARTS)
+    dv = dot(flip(weights_parts), do_parts, STATE, PRECISION)
+    adjoint = load_tile(adjoints_pointer + tile, V, key, column, K, V, 0.0)
+    if DECAY != NONE:
+        adjoint = adjoint.to(STATE) * total
     adjoint_parts = split(adjoint, OPERAND, PARTS)
-    partial = (block.to(tl.int64) * sequences + sequence) * length + at
-    values = tl.where(causal, dot(do_parts, flip(v_parts), STATE, PRECISION), 0.0)
-    values_parts = split(values, OPERAND, PARTS)
-    weights = tl.where(causal, dot(q_parts, flip(k_parts), STATE, PRECISION), 0.0)
-    dv = dot(flip(split(weights, OPERAND, PARTS)), do_parts, STATE, PRECISION)
-    dv += dot(k_parts, adjoint_parts, STATE, PRECISION)
+    dv += dot(split(k, OPERAND, PARTS), adjoint_parts, STATE, PRECISION)
     dv_at = dv_pointer + (sequence.to(tl.int64) * length + at) * V
     store_tile(dv_at, V, rows, column, left, V, dv)
-    again = again or has_nonfinite(dv)
+    v = load_tile(v_pointer, v_step, rows, column, left, V, 0.0)
+    v_parts = split(v, OPERAND, PARTS)
     dk = dot(v_parts, flip(adjoint_parts), STATE, PRECISION)
-    dk += dot(flip(values_parts), q_parts, STATE, PRECISION)
-    from_state = dot(do_parts, flip(split(state, OPERAND, PARTS)), STATE, PRECISION)
-    dq = from_state + dot(values_parts, k_parts, STATE, PRECISION)
-    again = again or has_nonfinite(dq)
+    values = tl.where(causal, dot(do_parts, flip(v_parts), STATE, PRECISION), 0.0)
+    values_parts = split(values, OPERAND, PARTS)
+    k = load_tile(k_pointer, k_step, rows, key, left, K, 0.0)
     if DECAY != NONE:
-        q = q.to(STATE)
-        k = k.to(STATE)
-        at_start = tl.sum(q * from_state, 0) + tl.sum(state.to(STATE) * adjoint, 1)
-        passed = q * dq - k * dk
-        if DECAY == HEAD:
-            at_start = tl.sum(at_start, 0)
-            passed = tl.sum(passed, 1)
-            left_over = at_start - (tl.cumsum(passed, 0) - passed)
-            da = left_over / a
-            tl.store(
-                da_pointer + partial + rows, da.to(da_pointer.dtype.element_ty), mask=rows < left
-            )
-        else:
-            left_over = at_start[None, :] - (tl.cumsum(passed, 0) - passed)
-            store_tile(da_pointer + partial * K, K, rows, key, left, K, left_over / a)
+        k = k.to(STATE) / products
+    k_parts = split(k, OPERAND, PARTS)
+    dq = dot(values_parts, k_parts, STATE, PRECISION)
+    q = load_tile(q_pointer, q_step, rows, key, left, K, 0.0)
+    if DECAY != NONE:
+        q = q.to(STATE) * products
+    q_parts = split(q, OPERAND, PARTS)
+    dk += dot(flip(values_parts), q_parts, STATE, PRECISION)
+    if DECAY == NONE:
+        store_tile(dk_pointer + partial * K, K, rows, key, left, K, dk)
+    else:
+        # Rounded as in the products, so that what cancels below does so to the last bits.
+        passed = dk * (k if PARTS > 1 else k_parts[0].to(STATE))
+        store_tile(dk_pointer + partial * K, K, rows, key, left, K, dk / products)
+    state = load_tile(states_pointer + tile, V, key, column, K, V, 0.0)
+    do = load_tile(do_pointer, do_step, rows, column, left, V, 0.0)
+    do_parts = split(do, OPERAND, PARTS)
+    from_state = dot(do_parts, flip(split(state, OPERAND, PARTS)), STATE, PRECISION)
+    dq += from_state
+    again = has_nonfinite(dq + dk)
+    if DECAY != NONE:
+        q = q if PARTS > 1 else q_parts[0].to(STATE)
+        adjoint = load_tile(adjoints_pointer + tile, V, key, column, K, V, 0.0).to(STATE)
+        at_start = tl.sum(state.to(STATE) * adjoint * total, 1) + tl.sum(q * from_state, 0)
+        passed = q * dq - passed
         dq = dq * products
-        dk = dk * inverse
-    store_tile(dk_pointer + partial * K, K, rows, key, left, K, dk)
+        # `a_t da_t` is what it is at the start less what the tokens before t pass.
+        a = load_decays(a_pointer, a_step, rows, key, left, K, DECAY, STATE)
+        a = tl.where(tl.abs(a) < SMALL, 1.0, a)
+        if DECAY == HEAD:
+            passed = tl.sum(passed, 1)
+            da = (tl.sum(at_start, 0) - (tl.cumsum(passed, 0) - passed)) / a
+            da = da.to(da_pointer.dtype.element_ty)
+            tl.store(da_pointer + partial + rows, da, mask=rows < left)
+        else:
+            da = (at_start[None, :] - (tl.cumsum(passed, 0) - passed)) / a
+            store_tile(da_pointer + partial * K, K, rows, key, left, K, da)
     store_tile(dq_pointer + partial * K, K, rows, key, left, K, dq)
     tl.store(again_pointer + chunk, again.to(tl.int32))
 
@@ -292,27 +322,26 @@ def walk_backward(
         for past in range(stretches):
             start = (stretches - 1 - past) * STRETCH
             first = load_tile(states_pointer + tile, V, key, column, K, V, 0.0).to(STATE)
-            for s in range(start):
-                first = step_state(
-                    first, k_pointer + s * k_step, v_pointer + s * v_step, a_pointer + s * a_step,
-                    key, column, K, V, DECAY, STATE,
-                )  # fmt: skip
+            first = walk_states(
+                k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, first, 0, start, key,
+                column, K, V, DECAY, STATE,
+            )  # fmt: skip
             end = tl.minimum(start + STRETCH, tokens)
             for back in range(end - start):
-                t = tl.full([], 0, tl.int64) + (end - 1 - back)
-                before = first
-                for s in range(start, end - 1 - back):
-                    before = step_state(
-                        before, k_pointer + s * k_step, v_pointer + s * v_step,
-                        a_pointer + s * a_step, key, column, K, V, DECAY, STATE,
-                    )  # fmt: skip
-                state = step_state(
-                    before, k_pointer + t * k_step, v_pointer + t * v_step, a_pointer + t * a_step,
+                last = end - 1 - back
+                t = tl.full([], 0, tl.int64) + last
+                before = walk_states(
+                    k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, first, start, last,
                     key, column, K, V, DECAY, STATE,
                 )  # fmt: skip
-                q = tl.load(q_pointer + t * q_step + key, mask=in_key, other=0.0).to(STATE)
                 k = tl.load(k_pointer + t * k_step + key, mask=in_key, other=0.0).to(STATE)
                 v = tl.load(v_pointer + t * v_step + column, mask=in_column, other=0.0).to(STATE)
+                state = before
+                if DECAY != NONE:
+                    a = load_decay(a_pointer, t, a_step, key, K, tokens, DECAY, STATE)
+                    state = state * a
+                state += k[:, None] * v[None, :]
+                q = tl.load(q_pointer + t * q_step + key, mask=in_key, other=0.0).to(STATE)
                 do = tl.load(do_pointer + t * do_step + column, mask=in_column, other=0.0).to(STATE)
                 adjoint += q[:, None] * do[None, :]
                 dq = tl.sum(state * do[None, :], 1)
@@ -326,10 +355,9 @@ def walk_backward(
                 if DECAY == HEAD:
                     da = tl.sum(tl.sum(adjoint * before, 1), 0)
                     tl.store(da_pointer + t, da.to(da_pointer.dtype.element_ty))
-                    adjoint = adjoint * tl.load(a_pointer + t * a_step).to(STATE)
                 if DECAY == CHANNEL:
                     da = tl.sum(adjoint * before, 1)
                     da = da.to(da_pointer.dtype.element_ty)
                     tl.store(da_pointer + t * K + key, da, mask=in_key)
-                    a = tl.load(a_pointer + t * a_step + key, mask=in_key, other=1.0).to(STATE)
-                    adjoint = adjoint * a[:, None]
+                if DECAY != NONE:
+                    adjoint = adjoint * a

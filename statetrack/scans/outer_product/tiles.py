@@ -78,9 +78,13 @@ class Tiles:
         }
 
     def launch(self, kernel: str) -> dict[str, int]:
-        """Warps and loads ahead of "forward", "sweep" or "chunks"."""
-        wide = self.block_keys > 64 or self.parts > 1 and kernel == "chunks"
-        return {"num_warps": 8 if wide else 4, "num_stages": 1 if kernel == "chunks" else 2}
+        """Warps and loads ahead of "forward", "sweep" or "chunks".
+
+        Where three parts stand for a number, shared memory for loads ahead would leave a
+        multiprocessor half the programs.
+        """
+        stages = 1 if kernel == "chunks" or self.parts > 1 else 3
+        return {"num_warps": 8 if self.block_keys > 64 else 4, "num_stages": stages}
 
 
 def _of_triton(dtype: torch.dtype) -> Any:
