@@ -251,8 +251,9 @@ def scan_forward(
     num_chunks = tl.cdiv(length, CHUNK)
     start = 0
     size = LOOK
+    final_pointer += sequence.to(tl.int64) * (K * V)
     while start < num_chunks:
-        kept = state
+        store_tile(final_pointer, V, key, column, K, V, state)
         stop = tl.minimum(start + size, num_chunks)
         for number in range(start, stop):
             at = tl.full([], 0, tl.int64) + number * CHUNK
@@ -281,10 +282,10 @@ def scan_forward(
                 state = state * total
         if has_nonfinite(state):
             # Chunk by chunk from where it was finite, and the one that is to blame by its tokens.
-            state = kept
+            tl.debug_barrier()
+            state = load_tile(final_pointer, V, key, column, K, V, 0.0).to(STATE)
             size = 1
             if stop == start + 1:
-                tl.debug_barrier()
                 at = tl.full([], 0, tl.int64) + start * CHUNK
                 state = walk_forward(
                     q_pointer + at * q_step, k_pointer + at * k_step, v_pointer + at * v_step,
@@ -297,5 +298,4 @@ def scan_forward(
         else:
             start = stop
             size = tl.minimum(2 * size, LOOK)
-    final_pointer += sequence.to(tl.int64) * (K * V)
     store_tile(final_pointer, V, key, column, K, V, state)

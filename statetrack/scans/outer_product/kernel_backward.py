@@ -104,8 +104,9 @@ def sweep_adjoints(
     adjoints_pointer += sequence * num_chunks * (K * V)
     start = 0
     size = LOOK
+    initial_pointer += sequence * (K * V)
     while start < num_chunks:
-        kept = adjoint
+        store_tile(initial_pointer, V, key, column, K, V, adjoint)
         stop = tl.minimum(start + size, num_chunks)
         for back in range(start, stop):
             number = num_chunks - 1 - back
@@ -124,7 +125,8 @@ def sweep_adjoints(
             q_parts = flip(split(q, OPERAND, PARTS))
             adjoint += dot(q_parts, split(do, OPERAND, PARTS), STATE, PRECISION)
         if has_nonfinite(adjoint):
-            adjoint = kept
+            tl.debug_barrier()
+            adjoint = load_tile(initial_pointer, V, key, column, K, V, 0.0).to(STATE)
             size = 1
             if stop == start + 1:
                 number = num_chunks - 1 - start
@@ -139,7 +141,7 @@ def sweep_adjoints(
         else:
             start = stop
             size = tl.minimum(2 * size, LOOK)
-    store_tile(initial_pointer + sequence * (K * V), V, key, column, K, V, adjoint)
+    store_tile(initial_pointer, V, key, column, K, V, adjoint)
 
 
 @triton.jit(
@@ -227,6 +229,9 @@ def chunk_backward(
     values_parts = split(values, OPERAND, PARTS)
     k = load_tile(k_pointer, k_step, rows, key, left, K, 0.0)
     if DECAY != NONE:
+        if PARTS > 1:
+            a = load_decays(a_pointer, a_step, rows, key, left, K, DECAY, STATE)
+            products, total = running_products(a, rows, SMALL, DECAY)
         k = k.to(STATE) / products
     k_parts = split(k, OPERAND, PARTS)
     dq = dot(values_parts, k_parts, STATE, PRECISION)
@@ -248,13 +253,17 @@ def chunk_backward(
     dq += from_state
     again = has_nonfinite(dq + dk)
     if DECAY != NONE:
-        q = q if PARTS > 1 else q_parts[0].to(STATE)
+        a = load_decays(a_pointer, a_step, rows, key, left, K, DECAY, STATE)
+        if PARTS > 1:
+            products, total = running_products(a, rows, SMALL, DECAY)
+            q = load_tile(q_pointer, q_step, rows, key, left, K, 0.0).to(STATE) * products
+        else:
+            q = q_parts[0].to(STATE)
         adjoint = load_tile(adjoints_pointer + tile, V, key, column, K, V, 0.0).to(STATE)
         at_start = tl.sum(state.to(STATE) * adjoint * total, 1) + tl.sum(q * from_state, 0)
         passed = q * dq - passed
         dq = dq * products
         # `a_t da_t` is what it is at the start less what the tokens before t pass.
-        a = load_decays(a_pointer, a_step, rows, key, left, K, DECAY, STATE)
         a = tl.where(tl.abs(a) < SMALL, 1.0, a)
         if DECAY == HEAD:
             passed = tl.sum(passed, 1)

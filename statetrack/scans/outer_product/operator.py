@@ -167,7 +167,7 @@ def _launch_backward(
             *of_chunks, ALIGNED=aligned, SMALL=tiles.small, **tiles.products(), **options,
             **tiles.launch("chunks"),
         )  # fmt: skip
-        walk_backward[(again.numel(),)](*of_chunks, **options, num_warps=4)
+        walk_backward[(again.numel(),)](*of_chunks, **options, num_warps=8)
     grad_q, grad_k, grad_decay = (
         part[0] if tiles.num_blocks == 1 else part.sum(0).to(tensor.dtype)
         for part, tensor in zip(parts, (q, k, decay), strict=True)

@@ -128,6 +128,9 @@ def _choose(
         # Three bfloat16 hold the bits of a float32, and six products of them its products: faster
         # than the float32 units and the float64 tensor cores.
         operand, parts, chunk = torch.bfloat16, 3, 64
+    if operand == torch.bfloat16:
+        # Triton 3.6 compiles products of narrower bfloat16 tiles wrongly.
+        block_keys, block_values = max(block_keys, 64), 64
     return Tiles(
         keys, values, block_keys, block_values, chunk, mode, operand, parts, precision, small
     )
