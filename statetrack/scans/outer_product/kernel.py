@@ -263,7 +263,6 @@ def scan_forward(
                 store_tile(states_at, V, key, column, K, V, state)
             q = load_tile(q_pointer + at * q_step, q_step, rows, key, left, K, 0.0)
             k = load_tile(k_pointer + at * k_step, k_step, rows, key, left, K, 0.0)
-            v = load_tile(v_pointer + at * v_step, v_step, rows, column, left, V, 0.0)
             if DECAY != NONE:
                 a_at = a_pointer + at * a_step
                 a = load_decays(a_at, a_step, rows, key, left, K, DECAY, STATE)
@@ -272,9 +271,10 @@ def scan_forward(
                 k = k.to(STATE) / products
             q_parts = split(q, OPERAND, PARTS)
             k_parts = split(k, OPERAND, PARTS)
-            v_parts = split(v, OPERAND, PARTS)
             weights = tl.where(causal, dot(q_parts, flip(k_parts), STATE, PRECISION), 0.0)
             o = dot(q_parts, split(state, OPERAND, PARTS), STATE, PRECISION)
+            v = load_tile(v_pointer + at * v_step, v_step, rows, column, left, V, 0.0)
+            v_parts = split(v, OPERAND, PARTS)
             o += dot(split(weights, OPERAND, PARTS), v_parts, STATE, PRECISION)
             store_tile(o_pointer + at * o_step, o_step, rows, column, left, V, o)
             state += dot(flip(k_parts), v_parts, STATE, PRECISION)

@@ -34,7 +34,6 @@ from statetrack.scans.outer_product.kernel import (
     running_products,
     split,
     store_tile,
-    walk_states,
 )
 
 
@@ -162,8 +161,13 @@ def chunk_backward(
     K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
     CHUNK: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr,
     PARTS: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr, SMALL: tl.constexpr,
+    PASS: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of one chunk, dense [blocks, B, T, ...], and whether it must be done again."""
+    """Gradients of one chunk, dense [blocks, B, T, ...], and whether it must be done again.
+
+    PASS 0 makes all of them, 1 that of the values, 2 the others: two kernels where the code of one
+    is larger than the memory for instructions.
+    """
     NUM_BLOCKS: tl.constexpr = (V + BLOCK_V - 1) // BLOCK_V
     num_chunks = tl.cdiv(length, CHUNK)
     chunk = tl.program_id(0)
@@ -200,173 +204,83 @@ def chunk_backward(
     key = tl.arange(0, BLOCK_K)
     column = block * BLOCK_V + tl.arange(0, BLOCK_V)
     causal = rows[:, None] >= rows[None, :]
-    # Every tile is loaded, and split, again where it is needed: registers and shared memory are
-    # what limits how many chunks a multiprocessor works on.
+    # With three parts a number, tiles are loaded and split again where they are needed: registers
+    # are what limits how many chunks a multiprocessor works on.
+    AGAIN: tl.constexpr = PARTS > 1
     q = load_tile(q_pointer, q_step, rows, key, left, K, 0.0)
     k = load_tile(k_pointer, k_step, rows, key, left, K, 0.0)
+    adjoint = load_tile(adjoints_pointer + tile, V, key, column, K, V, 0.0)
     if DECAY != NONE:
         a = load_decays(a_pointer, a_step, rows, key, left, K, DECAY, STATE)
         products, total = running_products(a, rows, SMALL, DECAY)
-        q = q.to(STATE) * products
-        k = k.to(STATE) / products
-    q_parts = split(q, OPERAND, PARTS)
-    weights = dot(q_parts, flip(split(k, OPERAND, PARTS)), STATE, PRECISION)
-    weights_parts = split(tl.where(causal, weights, 0.0), OPERAND, PARTS)
-    do = load_tile(do_pointer, do_step, rows, column, left, V, 0.0)
-    do_parts = split(do, OPERAND, PARTS)
-    dv = dot(flip(weights_parts), do_parts, STATE, PRECISION)
-    adjoint = load_tile(adjoints_pointer + tile, V, key, column, K, V, 0.0)
-    if DECAY != NONE:
+        k = k.to(STATE) * (1.0 / products)
         adjoint = adjoint.to(STATE) * total
-    adjoint_parts = split(adjoint, OPERAND, PARTS)
-    dv += dot(split(k, OPERAND, PARTS), adjoint_parts, STATE, PRECISION)
-    dv_at = dv_pointer + (sequence.to(tl.int64) * length + at) * V
-    store_tile(dv_at, V, rows, column, left, V, dv)
-    v = load_tile(v_pointer, v_step, rows, column, left, V, 0.0)
-    v_parts = split(v, OPERAND, PARTS)
-    dk = dot(v_parts, flip(adjoint_parts), STATE, PRECISION)
-    values = tl.where(causal, dot(do_parts, flip(v_parts), STATE, PRECISION), 0.0)
-    values_parts = split(values, OPERAND, PARTS)
-    k = load_tile(k_pointer, k_step, rows, key, left, K, 0.0)
-    if DECAY != NONE:
-        if PARTS > 1:
-            a = load_decays(a_pointer, a_step, rows, key, left, K, DECAY, STATE)
-            products, total = running_products(a, rows, SMALL, DECAY)
-        k = k.to(STATE) / products
     k_parts = split(k, OPERAND, PARTS)
-    dq = dot(values_parts, k_parts, STATE, PRECISION)
-    q = load_tile(q_pointer, q_step, rows, key, left, K, 0.0)
-    if DECAY != NONE:
+    if PASS != 2:
+        if DECAY != NONE:
+            q = q.to(STATE) * products
+        q_parts = split(q, OPERAND, PARTS)
+        weights = tl.where(causal, dot(q_parts, flip(k_parts), STATE, PRECISION), 0.0)
+        weights_parts = split(weights, OPERAND, PARTS)
+        do = load_tile(do_pointer, do_step, rows, column, left, V, 0.0)
+        dv = dot(flip(weights_parts), split(do, OPERAND, PARTS), STATE, PRECISION)
+        dv += dot(k_parts, split(adjoint, OPERAND, PARTS), STATE, PRECISION)
+        dv_at = dv_pointer + (sequence.to(tl.int64) * length + at) * V
+        store_tile(dv_at, V, rows, column, left, V, dv)
+        if AGAIN and PASS == 0:
+            q = load_tile(q_pointer, q_step, rows, key, left, K, 0.0)
+            k = load_tile(k_pointer, k_step, rows, key, left, K, 0.0)
+            if DECAY != NONE:
+                q = q.to(STATE) * products
+                k = k.to(STATE) * (1.0 / products)
+            k_parts = split(k, OPERAND, PARTS)
+    elif DECAY != NONE:
         q = q.to(STATE) * products
-    q_parts = split(q, OPERAND, PARTS)
-    dk += dot(flip(values_parts), q_parts, STATE, PRECISION)
-    if DECAY == NONE:
-        store_tile(dk_pointer + partial * K, K, rows, key, left, K, dk)
-    else:
-        # Rounded as in the products, so that what cancels below does so to the last bits.
-        passed = dk * (k if PARTS > 1 else k_parts[0].to(STATE))
-        store_tile(dk_pointer + partial * K, K, rows, key, left, K, dk / products)
-    state = load_tile(states_pointer + tile, V, key, column, K, V, 0.0)
-    do = load_tile(do_pointer, do_step, rows, column, left, V, 0.0)
-    do_parts = split(do, OPERAND, PARTS)
-    from_state = dot(do_parts, flip(split(state, OPERAND, PARTS)), STATE, PRECISION)
-    dq += from_state
-    again = has_nonfinite(dq + dk)
-    if DECAY != NONE:
-        a = load_decays(a_pointer, a_step, rows, key, left, K, DECAY, STATE)
-        if PARTS > 1:
-            products, total = running_products(a, rows, SMALL, DECAY)
-            q = load_tile(q_pointer, q_step, rows, key, left, K, 0.0).to(STATE) * products
+    if PASS != 1:
+        do = load_tile(do_pointer, do_step, rows, column, left, V, 0.0)
+        do_parts = split(do, OPERAND, PARTS)
+        v = load_tile(v_pointer, v_step, rows, column, left, V, 0.0)
+        v_parts = split(v, OPERAND, PARTS)
+        dk = dot(v_parts, flip(split(adjoint, OPERAND, PARTS)), STATE, PRECISION)
+        values = tl.where(causal, dot(do_parts, flip(v_parts), STATE, PRECISION), 0.0)
+        values_parts = split(values, OPERAND, PARTS)
+        dq = dot(values_parts, k_parts, STATE, PRECISION)
+        if AGAIN:
+            q = load_tile(q_pointer, q_step, rows, key, left, K, 0.0)
+            if DECAY != NONE:
+                q = q.to(STATE) * products
+        q_parts = split(q, OPERAND, PARTS)
+        dk += dot(flip(values_parts), q_parts, STATE, PRECISION)
+        if DECAY == NONE:
+            store_tile(dk_pointer + partial * K, K, rows, key, left, K, dk)
         else:
-            q = q_parts[0].to(STATE)
-        adjoint = load_tile(adjoints_pointer + tile, V, key, column, K, V, 0.0).to(STATE)
-        at_start = tl.sum(state.to(STATE) * adjoint * total, 1) + tl.sum(q * from_state, 0)
-        passed = q * dq - passed
-        dq = dq * products
-        # `a_t da_t` is what it is at the start less what the tokens before t pass.
-        a = tl.where(tl.abs(a) < SMALL, 1.0, a)
-        if DECAY == HEAD:
-            passed = tl.sum(passed, 1)
-            da = (tl.sum(at_start, 0) - (tl.cumsum(passed, 0) - passed)) / a
-            da = da.to(da_pointer.dtype.element_ty)
-            tl.store(da_pointer + partial + rows, da, mask=rows < left)
-        else:
-            da = (at_start[None, :] - (tl.cumsum(passed, 0) - passed)) / a
-            store_tile(da_pointer + partial * K, K, rows, key, left, K, da)
-    store_tile(dq_pointer + partial * K, K, rows, key, left, K, dq)
-    tl.store(again_pointer + chunk, again.to(tl.int32))
-
-
-@triton.jit(
-    do_not_specialize=[
-        *SIZES, "sequences", "q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step", "v0", "v1",
-        "v2", "v_step", "a0", "a1", "a2", "a_step", "do0", "do1", "do2", "do_step",
-    ]
-)  # fmt: skip
-def walk_backward(
-    q_pointer, k_pointer, v_pointer, a_pointer, do_pointer, states_pointer, adjoints_pointer,
-    dq_pointer, dk_pointer, dv_pointer, da_pointer, again_pointer,
-    n1: tl.int32, n2: tl.int32, length: tl.int32, sequences: tl.int32,
-    q0: tl.int64, q1: tl.int64, q2: tl.int64, q_step: tl.int64,
-    k0: tl.int64, k1: tl.int64, k2: tl.int64, k_step: tl.int64,
-    v0: tl.int64, v1: tl.int64, v2: tl.int64, v_step: tl.int64,
-    a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
-    do0: tl.int64, do1: tl.int64, do2: tl.int64, do_step: tl.int64,
-    K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
-    CHUNK: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
-):  # fmt: skip
-    """Gradients of the chunks that must be done again, token by token.
-
-    States are not kept: they are computed again from the start of every stretch of `STRETCH`
-    tokens, and those starts from the start of the chunk.
-    """
-    STRETCH: tl.constexpr = 8
-    NUM_BLOCKS: tl.constexpr = (V + BLOCK_V - 1) // BLOCK_V
-    num_chunks = tl.cdiv(length, CHUNK)
-    chunk = tl.program_id(0)
-    if tl.load(again_pointer + chunk) != 0:
-        number = chunk // NUM_BLOCKS % num_chunks
-        sequence = chunk // NUM_BLOCKS // num_chunks
-        block = chunk % NUM_BLOCKS
-        b0, b1, b2 = place(sequence, n1, n2)
-        at = tl.full([], 0, tl.int64) + number * CHUNK
-        tokens = tl.minimum(length - number * CHUNK, CHUNK)
-        key = tl.arange(0, BLOCK_K)
-        column = block * BLOCK_V + tl.arange(0, BLOCK_V)
-        in_key = key < K
-        in_column = column < V
-        q_pointer += b0 * q0 + b1 * q1 + b2 * q2 + at * q_step
-        k_pointer += b0 * k0 + b1 * k1 + b2 * k2 + at * k_step
-        v_pointer += b0 * v0 + b1 * v1 + b2 * v2 + at * v_step
-        a_pointer += b0 * a0 + b1 * a1 + b2 * a2 + at * a_step
-        do_pointer += b0 * do0 + b1 * do1 + b2 * do2 + at * do_step
-        partial = (block.to(tl.int64) * sequences + sequence) * length + at
-        dq_pointer += partial * K
-        dk_pointer += partial * K
-        dv_pointer += (sequence.to(tl.int64) * length + at) * V
-        da_pointer += partial * K if DECAY == CHANNEL else partial
-        tile = (sequence.to(tl.int64) * num_chunks + number) * (K * V)
-        adjoint = load_tile(adjoints_pointer + tile, V, key, column, K, V, 0.0).to(STATE)
-        stretches = tl.cdiv(tokens, STRETCH)
-        for past in range(stretches):
-            start = (stretches - 1 - past) * STRETCH
-            first = load_tile(states_pointer + tile, V, key, column, K, V, 0.0).to(STATE)
-            first = walk_states(
-                k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, first, 0, start, key,
-                column, K, V, DECAY, STATE,
-            )  # fmt: skip
-            end = tl.minimum(start + STRETCH, tokens)
-            for back in range(end - start):
-                last = end - 1 - back
-                t = tl.full([], 0, tl.int64) + last
-                before = walk_states(
-                    k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, first, start, last,
-                    key, column, K, V, DECAY, STATE,
-                )  # fmt: skip
-                k = tl.load(k_pointer + t * k_step + key, mask=in_key, other=0.0).to(STATE)
-                v = tl.load(v_pointer + t * v_step + column, mask=in_column, other=0.0).to(STATE)
-                state = before
-                if DECAY != NONE:
-                    a = load_decay(a_pointer, t, a_step, key, K, tokens, DECAY, STATE)
-                    state = state * a
-                state += k[:, None] * v[None, :]
-                q = tl.load(q_pointer + t * q_step + key, mask=in_key, other=0.0).to(STATE)
-                do = tl.load(do_pointer + t * do_step + column, mask=in_column, other=0.0).to(STATE)
-                adjoint += q[:, None] * do[None, :]
-                dq = tl.sum(state * do[None, :], 1)
-                dk = tl.sum(adjoint * v[None, :], 1)
-                dv = tl.sum(adjoint * k[:, None], 0)
-                tl.store(dq_pointer + t * K + key, dq.to(dq_pointer.dtype.element_ty), mask=in_key)
-                tl.store(dk_pointer + t * K + key, dk.to(dk_pointer.dtype.element_ty), mask=in_key)
-                tl.store(
-                    dv_pointer + t * V + column, dv.to(dv_pointer.dtype.element_ty), mask=in_column
-                )
-                if DECAY == HEAD:
-                    da = tl.sum(tl.sum(adjoint * before, 1), 0)
-                    tl.store(da_pointer + t, da.to(da_pointer.dtype.element_ty))
-                if DECAY == CHANNEL:
-                    da = tl.sum(adjoint * before, 1)
-                    da = da.to(da_pointer.dtype.element_ty)
-                    tl.store(da_pointer + t * K + key, da, mask=in_key)
-                if DECAY != NONE:
-                    adjoint = adjoint * a
+            # Rounded as in the products, so that what cancels below does so to the last bits.
+            passed = dk * (k if PARTS > 1 else k_parts[0].to(STATE))
+            inverse = 1.0 / products
+            store_tile(dk_pointer + partial * K, K, rows, key, left, K, dk * inverse)
+        state = load_tile(states_pointer + tile, V, key, column, K, V, 0.0)
+        if AGAIN:
+            do = load_tile(do_pointer, do_step, rows, column, left, V, 0.0)
+            do_parts = split(do, OPERAND, PARTS)
+        from_state = dot(do_parts, flip(split(state, OPERAND, PARTS)), STATE, PRECISION)
+        dq += from_state
+        again = has_nonfinite(dq + dk)
+        if DECAY != NONE:
+            q = q if PARTS > 1 else q_parts[0].to(STATE)
+            adjoint = load_tile(adjoints_pointer + tile, V, key, column, K, V, 0.0).to(STATE)
+            at_start = tl.sum(state.to(STATE) * adjoint * total, 1) + tl.sum(q * from_state, 0)
+            passed = q * dq - passed
+            dq = dq * products
+            # `a_t da_t` is what it is at the start less what the tokens before t pass.
+            a = load_decays(a_pointer, a_step, rows, key, left, K, DECAY, STATE)
+            a = tl.where(tl.abs(a) < SMALL, 1.0, a)
+            if DECAY == HEAD:
+                passed = tl.sum(passed, 1)
+                da = (tl.sum(at_start, 0) - (tl.cumsum(passed, 0) - passed)) / a
+                da = da.to(da_pointer.dtype.element_ty)
+                tl.store(da_pointer + partial + rows, da, mask=rows < left)
+            else:
+                da = (at_start[None, :] - (tl.cumsum(passed, 0) - passed)) / a
+                store_tile(da_pointer + partial * K, K, rows, key, left, K, da)
+        store_tile(dq_pointer + partial * K, K, rows, key, left, K, dq)
+        tl.store(again_pointer + chunk, again.to(tl.int32))

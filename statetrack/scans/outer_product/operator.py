@@ -129,11 +129,8 @@ def _launch_forward(
 def _launch_backward(
     inputs: list[Tensor], precision: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    from statetrack.scans.outer_product.kernel_backward import (
-        chunk_backward,
-        sweep_adjoints,
-        walk_backward,
-    )
+    from statetrack.scans.outer_product.kernel_backward import chunk_backward, sweep_adjoints
+    from statetrack.scans.outer_product.kernel_walk import walk_backward
 
     q, k, v, decay, states, grad_o, grad_final = inputs
     tiles = choose_tiles(q, k, v, decay, precision)
@@ -163,11 +160,12 @@ def _launch_backward(
             *of_q, *of_decay, *of_o, *_row_strides(grad_final), ALIGNED=aligned,
             **tiles.products(), **options, **tiles.launch("sweep"),
         )  # fmt: skip
-        chunk_backward[(again.numel(),)](
-            *of_chunks, ALIGNED=aligned, SMALL=tiles.small, **tiles.products(), **options,
-            **tiles.launch("chunks"),
-        )  # fmt: skip
-        walk_backward[(again.numel(),)](*of_chunks, **options, num_warps=8)
+        for number in tiles.passes:
+            chunk_backward[(again.numel(),)](
+                *of_chunks, ALIGNED=aligned, SMALL=tiles.small, PASS=number, **tiles.products(),
+                **options, **tiles.launch("chunks"),
+            )  # fmt: skip
+        walk_backward[(again.numel(),)](*of_chunks, **options, num_warps=4)
     grad_q, grad_k, grad_decay = (
         part[0] if tiles.num_blocks == 1 else part.sum(0).to(tensor.dtype)
         for part, tensor in zip(parts, (q, k, decay), strict=True)

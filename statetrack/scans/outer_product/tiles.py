@@ -49,6 +49,11 @@ class Tiles:
         """Blocks of value columns."""
         return -(-self.values // self.block_values)
 
+    @property
+    def passes(self) -> tuple[int, ...]:
+        """Kernels that differentiate a chunk: one, or one for values and one for the rest."""
+        return (1, 2) if self.parts > 1 and self.decay == 2 else (0,)
+
     def partial(self, tensor: Tensor, state: Tensor) -> torch.dtype:
         """Type of the partial gradients of `tensor`: its own where there is one block."""
         return tensor.dtype if self.num_blocks == 1 else state.dtype
