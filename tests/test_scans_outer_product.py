@@ -9,6 +9,7 @@ from torch import Tensor
 from automata.errors import InputError
 from statetrack.scans import diagonal_scan, outer_product_scan
 from statetrack.scans.kernels import why_unavailable
+from statetrack.scans.outer_product import tiles
 from tests.scan_cases import Source
 
 CPU = torch.device("cpu")
@@ -240,9 +241,13 @@ def test_products_of_decays_that_underflow_keep_their_accuracy(decay: str):
 
 @pytest.mark.parametrize("decay", ["none", "head", "channel"])
 @pytest.mark.parametrize("length", [1, 16, 37])
-def test_gradients_of_the_kernel_where_it_divides_by_decays(decay: str, length: int):
+@pytest.mark.parametrize("passes", [(0,), (1, 2)])
+def test_gradients_of_the_kernel_where_it_divides_by_decays(
+    decay: str, length: int, passes: tuple[int, ...], monkeypatch
+):
     if why_unavailable(DEVICE):
         pytest.skip(f"kernels: {why_unavailable(DEVICE)}")
+    monkeypatch.setattr(tiles.Tiles, "passes", passes)
     inputs = {n: one.to(DEVICE) for n, one in drawn(length, length, 3, 70, decay).items()}
     if decay != "none":
         inputs["decay"] = (0.5 + inputs["decay"].abs() / 2).copysign(inputs["decay"])
