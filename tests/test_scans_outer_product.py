@@ -1,7 +1,5 @@
 """The outer-product scan against its closed form, on any device."""
 
-import dataclasses
-
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +9,7 @@ from torch import Tensor
 from automata.errors import InputError
 from statetrack.scans import diagonal_scan, outer_product_scan
 from statetrack.scans.kernels import why_unavailable
-from statetrack.scans.outer_product import operator, tiles
+from statetrack.scans.outer_product import tiles
 from tests.scan_cases import Source
 
 CPU = torch.device("cpu")
@@ -241,17 +239,18 @@ def test_products_of_decays_that_underflow_keep_their_accuracy(decay: str):
         assert (value - truth).double().norm() <= 1e-6 * truth.double().norm()
 
 
-@pytest.mark.parametrize("decay", ["none", "head"])
+@pytest.mark.parametrize("decay", ["none", "head", "channel"])
 @pytest.mark.parametrize("length", [1, 16, 37])
-def test_gradients_in_turn_as_for_16_bit_operands(decay: str, length: int, monkeypatch):
+@pytest.mark.parametrize("passes", [(0,), (1, 2)])
+def test_gradients_of_the_kernel_where_it_divides_by_decays(
+    decay: str, length: int, passes: tuple[int, ...], monkeypatch
+):
     if why_unavailable(DEVICE):
         pytest.skip(f"kernels: {why_unavailable(DEVICE)}")
-
-    def choose(*arguments, **options):
-        return dataclasses.replace(tiles.choose_tiles(*arguments, **options), in_turn=True)
-
-    monkeypatch.setattr(operator, "choose_tiles", choose)
+    monkeypatch.setattr(tiles.Tiles, "passes", passes)
     inputs = {n: one.to(DEVICE) for n, one in drawn(length, length, 3, 70, decay).items()}
+    if decay != "none":
+        inputs["decay"] = (0.5 + inputs["decay"].abs() / 2).copysign(inputs["decay"])
     found = []
     for backend, dtype in [("reference", torch.float64), ("triton", torch.float32)]:
         leaves = {name: one.to(dtype).requires_grad_() for name, one in inputs.items()}

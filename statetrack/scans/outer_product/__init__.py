@@ -72,11 +72,15 @@ def outer_product_scan(
 
     Notes
     -----
-    Cost: about 2 K V + C (K + V) multiply-adds per token with chunks of C = 16 to 64 tokens; every
-    input is read and the output written once. For a backward pass the state before every chunk is
-    kept, K V / C numbers per token. Decays are multiplied and never divided, so that their
-    gradient is exact at zero. Where the state is not finite at the end of a sequence, the kernel
-    runs that sequence again token by token, slower, so that no output depends on a later token.
+    Cost: about 2 K V + C (K + V) multiply-adds per token with chunks of C = 64 tokens in the
+    kernel; every input is read and the output written once. For a backward pass the states before
+    and the adjoints after every chunk are kept, K V / C numbers per token each, in bfloat16 where
+    the inputs are. The kernel divides by decays in chunks where all running products lie within
+    2^80 and 2^-80 and, for their gradient, no decay is smaller than 1/4 (2^-12 with bfloat16
+    inputs). All other chunks, those with zeros among them, and those with numbers that are not
+    finite go token by token without division: exact, several times slower, and no output depends
+    on a later token. Products of float32 numbers are made of six products of bfloat16 parts, which
+    are as exact as float32 products.
     Sources: Katharopoulos et al. 2020 (arXiv 2006.16236), Yang et al. 2023 (arXiv 2312.06635).
 
     Examples

@@ -27,7 +27,6 @@ def _run(
     outputs = _allocate(q, k, v, decay, initial, precision, save)
     if v.shape[-2] == 0:
         outputs[1].copy_(initial)
-        outputs[2].copy_(initial.unsqueeze(-3))
     elif outputs[1].shape[:-2].numel() > 0:
         inputs = [with_unit_stride(tensor) for tensor in (q, k, v, decay, initial)]
         _launch_forward(inputs, outputs, precision, save)
@@ -85,12 +84,12 @@ def _allocate(
     leading = v.shape[:-2]
     shape = (q.shape[-1], v.shape[-1])
     dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
-    tiles = choose_tiles(q, k, v, decay, precision, backward=True)
-    chunks = num_chunks(v.shape[-2], tiles.chunk) + 1 if save else 0
+    tiles = choose_tiles(q, k, v, decay, precision)
+    chunks = num_chunks(v.shape[-2], tiles.chunk) if save else 0
     return (
         _empty(v.shape, v, dtype),
         _empty((*leading, *shape), v, initial.dtype),
-        _empty((*leading, chunks, *shape), v, initial.dtype),
+        _empty((*leading, chunks, *shape), v, tiles.stored(initial.dtype)),
     )
 
 
@@ -111,72 +110,62 @@ def _allocate_gradients(
 def _launch_forward(
     inputs: list[Tensor], outputs: tuple[Tensor, Tensor, Tensor], precision: str, save: bool
 ) -> None:
-    from statetrack.scans.outer_product.kernel import multiply_decays, scan_forward
+    from statetrack.scans.outer_product.kernel import scan_forward
 
     q, k, v, decay, initial = inputs
     o, final, states = outputs
-    tiles = choose_tiles(q, k, v, decay, precision, backward=False, save=save)
-    chunk_saved = choose_tiles(q, k, v, decay, precision, backward=True).chunk
+    tiles = choose_tiles(q, k, v, decay, precision)
     rows = [_row_strides(tensor) for tensor in (q, k, v, decay)]
     leading = leading_sizes(v.shape[:-2])
-    options = tiles.options(final.dtype)
-    products, plain = _room_for_products(v, decay, final, tiles)
     with torch.cuda.device_of(q):
-        if tiles.decay == 2:
-            per_program = max(1, 64 // tiles.chunk)
-            blocks = num_chunks(v.shape[-2], tiles.chunk * per_program)
-            multiply_decays[(num_items(leading) * blocks,)](
-                decay, products, plain, *leading[1:], v.shape[-2], *rows[3],
-                ALIGNED=_aligned((), [rows[3]], decay, tiles), CHUNKS=per_program, num_warps=4,
-                **{key: options[key] for key in ("K", "BLOCK_K", "CHUNK", "STATE")},
-            )  # fmt: skip
         scan_forward[(num_items(leading) * tiles.num_blocks,)](
-            q, k, v, decay, initial, products, plain, o, final, states, *leading[1:], v.shape[-2],
+            q, k, v, decay, initial, o, final, states, *leading[1:], v.shape[-2],
             *(stride for row in rows for stride in row), *_row_strides(initial), *_row_strides(o),
-            SAVE=chunk_saved if save else 0, ALIGNED=_aligned((q, k, v), rows, decay, tiles),
-            **options,
+            SAVE=save, ALIGNED=_aligned((q, k, v), rows, decay, tiles), **tiles.products(),
+            **tiles.options(final.dtype), **tiles.launch("forward"),
         )  # fmt: skip
-
-
-def _room_for_products(
-    v: Tensor, decay: Tensor, final: Tensor, tiles: Tiles
-) -> tuple[Tensor, Tensor]:
-    """Running products of the decays [..., T, K] and, per chunk, whether they are in range."""
-    if tiles.decay < 2:
-        return final, final
-    chunks = num_chunks(v.shape[-2], tiles.chunk)
-    return (
-        _empty(decay.shape, v, final.dtype),
-        _empty((*v.shape[:-2], chunks), v, torch.int32),
-    )
 
 
 def _launch_backward(
     inputs: list[Tensor], precision: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    from statetrack.scans.outer_product.kernel_backward import scan_backward
+    from statetrack.scans.outer_product.kernel_backward import chunk_backward, sweep_adjoints
+    from statetrack.scans.outer_product.kernel_walk import walk_backward
 
     q, k, v, decay, states, grad_o, grad_final = inputs
-    tiles = choose_tiles(q, k, v, decay, precision, backward=True)
+    tiles = choose_tiles(q, k, v, decay, precision)
     rows = [_row_strides(tensor) for tensor in (q, k, v, decay)]
-    out_rows = _row_strides(grad_o)
+    of_q, _, _, of_decay = rows
+    of_o = _row_strides(grad_o)
     leading = leading_sizes(v.shape[:-2])
     sequences = num_items(leading)
+    chunks = num_chunks(v.shape[-2], tiles.chunk)
     parts = [
         _empty((tiles.num_blocks, *tensor.shape), tensor, tiles.partial(tensor, grad_final))
         for tensor in (q, k, decay)
     ]
     grad_v = _empty(v.shape, v, v.dtype)
     grad_initial = _empty(grad_final.shape, v, grad_final.dtype)
-    aligned = _aligned((q, k, v, grad_o), [*rows[:3], out_rows, rows[3]], decay, tiles)
+    adjoints = _empty(states.shape, v, states.dtype)
+    again = _empty((sequences * chunks * tiles.num_blocks,), v, torch.int32)
+    aligned = _aligned((q, k, v, grad_o), [*rows[:3], of_o, of_decay], decay, tiles)
+    options = tiles.options(grad_final.dtype)
+    of_chunks = (
+        q, k, v, decay, grad_o, states, adjoints, parts[0], parts[1], grad_v, parts[2], again,
+        *leading[1:], v.shape[-2], sequences, *(stride for row in rows for stride in row), *of_o,
+    )  # fmt: skip
     with torch.cuda.device_of(q):
-        scan_backward[(sequences * tiles.num_blocks,)](
-            q, k, v, decay, states, grad_o, grad_final,
-            parts[0], parts[1], grad_v, parts[2], grad_initial,
-            *leading[1:], v.shape[-2], sequences, *(stride for row in rows for stride in row),
-            *out_rows, *_row_strides(grad_final), ALIGNED=aligned, IN_TURN=tiles.in_turn,
-            **tiles.options(states.dtype),
+        sweep_adjoints[(sequences * tiles.num_blocks,)](
+            q, decay, grad_o, grad_final, adjoints, grad_initial, *leading[1:], v.shape[-2],
+            *of_q, *of_decay, *of_o, *_row_strides(grad_final), ALIGNED=aligned,
+            **tiles.products(), **options, **tiles.launch("sweep"),
         )  # fmt: skip
+        for number in tiles.passes:
+            chunk_backward[(again.numel(),)](
+                *of_chunks, ALIGNED=aligned, SMALL=tiles.small, PASS=number, **tiles.products(),
+                **options, **tiles.launch("chunks"),
+            )  # fmt: skip
+        walk_backward[(again.numel(),)](*of_chunks, **options, num_warps=4)
     grad_q, grad_k, grad_decay = (
         part[0] if tiles.num_blocks == 1 else part.sum(0).to(tensor.dtype)
         for part, tensor in zip(parts, (q, k, decay), strict=True)

@@ -6,14 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statetrack.scans.kernels import has_double_tensor_cores
-
 MAX_KEYS = 128
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Sizes of one launch.
+    """Sizes of the launches for inputs of one kind.
 
     Parameters
     ----------
@@ -27,13 +25,12 @@ class Tiles:
         0 none, 1 per head, 2 per channel.
     operand : torch.dtype
         What the operands of a product are rounded to.
+    parts : int
+        How many of them stand for one float32 number.
     precision : str
         How float32 operands are multiplied.
-    warps, stages : int
-    wide_state : bool
-        Keep the state in float64 inside a launch.
-    in_turn : bool
-        Backward pass without decay or with one per head: finish one gradient after the other.
+    small : float
+        Decays below are not divided by: a gradient that cancels keeps its accuracy above.
     """
 
     keys: int
@@ -43,44 +40,64 @@ class Tiles:
     chunk: int
     decay: int
     operand: torch.dtype
+    parts: int
     precision: str
-    warps: int
-    stages: int
-    wide_state: bool = False
-    in_turn: bool = False
+    small: float
 
     @property
     def num_blocks(self) -> int:
         """Blocks of value columns."""
         return -(-self.values // self.block_values)
 
+    @property
+    def passes(self) -> tuple[int, ...]:
+        """Kernels that differentiate a chunk: one, or one for values and one for the rest."""
+        return (1, 2) if self.parts > 1 and self.decay == 2 else (0,)
+
     def partial(self, tensor: Tensor, state: Tensor) -> torch.dtype:
         """Type of the partial gradients of `tensor`: its own where there is one block."""
         return tensor.dtype if self.num_blocks == 1 else state.dtype
 
-    def options(self, state: torch.dtype) -> dict[str, Any]:
-        """Compile-time arguments of a kernel."""
-        import triton.language as tl
+    def stored(self, state: torch.dtype) -> torch.dtype:
+        """Type of the states and adjoints kept for the gradient: what products take of them."""
+        return torch.bfloat16 if self.operand == torch.bfloat16 and self.parts == 1 else state
 
-        types = {
-            torch.float32: tl.float32,
-            torch.float64: tl.float64,
-            torch.bfloat16: tl.bfloat16,
-        }
+    def options(self, state: torch.dtype) -> dict[str, Any]:
+        """Compile-time arguments of every kernel."""
         return {
             "K": self.keys,
             "V": self.values,
             "BLOCK_K": self.block_keys,
             "BLOCK_V": self.block_values,
             "CHUNK": self.chunk,
-            "LEVELS": self.chunk.bit_length() - 1,
             "DECAY": self.decay,
-            "STATE": tl.float64 if self.wide_state else types[state],
-            "OPERAND": types[self.operand],
-            "PRECISION": self.precision,
-            "num_warps": self.warps,
-            "num_stages": self.stages,
+            "STATE": _of_triton(state),
         }
+
+    def products(self) -> dict[str, Any]:
+        """Compile-time arguments of a kernel with matrix products."""
+        return {
+            "OPERAND": _of_triton(self.operand),
+            "PARTS": self.parts,
+            "PRECISION": self.precision,
+        }
+
+    def launch(self, kernel: str) -> dict[str, int]:
+        """Warps and loads ahead of "forward", "sweep" or "chunks".
+
+        Where three parts stand for a number, shared memory for loads ahead would leave a
+        multiprocessor half the programs.
+        """
+        stages = 1 if kernel == "chunks" or self.parts > 1 else 3
+        return {"num_warps": 8 if self.block_keys > 64 else 4, "num_stages": stages}
+
+
+def _of_triton(dtype: torch.dtype) -> Any:
+    import triton.language as tl
+
+    return {torch.float32: tl.float32, torch.float64: tl.float64, torch.bfloat16: tl.bfloat16}[
+        dtype
+    ]
 
 
 def num_chunks(length: int, chunk: int) -> int:
@@ -92,56 +109,33 @@ def _power_of_two(size: int) -> int:
     return max(16, 1 << (size - 1).bit_length())
 
 
-def choose_tiles(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    decay: Tensor,
-    precision: str,
-    *,
-    backward: bool,
-    save: bool = True,
-) -> Tiles:
+def choose_tiles(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, precision: str) -> Tiles:
     """Sizes for inputs of these shapes and types, measured on one H200."""
     dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
-    mode = min(decay.shape[-1], 2)
     on_gpu = q.device.type == "cuda"
-    if precision == "ieee" and not (on_gpu and has_double_tensor_cores(q.device)):
-        on_gpu = on_gpu and dtype != torch.float32
-    return _choose(q.shape[-1], v.shape[-1], mode, dtype, precision, on_gpu, backward, save)
+    return _choose(q.shape[-1], v.shape[-1], min(decay.shape[-1], 2), dtype, precision, on_gpu)
 
 
 def _choose(
-    keys: int,
-    values: int,
-    mode: int,
-    dtype: torch.dtype,
-    precision: str,
-    on_gpu: bool,
-    backward: bool,
-    save: bool,
+    keys: int, values: int, mode: int, dtype: torch.dtype, precision: str, on_gpu: bool
 ) -> Tiles:
     block_keys = _power_of_two(keys)
     block_values = min(_power_of_two(values), 64)
-    operand, chunk, warps, stages, wide_state = torch.float32, 16, 4, 1, False
+    operand, parts, chunk, small = torch.float32, 1, 16, 2.0**-2
     if dtype == torch.float64:
-        operand = torch.float64
+        operand, small = torch.float64, 2.0**-20
         block_values = min(block_values, 32)
     elif dtype in (torch.bfloat16, torch.float16):
         precision = "tf32"
         if dtype == torch.bfloat16 and on_gpu:
-            operand = torch.bfloat16
-        chunk = (64, 32, 16)[mode] if save else (64, 64, 32)[mode]
-        stages = 1 if backward and mode == 2 else 2 if backward or mode == 2 else 3
+            operand, chunk, small = torch.bfloat16, 64, 2.0**-12
     elif precision == "ieee" and on_gpu:
-        # Products of float32 numbers are exact in float64, whose tensor cores are as fast as the
-        # float32 units.
-        operand = torch.float64
-        stages = 1 if backward else 2
-        wide_state = mode == 0
-    if block_keys > 64:
-        warps = 8
+        # Three bfloat16 hold the bits of a float32, and six products of them its products: faster
+        # than the float32 units and the float64 tensor cores.
+        operand, parts, chunk = torch.bfloat16, 3, 64
+    if operand == torch.bfloat16:
+        # Triton 3.6 compiles products of narrower bfloat16 tiles wrongly.
+        block_keys, block_values = max(block_keys, 64), 64
     return Tiles(
-        keys, values, block_keys, block_values, chunk, mode, operand, precision, warps, stages,
-        wide_state, in_turn=backward and mode < 2 and dtype == torch.bfloat16,
-    )  # fmt: skip
+        keys, values, block_keys, block_values, chunk, mode, operand, parts, precision, small
+    )
