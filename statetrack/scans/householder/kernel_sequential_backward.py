@@ -1,0 +1,379 @@
+"""Triton kernels of the gradient of the Householder recurrence, token after token.
+
+With Z the adjoint of the state, u = w v - beta y what a factor adds and y = S^T k what it reads,
+``du = Z^T k``, ``dv = w du``, ``dw = v . du``, ``dbeta = - y . du`` and ``Z <- Z - beta k du^T``,
+after ``Z <- Z + q do^T`` at the end of a token and before ``Z <- diag(a) Z`` at its start. That is
+`scan_backward`, from the last token on; y comes from the forward pass. Then
+
+    dk = Z u - beta S du,   dq = S do,   da = sum_v Z S,
+
+with S before the factor, after the token and before the token. Once u is known S follows from sums
+alone: `rows_backward` walks forward in time with a block of key channels and all values of the
+state. The decays need Z and S of the same token, so `scan_backward` builds the states of a few
+tokens again, from those that were kept every `CHUNK` tokens; nothing is divided by a decay.
+
+Legend as in `kernel_sequential`. A program of `scan_backward` owns `COLS` value columns; what is
+summed over values comes out as one partial result per block of columns.
+"""
+
+import triton
+import triton.language as tl
+
+from statetrack.scans.householder.kernel_sequential import (
+    CHANNEL,
+    HEAD,
+    NONE,
+    SIZES,
+    STAGES,
+    add_outer,
+    aligned,
+    decayed,
+    load_columns,
+    load_rows,
+    place,
+    read,
+    store_columns,
+    store_rows,
+    tile_places,
+    wide,
+)
+
+
+@triton.jit
+def replay_token(
+    state, t, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, y_pointer, num_factors,
+    k_step, k_factor, v_step, v_factor, b_step, w_step, a_step, column,
+    K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
+    DECAY: tl.constexpr, STATE: tl.constexpr,
+):  # fmt: skip
+    """The state after token t from what its factors read."""
+    state = decayed(state, a_pointer + t * a_step, K, ROWS, PARTS, DECAY, STATE)
+    for r in range(num_factors):
+        key = load_rows(k_pointer + t * k_step + r * k_factor, K, ROWS, PARTS).to(STATE)
+        value = load_columns(v_pointer + t * v_step + r * v_factor, column, V, COLS).to(STATE)
+        y = load_columns(y_pointer + (t * num_factors + r) * V, column, V, COLS)
+        beta = tl.load(b_pointer + t * b_step + r).to(STATE)
+        write = tl.load(w_pointer + t * w_step + r).to(STATE)
+        state = add_outer(state, key, write * value - beta * y)
+    return state
+
+
+@triton.jit
+def kept_state(
+    t, states_pointer, offsets, inside, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer,
+    y_pointer, num_factors, k_step, k_factor, v_step, v_factor, b_step, w_step,     a_step, column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    PARTS: tl.constexpr, DECAY: tl.constexpr, CHUNK: tl.constexpr, STATE: tl.constexpr,
+):  # fmt: skip
+    """The state before token t, from the one that was kept at the start of its chunk."""
+    at = states_pointer + wide(t // CHUNK) * (K * V)
+    state = tl.load(at + offsets, mask=inside, other=0.0)
+    for s in range(t // CHUNK * CHUNK, t):
+        state = replay_token(
+            state, wide(s), k_pointer, v_pointer, b_pointer, w_pointer, a_pointer,
+            y_pointer, num_factors, k_step, k_factor, v_step, v_factor, b_step, w_step,
+            a_step, column, K, V, ROWS, COLS, PARTS, DECAY, STATE,
+        )  # fmt: skip
+    return state
+
+
+@triton.jit
+def factor_backward(
+    adjoint, k_pointer, v_pointer, b_pointer, w_pointer, y_pointer, place_V, place_K, place_1,
+    u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer, dw_pointer, column,
+    K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
+    STATE: tl.constexpr,
+):  # fmt: skip
+    """The adjoint before one factor; everything that follows from the one after it is written."""
+    key = load_rows(k_pointer, K, ROWS, PARTS).to(STATE)
+    value = load_columns(v_pointer, column, V, COLS).to(STATE)
+    y = load_columns(y_pointer + place_V, column, V, COLS)
+    beta = tl.load(b_pointer).to(STATE)
+    write = tl.load(w_pointer).to(STATE)
+    u = write * value - beta * y
+    du = read(adjoint, key)
+    store_rows(
+        read_pointer + place_K, tl.sum(adjoint * u[None, :, None], 1), K, ROWS, PARTS
+    )
+    store_columns(u_pointer + place_V, column, u, V)
+    store_columns(du_pointer + place_V, column, du, V)
+    store_columns(dv_pointer + place_V, column, write * du, V)
+    tl.store(db_pointer + place_1, -tl.sum(y * du, 0))
+    tl.store(dw_pointer + place_1, tl.sum(value * du, 0))
+    return add_outer(adjoint, key * -beta, du)
+
+
+@triton.jit
+def token_backward(
+    adjoint, before, t, q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer,
+    y_pointer, do_pointer, u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer,
+    dw_pointer, da_pointer, num_factors, q_step, k_step, k_factor, v_step, v_factor, b_step,
+    w_step, a_step, do_step, column, K: tl.constexpr, V: tl.constexpr,
+    ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr,
+    DECAY: tl.constexpr, STATE: tl.constexpr,
+):  # fmt: skip
+    """The adjoint before token t; `before` is the state there, where there are decays."""
+    query = load_rows(q_pointer + t * q_step, K, ROWS, PARTS).to(STATE)
+    do = load_columns(do_pointer + t * do_step, column, V, COLS).to(STATE)
+    adjoint = add_outer(adjoint, query, do)
+    k_pointer += t * k_step
+    v_pointer += t * v_step
+    b_pointer += t * b_step
+    w_pointer += t * w_step
+    if FACTORS > 0:
+        for back in tl.static_range(FACTORS):
+            r = FACTORS - 1 - back
+            i = t * FACTORS + r
+            adjoint = factor_backward(
+                adjoint, k_pointer + r * k_factor, v_pointer + r * v_factor,
+                b_pointer + r, w_pointer + r, y_pointer, i * V, i * K, i,
+                u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer, dw_pointer, column,
+                K, V, ROWS, COLS, PARTS, STATE,
+            )  # fmt: skip
+    else:
+        for back in tl.range(0, num_factors, num_stages=STAGES):
+            r = num_factors - 1 - back
+            i = t * num_factors + r
+            adjoint = factor_backward(
+                adjoint, k_pointer + r * k_factor, v_pointer + r * v_factor,
+                b_pointer + r, w_pointer + r, y_pointer, i * V, i * K, i,
+                u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer, dw_pointer, column,
+                K, V, ROWS, COLS, PARTS, STATE,
+            )  # fmt: skip
+    if DECAY == HEAD:
+        tl.store(da_pointer + t, tl.sum(tl.sum(tl.sum(adjoint * before, 2), 0), 0))
+    if DECAY == CHANNEL:
+        store_rows(da_pointer + t * K, tl.sum(adjoint * before, 1), K, ROWS, PARTS)
+    return decayed(adjoint, a_pointer + t * a_step, K, ROWS, PARTS, DECAY, STATE)
+
+
+@triton.jit(
+    do_not_specialize=[
+        *SIZES, "sequences", "q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step", "k_factor",
+        "v0", "v1", "v2", "v_step", "v_factor", "b0", "b1", "b2", "b_step", "w0", "w1",
+        "w2", "w_step", "a0", "a1", "a2", "a_step", "do0", "do1", "do2", "do_step",
+        "z0", "z1", "z2", "z_step",
+    ]
+)  # fmt: skip
+def scan_backward(
+    q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, y_pointer, states_pointer,
+    do_pointer, final_pointer, u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer,
+    dw_pointer, da_pointer, initial_pointer,
+    n1: tl.int32, n2: tl.int32, length: tl.int32, num_factors: tl.int32, sequences: tl.int32,
+    q0: tl.int64, q1: tl.int64, q2: tl.int64, q_step: tl.int64,
+    k0: tl.int64, k1: tl.int64, k2: tl.int64, k_step: tl.int64, k_factor: tl.int64,
+    v0: tl.int64, v1: tl.int64, v2: tl.int64, v_step: tl.int64, v_factor: tl.int64,
+    b0: tl.int64, b1: tl.int64, b2: tl.int64, b_step: tl.int64,
+    w0: tl.int64, w1: tl.int64, w2: tl.int64, w_step: tl.int64,
+    a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
+    do0: tl.int64, do1: tl.int64, do2: tl.int64, do_step: tl.int64,
+    z0: tl.int64, z1: tl.int64, z2: tl.int64, z_step: tl.int64,
+    K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
+    FACTORS: tl.constexpr, TOKENS: tl.constexpr, DECAY: tl.constexpr, CHUNK: tl.constexpr,
+    STATE: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    """Adjoints of a block of value columns, from the last token to the first.
+
+    Writes u, du and dv [B, T, R, V], the gradient of the initial state [B, V, K], and per block of
+    columns the sums Z u [blocks, B, T, R, K] and the gradients of beta, write and decay.
+    """
+    BLOCKS: tl.constexpr = (V + COLS - 1) // COLS
+    program = tl.program_id(0) // BLOCKS
+    block = tl.program_id(0) % BLOCKS
+    column = block * COLS + tl.arange(0, COLS)
+    s0, s1, s2 = place(program, n1, n2)
+    sequence = program.to(tl.int64)
+    partial = block.to(tl.int64) * sequences + sequence
+    q_pointer += aligned(s0 * q0 + s1 * q1 + s2 * q2, ALIGNED)
+    k_pointer += aligned(s0 * k0 + s1 * k1 + s2 * k2, ALIGNED)
+    v_pointer += aligned(s0 * v0 + s1 * v1 + s2 * v2, ALIGNED)
+    b_pointer += s0 * b0 + s1 * b1 + s2 * b2
+    w_pointer += s0 * w0 + s1 * w1 + s2 * w2
+    a_pointer += aligned(s0 * a0 + s1 * a1 + s2 * a2, ALIGNED and DECAY == CHANNEL)
+    do_pointer += aligned(s0 * do0 + s1 * do1 + s2 * do2, ALIGNED)
+    y_pointer += sequence * length * num_factors * V
+    u_pointer += sequence * length * num_factors * V
+    du_pointer += sequence * length * num_factors * V
+    dv_pointer += sequence * length * num_factors * V
+    read_pointer += partial * length * num_factors * K
+    db_pointer += partial * length * num_factors
+    dw_pointer += partial * length * num_factors
+    da_pointer += partial * length * (K if DECAY == CHANNEL else 1)
+    states_pointer += sequence * (tl.cdiv(length, CHUNK) if CHUNK > 0 else 0) * (K * V)
+    q_step = aligned(q_step, ALIGNED)
+    k_step = aligned(k_step, ALIGNED)
+    k_factor = aligned(k_factor, ALIGNED)
+    v_step = aligned(v_step, ALIGNED)
+    v_factor = aligned(v_factor, ALIGNED)
+    do_step = aligned(do_step, ALIGNED)
+    a_step = aligned(a_step, ALIGNED and DECAY == CHANNEL)
+    offsets, inside = tile_places(column, aligned(z_step, ALIGNED), K, V, ROWS, PARTS)
+    final_pointer += aligned(s0 * z0 + s1 * z1 + s2 * z2, ALIGNED)
+    adjoint = tl.load(final_pointer + offsets, mask=inside, other=0.0).to(STATE)
+    offsets, inside = tile_places(column, K, K, V, ROWS, PARTS)
+    whole = length // TOKENS * TOKENS
+    for back in range(length - whole):
+        t = length - 1 - back
+        before = None
+        if DECAY != NONE:
+            before = kept_state(
+                t, states_pointer, offsets, inside, k_pointer, v_pointer, b_pointer, w_pointer,
+                a_pointer, y_pointer, num_factors, k_step, k_factor, v_step, v_factor, b_step,
+                w_step, a_step, column, K, V, ROWS, COLS, PARTS, DECAY, CHUNK,
+                STATE,
+            )  # fmt: skip
+        adjoint = token_backward(
+            adjoint, before, wide(t), q_pointer, k_pointer, v_pointer, b_pointer,
+            w_pointer, a_pointer, y_pointer, do_pointer, u_pointer, du_pointer, dv_pointer,
+            read_pointer, db_pointer, dw_pointer, da_pointer, num_factors, q_step, k_step,
+            k_factor, v_step, v_factor, b_step, w_step, a_step, do_step,
+            column, K, V, ROWS, COLS, PARTS, FACTORS, DECAY, STATE,
+        )  # fmt: skip
+    for back in tl.range(0, whole // TOKENS, num_stages=STAGES):
+        start = whole - TOKENS - back * TOKENS
+        befores = ()
+        if DECAY != NONE:
+            before = kept_state(
+                start, states_pointer, offsets, inside, k_pointer, v_pointer, b_pointer, w_pointer,
+                a_pointer, y_pointer, num_factors, k_step, k_factor, v_step, v_factor, b_step,
+                w_step, a_step, column, K, V, ROWS, COLS, PARTS, DECAY, CHUNK,
+                STATE,
+            )  # fmt: skip
+            befores = (before,)
+            for i in tl.static_range(TOKENS - 1):
+                befores = befores + (
+                    replay_token(
+                        befores[i], wide(start + i), k_pointer, v_pointer, b_pointer,
+                        w_pointer, a_pointer, y_pointer, num_factors, k_step, k_factor, v_step,
+                        v_factor, b_step, w_step, a_step, column, K, V, ROWS,
+                        COLS, PARTS, DECAY, STATE,
+                    ),
+                )  # fmt: skip
+        for i in tl.static_range(TOKENS - 1, -1, -1):
+            adjoint = token_backward(
+                adjoint, befores[i] if DECAY != NONE else None, wide(start + i),
+                q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, y_pointer,
+                do_pointer, u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer,
+                dw_pointer, da_pointer, num_factors, q_step, k_step, k_factor, v_step, v_factor,
+                b_step, w_step, a_step, do_step, column, K, V, ROWS, COLS,
+                PARTS, FACTORS, DECAY, STATE,
+            )  # fmt: skip
+    tl.store(initial_pointer + sequence * (K * V) + offsets, adjoint, mask=inside)
+
+
+@triton.jit
+def rows_factor(
+    state, k_pointer, b_pointer, place_V, place_K, u_pointer, du_pointer, read_pointer,
+    dk_pointer, block_step, column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr,
+    COLS: tl.constexpr, PARTS: tl.constexpr, BLOCKS: tl.constexpr, STATE: tl.constexpr,
+):  # fmt: skip
+    """The state after one factor, whose gradient of the key is written."""
+    key = load_columns(k_pointer, column, K, COLS).to(STATE)
+    beta = tl.load(b_pointer).to(STATE)
+    u = load_rows(u_pointer + place_V, V, ROWS, PARTS)
+    du = load_rows(du_pointer + place_V, V, ROWS, PARTS)
+    dk = -beta * read(state, du)
+    for block in tl.static_range(BLOCKS):
+        dk += load_columns(read_pointer + block * block_step + place_K, column, K, COLS)
+    store_columns(dk_pointer + place_K, column, dk, K)
+    return add_outer(state, u, key)
+
+
+@triton.jit
+def rows_token(
+    state, t, k_pointer, b_pointer, a_pointer, do_pointer, u_pointer, du_pointer, read_pointer,
+    dq_pointer, dk_pointer, num_factors, block_step, k_step, k_factor, b_step, a_step,
+    do_step, column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    PARTS: tl.constexpr, BLOCKS: tl.constexpr, FACTORS: tl.constexpr, DECAY: tl.constexpr,
+    STATE: tl.constexpr,
+):  # fmt: skip
+    """The state after token t; the gradients of its query and keys are written."""
+    if DECAY == HEAD:
+        state = state * tl.load(a_pointer + t * a_step).to(STATE)
+    if DECAY == CHANNEL:
+        decay = load_columns(a_pointer + t * a_step, column, K, COLS).to(STATE)
+        state = state * decay[None, :, None]
+    k_pointer += t * k_step
+    b_pointer += t * b_step
+    if FACTORS > 0:
+        for r in tl.static_range(FACTORS):
+            i = t * FACTORS + r
+            state = rows_factor(
+                state, k_pointer + r * k_factor, b_pointer + r, i * V, i * K,
+                u_pointer, du_pointer, read_pointer, dk_pointer, block_step, column, K, V, ROWS,
+                COLS, PARTS, BLOCKS, STATE,
+            )  # fmt: skip
+    else:
+        for r in tl.range(0, num_factors, num_stages=STAGES):
+            i = t * num_factors + r
+            state = rows_factor(
+                state, k_pointer + r * k_factor, b_pointer + r, i * V, i * K,
+                u_pointer, du_pointer, read_pointer, dk_pointer, block_step, column, K, V, ROWS,
+                COLS, PARTS, BLOCKS, STATE,
+            )  # fmt: skip
+    do = load_rows(do_pointer + t * do_step, V, ROWS, PARTS).to(STATE)
+    store_columns(dq_pointer + t * K, column, read(state, do), K)
+    return state
+
+
+@triton.jit(
+    do_not_specialize=[
+        *SIZES, "sequences", "k0", "k1", "k2", "k_step", "k_factor", "b0", "b1", "b2", "b_step",
+        "a0", "a1", "a2", "a_step", "do0", "do1", "do2", "do_step", "i0", "i1", "i2",
+        "i_step",
+    ]
+)  # fmt: skip
+def rows_backward(
+    k_pointer, b_pointer, a_pointer, initial_pointer, do_pointer, u_pointer, du_pointer,
+    read_pointer, dq_pointer, dk_pointer,
+    n1: tl.int32, n2: tl.int32, length: tl.int32, num_factors: tl.int32, sequences: tl.int32,
+    k0: tl.int64, k1: tl.int64, k2: tl.int64, k_step: tl.int64, k_factor: tl.int64,
+    b0: tl.int64, b1: tl.int64, b2: tl.int64, b_step: tl.int64,
+    a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
+    do0: tl.int64, do1: tl.int64, do2: tl.int64, do_step: tl.int64,
+    i0: tl.int64, i1: tl.int64, i2: tl.int64, i_step: tl.int64,
+    K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
+    BLOCKS: tl.constexpr, FACTORS: tl.constexpr, TOKENS: tl.constexpr, DECAY: tl.constexpr,
+    STATE: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    """Gradients of the queries [B, T, K] and keys [B, T, R, K] for a block of key channels.
+
+    Here the rows of the tile are values and its columns keys; `BLOCKS` counts the partial sums.
+    """
+    KEY_BLOCKS: tl.constexpr = (K + COLS - 1) // COLS
+    program = tl.program_id(0) // KEY_BLOCKS
+    column = tl.program_id(0) % KEY_BLOCKS * COLS + tl.arange(0, COLS)
+    s0, s1, s2 = place(program, n1, n2)
+    sequence = program.to(tl.int64)
+    k_pointer += aligned(s0 * k0 + s1 * k1 + s2 * k2, ALIGNED)
+    b_pointer += s0 * b0 + s1 * b1 + s2 * b2
+    a_pointer += aligned(s0 * a0 + s1 * a1 + s2 * a2, ALIGNED and DECAY == CHANNEL)
+    do_pointer += aligned(s0 * do0 + s1 * do1 + s2 * do2, ALIGNED)
+    u_pointer += sequence * length * num_factors * V
+    du_pointer += sequence * length * num_factors * V
+    read_pointer += sequence * length * num_factors * K
+    dk_pointer += sequence * length * num_factors * K
+    dq_pointer += sequence * length * K
+    block_step = sequences.to(tl.int64) * length * num_factors * K
+    k_step = aligned(k_step, ALIGNED)
+    k_factor = aligned(k_factor, ALIGNED)
+    do_step = aligned(do_step, ALIGNED)
+    a_step = aligned(a_step, ALIGNED and DECAY == CHANNEL)
+    offsets, inside = tile_places(column, aligned(i_step, ALIGNED), V, K, ROWS, PARTS)
+    initial_pointer += aligned(s0 * i0 + s1 * i1 + s2 * i2, ALIGNED)
+    state = tl.load(initial_pointer + offsets, mask=inside, other=0.0).to(STATE)
+    whole = length // TOKENS * TOKENS
+    for start in tl.range(0, whole, TOKENS, num_stages=STAGES):
+        for i in tl.static_range(TOKENS):
+            state = rows_token(
+                state, wide(start + i), k_pointer, b_pointer, a_pointer, do_pointer,
+                u_pointer, du_pointer, read_pointer, dq_pointer, dk_pointer, num_factors,
+                block_step, k_step, k_factor, b_step, a_step, do_step, column, K, V,
+                ROWS, COLS, PARTS, BLOCKS, FACTORS, DECAY, STATE,
+            )  # fmt: skip
+    for t in range(whole, length):
+        state = rows_token(
+            state, wide(t), k_pointer, b_pointer, a_pointer, do_pointer, u_pointer,
+            du_pointer, read_pointer, dq_pointer, dk_pointer, num_factors, block_step, k_step,
+            k_factor, b_step, a_step, do_step, column, K, V, ROWS, COLS, PARTS, BLOCKS,
+            FACTORS, DECAY, STATE,
+        )  # fmt: skip
