@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from statetrack.scans import diagonal_scan, matrix_scan, outer_product_scan
+from statetrack.scans import diagonal_scan, householder_scan, matrix_scan, outer_product_scan
 from statetrack.scans.diagonal import operator as diagonal_operator
+from statetrack.scans.householder import operator as householder_operator
 from statetrack.scans.matrix import operator as matrix_operator
 from statetrack.scans.matrix import operator_rescaled as rescaled_operator
 from statetrack.scans.outer_product import operator as outer_product_operator
@@ -225,6 +226,90 @@ def _outer_product_case(decay: str) -> ScanCase:
     )
 
 
+def _draw_householder(factors: int, decay: str, write: bool) -> Draw:
+    """Draw for `householder_scan`; keys of unit length and beta in [0, 2], its ends included."""
+
+    def draw(source: Source) -> dict[str, Tensor]:
+        on_gpu = ON_GPU and not source.tiny
+        if not ON_GPU:
+            source.length = min(source.length, 9)
+        small = source.length <= 4
+        keys = source.pick([5, 64] if on_gpu else [1, 2] if small else [1, 3, 17])
+        values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
+        k = torch.nn.functional.normalize(source.normal(source.length, factors, keys), dim=-1)
+        beta = 1 + source.uniform(source.length, factors)
+        choice = torch.rand(beta.shape, generator=source.values, device=source.device)
+        beta = torch.where(choice < 0.2, torch.round(beta), beta)
+        inputs = {
+            "q": source.normal(source.length, keys),
+            "k": k if source.plain_layout else source.laid_out(k),
+            "v": source.normal(source.length, factors, values),
+            "beta": beta,
+        }
+        if write:
+            inputs["write"] = source.normal(source.length, factors)
+        if decay != "none":
+            shape = (source.length,) if decay == "head" else (source.length, keys)
+            factors_of_state = source.uniform(*shape)
+            choice = torch.rand(factors_of_state.shape, generator=source.values, device=beta.device)
+            inputs["decay"] = torch.where(choice < 0.1, 0.0, factors_of_state)
+        if source.pick([True, False]):
+            inputs["initial"] = source.normal(keys, values)
+        return inputs
+
+    return draw
+
+
+def _householder_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+    q, k, v, beta = (inputs[name] for name in ("q", "k", "v", "beta"))
+    write = inputs.get("write", beta.detach())
+    decay = inputs.get("decay", q.detach()[..., :0])
+    if decay.dim() < q.dim():
+        decay = decay.detach().unsqueeze(-1).requires_grad_()
+    zeros = q.detach().new_zeros((*q.shape[:-2], k.shape[-1], v.shape[-1]))
+    arguments = (q, k, v, beta, write, decay, inputs.get("initial", zeros), True)
+    plain = [one.detach() for one in arguments[:-1]]
+    o, final, *saved = householder_operator.householder_scan_triton(*plain, True)
+    return [
+        (householder_operator.householder_scan_triton, arguments),
+        (householder_operator.householder_scan_backward_triton, (*plain, *saved, o, final)),
+    ]
+
+
+def _householder_chain(source: Source) -> dict[str, Tensor]:
+    """Reflections along unit vectors, two a token: signs of rows change."""
+    axis = torch.randint(
+        5, (*source.leading, source.length, 2), generator=source.values, device=source.device
+    )
+    k = torch.nn.functional.one_hot(axis, 5).float()
+    return {
+        "q": torch.ones_like(k[..., 0, :]),
+        "k": k,
+        "v": torch.zeros_like(k[..., :4]),
+        "beta": torch.full_like(k[..., 0], 2.0),
+        "initial": torch.arange(20.0, device=source.device).view(5, 4),
+    }
+
+
+def _householder_case(factors: int, decay: str, write: bool) -> ScanCase:
+    return ScanCase(
+        name=f"Householder, {factors} a token, decay {decay}",
+        scan=householder_scan,
+        draw=_draw_householder(factors, decay, write),
+        operators=_householder_operators,
+        time_axis={
+            "q": -2, "k": -3, "v": -3, "beta": -2, "write": -2,
+            "decay": -1 if decay == "head" else -2,
+        },  # fmt: skip
+        kernels=(
+            "statetrack.scans.householder.kernel_sequential",
+            "statetrack.scans.householder.kernel_sequential_backward",
+        ),
+        chain=_householder_chain if factors == 1 else None,
+        share=4,
+    )
+
+
 def _matrix_arguments(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     a = inputs["a"]
     identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
@@ -300,6 +385,10 @@ CASES = [
     _outer_product_case("none"),
     _outer_product_case("head"),
     _outer_product_case("channel"),
+    _householder_case(1, "none", write=False),
+    _householder_case(2, "channel", write=False),
+    _householder_case(3, "head", write=True),
+    _householder_case(6, "none", write=True),
     ScanCase(
         name="small matrix",
         scan=matrix_scan,
