@@ -232,7 +232,7 @@ def _draw_householder(factors: int, decay: str, write: bool) -> Draw:
     def draw(source: Source) -> dict[str, Tensor]:
         on_gpu = ON_GPU and not source.tiny
         if not ON_GPU:
-            source.length = min(source.length, 9)
+            source.length = min(source.length, 7 // factors)
         small = source.length <= 4
         keys = source.pick([5, 64] if on_gpu else [1, 2] if small else [1, 3, 17])
         values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
@@ -306,7 +306,7 @@ def _householder_case(factors: int, decay: str, write: bool) -> ScanCase:
             "statetrack.scans.householder.kernel_sequential_backward",
         ),
         chain=_householder_chain if factors == 1 else None,
-        share=4,
+        share=5,
     )
 
 
@@ -388,7 +388,6 @@ CASES = [
     _householder_case(1, "none", write=False),
     _householder_case(2, "channel", write=False),
     _householder_case(3, "head", write=True),
-    _householder_case(6, "none", write=True),
     ScanCase(
         name="small matrix",
         scan=matrix_scan,
