@@ -173,7 +173,7 @@ def _choose(
 
 def _run_kernel(inputs: list[Tensor | None], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     q, k, v, beta, write, decay, initial = inputs
-    decay = q[..., :0] if decay is None else decay
+    decay = q.detach()[..., :0] if decay is None else decay
     tensors = [q, k, v, beta, write, decay, initial.to(dtype)]
     leading = q.shape[:-2]
     save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)

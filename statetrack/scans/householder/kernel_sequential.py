@@ -133,33 +133,26 @@ def apply_factor(
 @triton.jit
 def forward_token(
     state, t, q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, o_pointer,
-    y_pointer, num_factors, q_step, k_step, k_factor, v_step, v_factor, b_step, w_step,
-    a_step, column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr,
-    COLS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr, DECAY: tl.constexpr,
-    SAVE: tl.constexpr, STATE: tl.constexpr,
+    y_pointer, num_factors, k_factor, v_factor, column, K: tl.constexpr, V: tl.constexpr,
+    ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr,
+    DECAY: tl.constexpr, SAVE: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
-    """The state after token t, whose output is written."""
-    k_pointer += t * k_step
-    v_pointer += t * v_step
-    b_pointer += t * b_step
-    w_pointer += t * w_step
+    """The state after token t, whose inputs the pointers are at and whose output is written."""
+    state = decayed(state, a_pointer, K, ROWS, PARTS, DECAY, STATE)
     y_pointer += t * num_factors * V
-    state = decayed(state, a_pointer + t * a_step, K, ROWS, PARTS, DECAY, STATE)
     if FACTORS > 0:
         for r in tl.static_range(FACTORS):
             state = apply_factor(
-                state, k_pointer + r * k_factor, v_pointer + r * v_factor,
-                b_pointer + r, w_pointer + r, y_pointer + r * V, column,
-                K, V, ROWS, COLS, PARTS, SAVE, STATE,
+                state, k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r,
+                w_pointer + r, y_pointer + r * V, column, K, V, ROWS, COLS, PARTS, SAVE, STATE,
             )  # fmt: skip
     else:
         for r in tl.range(0, num_factors, num_stages=STAGES):
             state = apply_factor(
-                state, k_pointer + r * k_factor, v_pointer + r * v_factor,
-                b_pointer + r, w_pointer + r, y_pointer + r * V, column,
-                K, V, ROWS, COLS, PARTS, SAVE, STATE,
+                state, k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r,
+                w_pointer + r, y_pointer + r * V, column, K, V, ROWS, COLS, PARTS, SAVE, STATE,
             )  # fmt: skip
-    query = load_rows(q_pointer + t * q_step, K, ROWS, PARTS).to(STATE)
+    query = load_rows(q_pointer, K, ROWS, PARTS).to(STATE)
     store_columns(o_pointer + t * V, column, read(state, query), V)
     return state
 
@@ -218,20 +211,30 @@ def scan_forward(
                 tl.store(at + offsets, state, mask=inside)
         for i in tl.static_range(TOKENS):
             state = forward_token(
-                state, wide(start + i), q_pointer, k_pointer, v_pointer, b_pointer,
-                w_pointer, a_pointer, o_pointer, y_pointer, num_factors, q_step, k_step, k_factor,
-                v_step, v_factor, b_step, w_step, a_step, column, K, V, ROWS,
-                COLS, PARTS, FACTORS, DECAY, SAVE, STATE,
+                state, wide(start + i), q_pointer, k_pointer, v_pointer, b_pointer, w_pointer,
+                a_pointer, o_pointer, y_pointer, num_factors, k_factor, v_factor, column, K, V,
+                ROWS, COLS, PARTS, FACTORS, DECAY, SAVE, STATE,
             )  # fmt: skip
+            q_pointer += q_step
+            k_pointer += k_step
+            v_pointer += v_step
+            b_pointer += b_step
+            w_pointer += w_step
+            a_pointer += a_step
     for t in range(whole, length):
         if CHUNK > 0:
             if t % CHUNK == 0:
                 at = states_pointer + wide(t // CHUNK) * (K * V)
                 tl.store(at + offsets, state, mask=inside)
         state = forward_token(
-            state, wide(t), q_pointer, k_pointer, v_pointer, b_pointer, w_pointer,
-            a_pointer, o_pointer, y_pointer, num_factors, q_step, k_step, k_factor, v_step,
-            v_factor, b_step, w_step, a_step, column, K, V, ROWS, COLS, PARTS,
+            state, wide(t), q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer,
+            o_pointer, y_pointer, num_factors, k_factor, v_factor, column, K, V, ROWS, COLS, PARTS,
             FACTORS, DECAY, SAVE, STATE,
         )  # fmt: skip
+        q_pointer += q_step
+        k_pointer += k_step
+        v_pointer += v_step
+        b_pointer += b_step
+        w_pointer += w_step
+        a_pointer += a_step
     tl.store(final_pointer + sequence * (K * V) + offsets, state, mask=inside)

@@ -105,45 +105,41 @@ def factor_backward(
 @triton.jit
 def token_backward(
     adjoint, before, t, q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer,
-    y_pointer, do_pointer, u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer,
-    dw_pointer, da_pointer, num_factors, q_step, k_step, k_factor, v_step, v_factor, b_step,
-    w_step, a_step, do_step, column, K: tl.constexpr, V: tl.constexpr,
-    ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr,
-    DECAY: tl.constexpr, STATE: tl.constexpr,
+    do_pointer, y_pointer, u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer,
+    dw_pointer, da_pointer, num_factors, k_factor, v_factor, column, K: tl.constexpr,
+    V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
+    FACTORS: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
-    """The adjoint before token t; `before` is the state there, where there are decays."""
-    query = load_rows(q_pointer + t * q_step, K, ROWS, PARTS).to(STATE)
-    do = load_columns(do_pointer + t * do_step, column, V, COLS).to(STATE)
+    """The adjoint before token t, whose inputs the pointers are at.
+
+    `before` is the state before the token, where there are decays.
+    """
+    query = load_rows(q_pointer, K, ROWS, PARTS).to(STATE)
+    do = load_columns(do_pointer, column, V, COLS).to(STATE)
     adjoint = add_outer(adjoint, query, do)
-    k_pointer += t * k_step
-    v_pointer += t * v_step
-    b_pointer += t * b_step
-    w_pointer += t * w_step
     if FACTORS > 0:
         for back in tl.static_range(FACTORS):
             r = FACTORS - 1 - back
             i = t * FACTORS + r
             adjoint = factor_backward(
-                adjoint, k_pointer + r * k_factor, v_pointer + r * v_factor,
-                b_pointer + r, w_pointer + r, y_pointer, i * V, i * K, i,
-                u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer, dw_pointer, column,
-                K, V, ROWS, COLS, PARTS, STATE,
+                adjoint, k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r,
+                w_pointer + r, y_pointer, i * V, i * K, i, u_pointer, du_pointer, dv_pointer,
+                read_pointer, db_pointer, dw_pointer, column, K, V, ROWS, COLS, PARTS, STATE,
             )  # fmt: skip
     else:
         for back in tl.range(0, num_factors, num_stages=STAGES):
             r = num_factors - 1 - back
             i = t * num_factors + r
             adjoint = factor_backward(
-                adjoint, k_pointer + r * k_factor, v_pointer + r * v_factor,
-                b_pointer + r, w_pointer + r, y_pointer, i * V, i * K, i,
-                u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer, dw_pointer, column,
-                K, V, ROWS, COLS, PARTS, STATE,
+                adjoint, k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r,
+                w_pointer + r, y_pointer, i * V, i * K, i, u_pointer, du_pointer, dv_pointer,
+                read_pointer, db_pointer, dw_pointer, column, K, V, ROWS, COLS, PARTS, STATE,
             )  # fmt: skip
     if DECAY == HEAD:
         tl.store(da_pointer + t, tl.sum(tl.sum(tl.sum(adjoint * before, 2), 0), 0))
     if DECAY == CHANNEL:
         store_rows(da_pointer + t * K, tl.sum(adjoint * before, 1), K, ROWS, PARTS)
-    return decayed(adjoint, a_pointer + t * a_step, K, ROWS, PARTS, DECAY, STATE)
+    return decayed(adjoint, a_pointer, K, ROWS, PARTS, DECAY, STATE)
 
 
 @triton.jit(
@@ -210,6 +206,14 @@ def scan_backward(
     final_pointer += aligned(s0 * z0 + s1 * z1 + s2 * z2, ALIGNED)
     adjoint = tl.load(final_pointer + offsets, mask=inside, other=0.0).to(STATE)
     offsets, inside = tile_places(column, K, K, V, ROWS, PARTS)
+    last = length.to(tl.int64) - 1
+    q_at = q_pointer + last * q_step
+    k_at = k_pointer + last * k_step
+    v_at = v_pointer + last * v_step
+    b_at = b_pointer + last * b_step
+    w_at = w_pointer + last * w_step
+    a_at = a_pointer + last * a_step
+    do_at = do_pointer + last * do_step
     whole = length // TOKENS * TOKENS
     for back in range(length - whole):
         t = length - 1 - back
@@ -218,16 +222,21 @@ def scan_backward(
             before = kept_state(
                 t, states_pointer, offsets, inside, k_pointer, v_pointer, b_pointer, w_pointer,
                 a_pointer, y_pointer, num_factors, k_step, k_factor, v_step, v_factor, b_step,
-                w_step, a_step, column, K, V, ROWS, COLS, PARTS, DECAY, CHUNK,
-                STATE,
+                w_step, a_step, column, K, V, ROWS, COLS, PARTS, DECAY, CHUNK, STATE,
             )  # fmt: skip
         adjoint = token_backward(
-            adjoint, before, wide(t), q_pointer, k_pointer, v_pointer, b_pointer,
-            w_pointer, a_pointer, y_pointer, do_pointer, u_pointer, du_pointer, dv_pointer,
-            read_pointer, db_pointer, dw_pointer, da_pointer, num_factors, q_step, k_step,
-            k_factor, v_step, v_factor, b_step, w_step, a_step, do_step,
-            column, K, V, ROWS, COLS, PARTS, FACTORS, DECAY, STATE,
+            adjoint, before, wide(t), q_at, k_at, v_at, b_at, w_at, a_at, do_at, y_pointer,
+            u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer, dw_pointer, da_pointer,
+            num_factors, k_factor, v_factor, column, K, V, ROWS, COLS, PARTS, FACTORS, DECAY,
+            STATE,
         )  # fmt: skip
+        q_at -= q_step
+        k_at -= k_step
+        v_at -= v_step
+        b_at -= b_step
+        w_at -= w_step
+        a_at -= a_step
+        do_at -= do_step
     for back in tl.range(0, whole // TOKENS, num_stages=STAGES):
         start = whole - TOKENS - back * TOKENS
         befores = ()
@@ -235,28 +244,31 @@ def scan_backward(
             before = kept_state(
                 start, states_pointer, offsets, inside, k_pointer, v_pointer, b_pointer, w_pointer,
                 a_pointer, y_pointer, num_factors, k_step, k_factor, v_step, v_factor, b_step,
-                w_step, a_step, column, K, V, ROWS, COLS, PARTS, DECAY, CHUNK,
-                STATE,
+                w_step, a_step, column, K, V, ROWS, COLS, PARTS, DECAY, CHUNK, STATE,
             )  # fmt: skip
             befores = (before,)
             for i in tl.static_range(TOKENS - 1):
                 befores = befores + (
                     replay_token(
-                        befores[i], wide(start + i), k_pointer, v_pointer, b_pointer,
-                        w_pointer, a_pointer, y_pointer, num_factors, k_step, k_factor, v_step,
-                        v_factor, b_step, w_step, a_step, column, K, V, ROWS,
-                        COLS, PARTS, DECAY, STATE,
+                        befores[i], wide(start + i), k_pointer, v_pointer, b_pointer, w_pointer,
+                        a_pointer, y_pointer, num_factors, k_step, k_factor, v_step, v_factor,
+                        b_step, w_step, a_step, column, K, V, ROWS, COLS, PARTS, DECAY, STATE,
                     ),
                 )  # fmt: skip
         for i in tl.static_range(TOKENS - 1, -1, -1):
             adjoint = token_backward(
-                adjoint, befores[i] if DECAY != NONE else None, wide(start + i),
-                q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, y_pointer,
-                do_pointer, u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer,
-                dw_pointer, da_pointer, num_factors, q_step, k_step, k_factor, v_step, v_factor,
-                b_step, w_step, a_step, do_step, column, K, V, ROWS, COLS,
-                PARTS, FACTORS, DECAY, STATE,
+                adjoint, befores[i] if DECAY != NONE else None, wide(start + i), q_at, k_at, v_at,
+                b_at, w_at, a_at, do_at, y_pointer, u_pointer, du_pointer, dv_pointer,
+                read_pointer, db_pointer, dw_pointer, da_pointer, num_factors, k_factor, v_factor,
+                column, K, V, ROWS, COLS, PARTS, FACTORS, DECAY, STATE,
             )  # fmt: skip
+            q_at -= q_step
+            k_at -= k_step
+            v_at -= v_step
+            b_at -= b_step
+            w_at -= w_step
+            a_at -= a_step
+            do_at -= do_step
     tl.store(initial_pointer + sequence * (K * V) + offsets, adjoint, mask=inside)
 
 
@@ -281,36 +293,32 @@ def rows_factor(
 @triton.jit
 def rows_token(
     state, t, k_pointer, b_pointer, a_pointer, do_pointer, u_pointer, du_pointer, read_pointer,
-    dq_pointer, dk_pointer, num_factors, block_step, k_step, k_factor, b_step, a_step,
-    do_step, column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
-    PARTS: tl.constexpr, BLOCKS: tl.constexpr, FACTORS: tl.constexpr, DECAY: tl.constexpr,
-    STATE: tl.constexpr,
+    dq_pointer, dk_pointer, num_factors, block_step, k_factor, column, K: tl.constexpr,
+    V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
+    BLOCKS: tl.constexpr, FACTORS: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
     """The state after token t; the gradients of its query and keys are written."""
     if DECAY == HEAD:
-        state = state * tl.load(a_pointer + t * a_step).to(STATE)
+        state = state * tl.load(a_pointer).to(STATE)
     if DECAY == CHANNEL:
-        decay = load_columns(a_pointer + t * a_step, column, K, COLS).to(STATE)
-        state = state * decay[None, :, None]
-    k_pointer += t * k_step
-    b_pointer += t * b_step
+        state = state * load_columns(a_pointer, column, K, COLS).to(STATE)[None, :, None]
     if FACTORS > 0:
         for r in tl.static_range(FACTORS):
             i = t * FACTORS + r
             state = rows_factor(
-                state, k_pointer + r * k_factor, b_pointer + r, i * V, i * K,
-                u_pointer, du_pointer, read_pointer, dk_pointer, block_step, column, K, V, ROWS,
-                COLS, PARTS, BLOCKS, STATE,
+                state, k_pointer + r * k_factor, b_pointer + r, i * V, i * K, u_pointer,
+                du_pointer, read_pointer, dk_pointer, block_step, column, K, V, ROWS, COLS, PARTS,
+                BLOCKS, STATE,
             )  # fmt: skip
     else:
         for r in tl.range(0, num_factors, num_stages=STAGES):
             i = t * num_factors + r
             state = rows_factor(
-                state, k_pointer + r * k_factor, b_pointer + r, i * V, i * K,
-                u_pointer, du_pointer, read_pointer, dk_pointer, block_step, column, K, V, ROWS,
-                COLS, PARTS, BLOCKS, STATE,
+                state, k_pointer + r * k_factor, b_pointer + r, i * V, i * K, u_pointer,
+                du_pointer, read_pointer, dk_pointer, block_step, column, K, V, ROWS, COLS, PARTS,
+                BLOCKS, STATE,
             )  # fmt: skip
-    do = load_rows(do_pointer + t * do_step, V, ROWS, PARTS).to(STATE)
+    do = load_rows(do_pointer, V, ROWS, PARTS).to(STATE)
     store_columns(dq_pointer + t * K, column, read(state, do), K)
     return state
 
@@ -365,15 +373,21 @@ def rows_backward(
     for start in tl.range(0, whole, TOKENS, num_stages=STAGES):
         for i in tl.static_range(TOKENS):
             state = rows_token(
-                state, wide(start + i), k_pointer, b_pointer, a_pointer, do_pointer,
-                u_pointer, du_pointer, read_pointer, dq_pointer, dk_pointer, num_factors,
-                block_step, k_step, k_factor, b_step, a_step, do_step, column, K, V,
-                ROWS, COLS, PARTS, BLOCKS, FACTORS, DECAY, STATE,
+                state, wide(start + i), k_pointer, b_pointer, a_pointer, do_pointer, u_pointer,
+                du_pointer, read_pointer, dq_pointer, dk_pointer, num_factors, block_step,
+                k_factor, column, K, V, ROWS, COLS, PARTS, BLOCKS, FACTORS, DECAY, STATE,
             )  # fmt: skip
+            k_pointer += k_step
+            b_pointer += b_step
+            a_pointer += a_step
+            do_pointer += do_step
     for t in range(whole, length):
         state = rows_token(
-            state, wide(t), k_pointer, b_pointer, a_pointer, do_pointer, u_pointer,
-            du_pointer, read_pointer, dq_pointer, dk_pointer, num_factors, block_step, k_step,
-            k_factor, b_step, a_step, do_step, column, K, V, ROWS, COLS, PARTS, BLOCKS,
-            FACTORS, DECAY, STATE,
+            state, wide(t), k_pointer, b_pointer, a_pointer, do_pointer, u_pointer, du_pointer,
+            read_pointer, dq_pointer, dk_pointer, num_factors, block_step, k_factor, column, K, V,
+            ROWS, COLS, PARTS, BLOCKS, FACTORS, DECAY, STATE,
         )  # fmt: skip
+        k_pointer += k_step
+        b_pointer += b_step
+        a_pointer += a_step
+        do_pointer += do_step

@@ -51,17 +51,27 @@ class Tiles:
 
 
 def choose_tiles(
-    num_rows: int, num_columns: int, num_factors: int, state: torch.dtype, copies: int = 1
+    num_rows: int,
+    num_columns: int,
+    num_factors: int,
+    state: torch.dtype,
+    columns: int = 16,
+    steps: int = 4,
 ) -> Tiles:
-    """Sizes for a state of `num_rows` and `num_columns`, of which a program holds `copies`."""
+    """Sizes for a state of `num_rows` and `num_columns`.
+
+    Measured on one H200. With 16 columns two warps share a scheduler at 256 sequences of 64 by 64,
+    which hides latency best where steps depend on each other; 32 need fewer instructions.
+    """
     rows = min(16, _power_of_two(num_rows))
     parts = _power_of_two(-(-num_rows // rows), 1)
-    columns = min(8 if num_rows <= 16 else 16, _power_of_two(num_columns))
+    if num_rows <= 32:
+        columns = min(columns, 8 if num_rows <= 16 else 16)
+    columns = min(columns if state == torch.float32 else 8, _power_of_two(num_columns))
+    if num_rows > 64:
+        steps = steps // 2
     unrolled = num_factors <= UNROLLED_FACTORS
-    tokens = max(1, 4 // num_factors) if unrolled else 1
-    registers = parts * columns // 2 * (state.itemsize // 4)
-    while registers * (tokens * (copies - 1) + 1) > 160 and columns > 4:
-        registers, columns = registers // 2, columns // 2
+    tokens = max(1, steps // num_factors) if unrolled else 1
     return Tiles(rows, columns, parts, num_factors if unrolled else 0, tokens)
 
 
@@ -127,7 +137,9 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     length, num_factors = k.shape[-3:-1]
     sizes = (*leading[1:], length, num_factors, sequences)
     mode = min(decay.shape[-1], 2)
-    tiles = choose_tiles(k.shape[-1], v.shape[-1], num_factors, state, 2 if mode > 0 else 1)
+    tiles = choose_tiles(
+        k.shape[-1], v.shape[-1], num_factors, state, 16 if mode > 0 else 32, steps=2
+    )
     blocks = tiles.blocks(v.shape[-1])
 
     def room(*shape: int) -> Tensor:
@@ -149,7 +161,7 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
             ALIGNED=_aligned([*strides[:3], *of_decay, o_strides, final_strides]),
             **tiles.options(),
         )  # fmt: skip
-        tiles = choose_tiles(v.shape[-1], k.shape[-1], num_factors, state)
+        tiles = choose_tiles(v.shape[-1], k.shape[-1], num_factors, state, 32)
         rows_backward[(sequences * tiles.blocks(k.shape[-1]),)](
             k, beta, decay, initial, grad_o, u, du, read, grad_q, grad_k, *sizes,
             *strides[1], *strides[3], *strides[5], *o_strides, *initial_strides,
