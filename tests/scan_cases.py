@@ -298,9 +298,13 @@ def _householder_case(factors: int, decay: str, write: bool) -> ScanCase:
         draw=_draw_householder(factors, decay, write),
         operators=_householder_operators,
         time_axis={
-            "q": -2, "k": -3, "v": -3, "beta": -2, "write": -2,
+            "q": -2,
+            "k": -3,
+            "v": -3,
+            "beta": -2,
+            "write": -2,
             "decay": -1 if decay == "head" else -2,
-        },  # fmt: skip
+        },
         kernels=(
             "statetrack.scans.householder.kernel_sequential",
             "statetrack.scans.householder.kernel_sequential_backward",

@@ -86,10 +86,11 @@ def householder_scan(
     Notes
     -----
     Cost: O(T R K V) operations for "reference", in T R steps; "parallel" works in chunks of 32
-    factors. The kernel takes T R steps of which each is short: it reads inputs once and keeps the
+    factors. The kernel takes T R steps, each of them short: it reads inputs once and keeps the
     state in registers, so it needs many sequences to fill a GPU. For a backward pass it keeps what
-    every factor read (V numbers) and, with decays, every 16th state. Source: Yang et al. 2024 (arXiv 2406.06484) for the delta rule, Siems et al. 2025
-    (arXiv 2502.10297) for products of factors.
+    every factor read (V numbers) and, with decays, every 16th state. Sources: Yang et al. 2024
+    (arXiv 2406.06484) for the delta rule, Siems et al. 2025 (arXiv 2502.10297) for products of
+    factors.
 
     Examples
     --------
@@ -138,12 +139,13 @@ def householder_scan(
         tensor, count = named[name]
         return tensor.expand(*leading, *tensor.shape[tensor.dim() - count :])
 
+    if decay is None and chosen == "triton":
+        named["decay"] = (q.detach()[..., :0], 2)
     names = ("q", "k", "v", "beta", "write", "decay", "initial")
-    inputs = [prepare(name) if name in named else None for name in names]
     if chosen == "triton":
-        return _run_kernel(inputs, dtype)
+        return _run_kernel([prepare(name) for name in names], dtype)
     outputs, final_state = BACKENDS[chosen](
-        *(None if tensor is None else tensor.to(dtype) for tensor in inputs)
+        *(prepare(name).to(dtype) if name in named else None for name in names)
     )
     return outputs.to(v.dtype), final_state
 
@@ -171,11 +173,10 @@ def _choose(
     return chosen
 
 
-def _run_kernel(inputs: list[Tensor | None], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    q, k, v, beta, write, decay, initial = inputs
-    decay = q.detach()[..., :0] if decay is None else decay
-    tensors = [q, k, v, beta, write, decay, initial.to(dtype)]
-    leading = q.shape[:-2]
+def _run_kernel(inputs: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    *tensors, initial = inputs
+    tensors.append(initial.to(dtype))
+    leading = initial.shape[:-2]
     save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     own_axes = (2, 3, 3, 2, 2, 2, 2)
     o, final_state, *_ = householder_scan_triton(

@@ -61,13 +61,14 @@ def replay_token(
 @triton.jit
 def kept_state(
     t, states_pointer, offsets, inside, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer,
-    y_pointer, num_factors, k_step, k_factor, v_step, v_factor, b_step, w_step,     a_step, column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
-    PARTS: tl.constexpr, DECAY: tl.constexpr, CHUNK: tl.constexpr, STATE: tl.constexpr,
+    y_pointer, num_factors, k_step, k_factor, v_step, v_factor, b_step, w_step, a_step, column,
+    K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
+    DECAY: tl.constexpr, CHUNK: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
     """The state before token t, from the one that was kept at the start of its chunk."""
     at = states_pointer + wide(t // CHUNK) * (K * V)
     state = tl.load(at + offsets, mask=inside, other=0.0)
-    for s in range(t // CHUNK * CHUNK, t):
+    for s in tl.range(t // CHUNK * CHUNK, t, num_stages=STAGES):
         state = replay_token(
             state, wide(s), k_pointer, v_pointer, b_pointer, w_pointer, a_pointer,
             y_pointer, num_factors, k_step, k_factor, v_step, v_factor, b_step, w_step,
@@ -91,9 +92,7 @@ def factor_backward(
     write = tl.load(w_pointer).to(STATE)
     u = write * value - beta * y
     du = read(adjoint, key)
-    store_rows(
-        read_pointer + place_K, tl.sum(adjoint * u[None, :, None], 1), K, ROWS, PARTS
-    )
+    store_rows(read_pointer + place_K, tl.sum(adjoint * u[None, :, None], 1), K, ROWS, PARTS)
     store_columns(u_pointer + place_V, column, u, V)
     store_columns(du_pointer + place_V, column, du, V)
     store_columns(dv_pointer + place_V, column, write * du, V)

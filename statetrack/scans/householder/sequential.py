@@ -99,13 +99,14 @@ def run_forward(
     initial = with_unit_stride(initial.mT)
     tiles = choose_tiles(k.shape[-1], v.shape[-1], k.shape[-2], final.dtype)
     strides = [_row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
+    all_strides = [stride for row in strides for stride in row]
     initial_strides = _row_strides(initial, 2)
     leading = leading_sizes(v.shape[:-3])
     mode = min(decay.shape[-1], 2)
     with torch.cuda.device_of(q):
         scan_forward[(num_items(leading) * tiles.blocks(v.shape[-1]),)](
             q, k, v, beta, write, decay, initial, o, final, y, states,
-            *leading[1:], *k.shape[-3:-1], *sum(strides, []), *initial_strides,
+            *leading[1:], *k.shape[-3:-1], *all_strides, *initial_strides,
             K=k.shape[-1], V=v.shape[-1], DECAY=mode, SAVE=save,
             CHUNK=CHUNK if save and mode > 0 else 0, STATE=_type_of(final),
             ALIGNED=_aligned([*strides[:3], *strides[5 : 5 + mode // 2], initial_strides]),
@@ -149,19 +150,20 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     read = room(blocks, *k.shape)
     parts = [room(blocks, *one.shape) for one in (beta, write, decay)]
     strides = [_row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
+    all_strides = [stride for row in strides for stride in row]
     o_strides, final_strides = _row_strides(grad_o, 2), _row_strides(grad_final, 2)
     initial_strides = _row_strides(initial, 2)
     of_decay = strides[5 : 5 + mode // 2]
     with torch.cuda.device_of(q):
         scan_backward[(sequences * blocks,)](
             q, k, v, beta, write, decay, y, states, grad_o, grad_final, u, du, grad_v, read,
-            *parts, grad_initial, *sizes, *sum(strides, []), *o_strides, *final_strides,
+            *parts, grad_initial, *sizes, *all_strides, *o_strides, *final_strides,
             K=k.shape[-1], V=v.shape[-1], DECAY=mode, CHUNK=CHUNK if mode > 0 else 0,
             STATE=_type_of(grad_initial),
             ALIGNED=_aligned([*strides[:3], *of_decay, o_strides, final_strides]),
             **tiles.options(),
         )  # fmt: skip
-        tiles = choose_tiles(v.shape[-1], k.shape[-1], num_factors, state, 32)
+        tiles = choose_tiles(v.shape[-1], k.shape[-1], num_factors, state, 32, steps=2)
         rows_backward[(sequences * tiles.blocks(k.shape[-1]),)](
             k, beta, decay, initial, grad_o, u, du, read, grad_q, grad_k, *sizes,
             *strides[1], *strides[3], *strides[5], *o_strides, *initial_strides,
