@@ -308,6 +308,7 @@ def _householder_case(factors: int, decay: str, write: bool) -> ScanCase:
         kernels=(
             "statetrack.scans.householder.kernel_sequential",
             "statetrack.scans.householder.kernel_sequential_backward",
+            "statetrack.scans.householder.kernel_sequential_rows",
         ),
         chain=_householder_chain if factors == 1 else None,
         share=5,

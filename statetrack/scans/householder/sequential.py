@@ -124,10 +124,8 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     grads : tuple of Tensor
         Contiguous, but for that of the initial state, which has keys innermost.
     """
-    from statetrack.scans.householder.kernel_sequential_backward import (
-        rows_backward,
-        scan_backward,
-    )
+    from statetrack.scans.householder.kernel_sequential_backward import scan_backward
+    from statetrack.scans.householder.kernel_sequential_rows import rows_backward
 
     q, k, v, beta, write, decay, initial, y, states, grad_o, grad_final = inputs
     grad_q, grad_k, grad_v, grad_beta, grad_write, grad_decay, grad_initial = grads
