@@ -8,8 +8,8 @@ after ``Z <- Z + q do^T`` at the end of a token and before ``Z <- diag(a) Z`` at
     dk = Z u - beta S du,   dq = S do,   da = sum_v Z S,
 
 with S before the factor, after the token and before the token; `kernel_sequential_rows` adds what
-takes S alone. The decays need Z and S of the same token, so `scan_backward` builds the states of a few
-tokens again, from those that were kept every `CHUNK` tokens; nothing is divided by a decay.
+takes S alone. The decays need Z and S of the same token, so `scan_backward` builds the states of a
+few tokens again, from those that were kept every `CHUNK` tokens; nothing is divided by a decay.
 
 Legend as in `kernel_sequential`. A program of `scan_backward` owns `COLS` value columns; what is
 summed over values comes out as one partial result per block of columns.

@@ -95,6 +95,7 @@ def run_forward(
     """
     from statetrack.scans.householder.kernel_sequential import scan_forward
 
+    inputs = [inputs[0], inputs[1], *map(_loadable_ahead, inputs[2:])]
     q, k, v, beta, write, decay, initial = inputs
     initial = with_unit_stride(initial.mT)
     tiles = choose_tiles(k.shape[-1], v.shape[-1], k.shape[-2], final.dtype)
@@ -127,6 +128,7 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     from statetrack.scans.householder.kernel_sequential_backward import scan_backward
     from statetrack.scans.householder.kernel_sequential_rows import rows_backward
 
+    inputs = [inputs[0], *map(_loadable_ahead, inputs[1:])]
     q, k, v, beta, write, decay, initial, y, states, grad_o, grad_final = inputs
     grad_q, grad_k, grad_v, grad_beta, grad_write, grad_decay, grad_initial = grads
     grad_final = with_unit_stride(grad_final.mT)
@@ -161,7 +163,7 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
             ALIGNED=_aligned([*strides[:3], *of_decay, o_strides, final_strides]),
             **tiles.options(),
         )  # fmt: skip
-        tiles = choose_tiles(v.shape[-1], k.shape[-1], num_factors, state, 32, steps=2)
+        tiles = choose_tiles(v.shape[-1], k.shape[-1], num_factors, state, 32)
         rows_backward[(sequences * tiles.blocks(k.shape[-1]),)](
             k, beta, decay, initial, grad_o, u, du, read, grad_q, grad_k, *sizes,
             *strides[1], *strides[3], *strides[5], *o_strides, *initial_strides,
@@ -175,6 +177,11 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
 
 def _power_of_two(size: int, least: int = 4) -> int:
     return max(least, 1 << (size - 1).bit_length())
+
+
+def _loadable_ahead(tensor: Tensor) -> Tensor:
+    """Float32 for 16-bit numbers: copies to shared memory ahead of time take 4 bytes a lane."""
+    return tensor.float() if tensor.element_size() == 2 else tensor
 
 
 def _with_own_axes(inputs: list[Tensor]) -> list[tuple[Tensor, int]]:
