@@ -192,10 +192,12 @@ def test_kernel_refuses_what_it_cannot_do(kernel_device):
     tensors = {n: t.to(kernel_device) for n, t in inputs(2, keys=129).items()}
     with pytest.raises(InputError, match="K = 129 and V = 4, the kernel takes 1 to 128"):
         householder_scan(**tensors, backend="triton")
-    tensors = {n: t.to(kernel_device, torch.complex128) for n, t in inputs(2).items()}
+    tensors = {n: t.to(kernel_device, torch.complex128) * (1 + 0.5j) for n, t in inputs(9).items()}
     with pytest.raises(InputError, match="real inputs only; use backend='parallel'"):
         householder_scan(**tensors, backend="triton")
-    householder_scan(**tensors)
+    expected = householder_scan(**tensors, backend="reference")
+    for one, other in zip(householder_scan(**tensors), expected, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize(

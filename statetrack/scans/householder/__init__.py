@@ -131,7 +131,7 @@ def householder_scan(
     leading = broadcast_leading("householder_scan", **named)
     tensors = [tensor for tensor, _ in named.values()]
     chosen = _choose("householder_scan", backend, precision, tensors, key_size, value_size)
-    if length == 0 or num_factors == 0:
+    if num_factors == 0 or (length == 0 and chosen != "triton"):
         chosen = "reference"
     dtype = compute_dtype(*tensors)
 
