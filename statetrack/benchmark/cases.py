@@ -1,7 +1,7 @@
 """What is timed: a scan, its sizes, a number type, a precision.
 
-Letters of sizes: B sequences, H heads, T time, D channels, N matrix size, R factors a token, K key
-and V value size, Q states of an automaton, A its letters.
+Letters of sizes: B sequences, H heads, T time, D channels, N matrix size, R factors a token, P
+rank, K key and V value size, Q states of an automaton, A its letters.
 """
 
 from collections.abc import Iterable
@@ -131,6 +131,7 @@ def full_cases() -> list[Case]:
             for size in MATRIX_SIZES
         ),
         *(case("householder", f"{HEADS} R{factors} T512") for factors in (1, 2)),
+        case("low_rank", f"{HEADS} P1 T512"),
         *(case("words", "B4096 T512", variant=task) for task in ("parity", "s5")),
     ]
 
@@ -157,6 +158,7 @@ def tiny_cases() -> list[Case]:
         *(case("outer_product", f"{heads} T32", variant=decay) for decay in ("none", "channel")),
         *(case("matrix", f"B4 T32 N{size}") for size in (4, 8)),
         case("householder", f"{heads} R1 T32"),
+        case("low_rank", f"{heads} P1 T32"),
         case("words", "B64 T64", variant="s5"),
     ]
 

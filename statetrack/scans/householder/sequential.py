@@ -95,13 +95,13 @@ def run_forward(
     """
     from statetrack.scans.householder.kernel_sequential import scan_forward
 
-    inputs = [inputs[0], inputs[1], *map(_loadable_ahead, inputs[2:])]
+    inputs = [inputs[0], inputs[1], *map(loadable_ahead, inputs[2:])]
     q, k, v, beta, write, decay, initial = inputs
     initial = with_unit_stride(initial.mT)
     tiles = choose_tiles(k.shape[-1], v.shape[-1], k.shape[-2], final.dtype)
-    strides = [_row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
+    strides = [row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
     all_strides = [stride for row in strides for stride in row]
-    initial_strides = _row_strides(initial, 2)
+    initial_strides = row_strides(initial, 2)
     leading = leading_sizes(v.shape[:-3])
     mode = min(decay.shape[-1], 2)
     with torch.cuda.device_of(q):
@@ -109,8 +109,8 @@ def run_forward(
             q, k, v, beta, write, decay, initial, o, final, y, states,
             *leading[1:], *k.shape[-3:-1], *all_strides, *initial_strides,
             K=k.shape[-1], V=v.shape[-1], DECAY=mode, SAVE=save,
-            CHUNK=CHUNK if save and mode > 0 else 0, STATE=_type_of(final),
-            ALIGNED=_aligned([*strides[:3], *strides[5 : 5 + mode // 2], initial_strides]),
+            CHUNK=CHUNK if save and mode > 0 else 0, STATE=type_of(final),
+            ALIGNED=multiples_of_four([*strides[:3], *strides[5 : 5 + mode // 2], initial_strides]),
             **tiles.options(),
         )  # fmt: skip
 
@@ -128,7 +128,7 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     from statetrack.scans.householder.kernel_sequential_backward import scan_backward
     from statetrack.scans.householder.kernel_sequential_rows import rows_backward
 
-    inputs = [inputs[0], *map(_loadable_ahead, inputs[1:])]
+    inputs = [inputs[0], *map(loadable_ahead, inputs[1:])]
     q, k, v, beta, write, decay, initial, y, states, grad_o, grad_final = inputs
     grad_q, grad_k, grad_v, grad_beta, grad_write, grad_decay, grad_initial = grads
     grad_final = with_unit_stride(grad_final.mT)
@@ -149,26 +149,26 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     u, du = room(*v.shape), room(*v.shape)
     read = room(blocks, *k.shape)
     parts = [room(blocks, *one.shape) for one in (beta, write, decay)]
-    strides = [_row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
+    strides = [row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
     all_strides = [stride for row in strides for stride in row]
-    o_strides, final_strides = _row_strides(grad_o, 2), _row_strides(grad_final, 2)
-    initial_strides = _row_strides(initial, 2)
+    o_strides, final_strides = row_strides(grad_o, 2), row_strides(grad_final, 2)
+    initial_strides = row_strides(initial, 2)
     of_decay = strides[5 : 5 + mode // 2]
     with torch.cuda.device_of(q):
         scan_backward[(sequences * blocks,)](
             q, k, v, beta, write, decay, y, states, grad_o, grad_final, u, du, grad_v, read,
             *parts, grad_initial, *sizes, *all_strides, *o_strides, *final_strides,
             K=k.shape[-1], V=v.shape[-1], DECAY=mode, CHUNK=CHUNK if mode > 0 else 0,
-            STATE=_type_of(grad_initial),
-            ALIGNED=_aligned([*strides[:3], *of_decay, o_strides, final_strides]),
+            STATE=type_of(grad_initial),
+            ALIGNED=multiples_of_four([*strides[:3], *of_decay, o_strides, final_strides]),
             **tiles.options(),
         )  # fmt: skip
         tiles = choose_tiles(v.shape[-1], k.shape[-1], num_factors, state, 32)
         rows_backward[(sequences * tiles.blocks(k.shape[-1]),)](
             k, beta, decay, initial, grad_o, u, du, read, grad_q, grad_k, *sizes,
             *strides[1], *strides[3], *strides[5], *o_strides, *initial_strides,
-            K=k.shape[-1], V=v.shape[-1], BLOCKS=blocks, DECAY=mode, STATE=_type_of(grad_initial),
-            ALIGNED=_aligned([strides[1], *of_decay, o_strides, initial_strides]),
+            K=k.shape[-1], V=v.shape[-1], BLOCKS=blocks, DECAY=mode, STATE=type_of(grad_initial),
+            ALIGNED=multiples_of_four([strides[1], *of_decay, o_strides, initial_strides]),
             **tiles.options(),
         )  # fmt: skip
     for grad, part in zip((grad_beta, grad_write, grad_decay), parts, strict=True):
@@ -179,7 +179,7 @@ def _power_of_two(size: int, least: int = 4) -> int:
     return max(least, 1 << (size - 1).bit_length())
 
 
-def _loadable_ahead(tensor: Tensor) -> Tensor:
+def loadable_ahead(tensor: Tensor) -> Tensor:
     """Float32 for 16-bit numbers: copies to shared memory ahead of time take 4 bytes a lane."""
     return tensor.float() if tensor.element_size() == 2 else tensor
 
@@ -188,16 +188,18 @@ def _with_own_axes(inputs: list[Tensor]) -> list[tuple[Tensor, int]]:
     return list(zip(inputs, (2, 3, 3, 2, 2, 2), strict=True))
 
 
-def _row_strides(tensor: Tensor, own_axes: int) -> list[int]:
+def row_strides(tensor: Tensor, own_axes: int) -> list[int]:
     """Strides of the leading axes and of all but the last own one; factors count as their own."""
     return [*leading_strides(tensor, own_axes), *tensor.stride()[tensor.dim() - own_axes : -1]]
 
 
-def _aligned(rows: list[list[int]]) -> bool:
+def multiples_of_four(rows: list[list[int]]) -> bool:
+    """Whether rows start at multiples of 4 elements, so that 4 can be loaded at once."""
     return all(stride % 4 == 0 for row in rows for stride in row)
 
 
-def _type_of(tensor: Tensor) -> Any:
+def type_of(tensor: Tensor) -> Any:
+    """Triton's name for the type of a state."""
     import triton.language as tl
 
     return tl.float64 if tensor.dtype == torch.float64 else tl.float32
