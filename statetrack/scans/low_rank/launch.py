@@ -44,7 +44,7 @@ def run_forward(
     q, _left, right, _k, v, decay = tensors
     initial = with_unit_stride(initial.mT)
     strides = [row_strides(one, own) for one, own in zip(tensors, OWN_AXES, strict=True)]
-    tiles = choose_tiles(q.shape[-1], v.shape[-1], 1, final.dtype)
+    tiles = _tiles(q.shape[-1], v.shape[-1], final.dtype)
     leading = leading_sizes(v.shape[:-2])
     mode = min(decay.shape[-1], 2)
     rows = [*strides[: 5 + mode // 2], row_strides(initial, 2)]
@@ -77,7 +77,7 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     sequences = num_items(leading)
     sizes = (*leading[1:], v.shape[-2])
     mode = min(decay.shape[-1], 2)
-    tiles = choose_tiles(q.shape[-1], v.shape[-1], 1, grad_initial.dtype)
+    tiles = _tiles(q.shape[-1], v.shape[-1], grad_initial.dtype, two_states=mode > 0)
     blocks = tiles.blocks(v.shape[-1])
 
     def room(*shape: int) -> Tensor:
@@ -97,7 +97,7 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
             ALIGNED=multiples_of_four([*rows, o_strides, final_strides]),
             **_options(tiles, q, right, v, decay, grad_initial),
         )  # fmt: skip
-        tiles = choose_tiles(v.shape[-1], q.shape[-1], 1, grad_initial.dtype)
+        tiles = _tiles(v.shape[-1], q.shape[-1], grad_initial.dtype)
         rows_backward[(sequences * tiles.blocks(q.shape[-1]),)](
             left, k, v, decay, initial, grad_o, x, dx, grad_q, grad_right, *sizes, *strides[1],
             *strides[3], *strides[4], *strides[5], *o_strides, *initial_strides,
@@ -106,6 +106,12 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
         )  # fmt: skip
     for grad, part in zip((grad_left, grad_k, grad_decay), parts, strict=True):
         grad.copy_(part[0] if blocks == 1 else part.sum(0))
+
+
+def _tiles(num_rows: int, num_columns: int, state: torch.dtype, two_states: bool = False) -> Tiles:
+    """Sizes of a tile: 32 columns where the registers hold them, 16 elsewhere."""
+    columns = 32 if num_rows <= 64 and not two_states else 16
+    return choose_tiles(num_rows, num_columns, 1, state, columns)
 
 
 def _options(
