@@ -239,7 +239,7 @@ def _draw_householder(factors: int, decay: str, write: bool) -> Draw:
     def draw(source: Source) -> dict[str, Tensor]:
         on_gpu = ON_GPU and not source.tiny
         if not ON_GPU:
-            source.length = min(source.length, 7 // factors)
+            source.length = min(source.length, max(2, 5 // factors))
         small = source.length <= 4
         keys = source.pick([5, 64] if on_gpu else [1, 2] if small else [1, 3, 17])
         values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
@@ -318,7 +318,7 @@ def _householder_case(factors: int, decay: str, write: bool) -> ScanCase:
             "statetrack.scans.householder.kernel_sequential_rows",
         ),
         chain=_householder_chain if factors == 1 else None,
-        share=5,
+        share=10,
     )
 
 
@@ -328,7 +328,7 @@ def _draw_low_rank(rank: int, decay: str) -> Draw:
     def draw(source: Source) -> dict[str, Tensor]:
         on_gpu = ON_GPU and not source.tiny
         if not ON_GPU:
-            source.length = min(source.length, 6 // rank)
+            source.length = min(source.length, 5 // rank)
         small = source.length <= 4
         keys = source.pick([5, 64] if on_gpu else [1, 2] if small else [1, 3, 17])
         values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
@@ -399,7 +399,7 @@ def _low_rank_case(rank: int, decay: str) -> ScanCase:
             "statetrack.scans.low_rank.kernel_backward",
         ),
         chain=_low_rank_chain if rank == 1 else None,
-        share=5,
+        share=10,
     )
 
 
