@@ -9,8 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from statetrack.scans import diagonal_scan, matrix_scan, outer_product_scan
+from statetrack.scans import (
+    diagonal_scan,
+    householder_scan,
+    low_rank_scan,
+    matrix_scan,
+    outer_product_scan,
+)
 from statetrack.scans.diagonal import operator as diagonal_operator
+from statetrack.scans.householder import operator as householder_operator
+from statetrack.scans.low_rank import operator as low_rank_operator
 from statetrack.scans.matrix import operator as matrix_operator
 from statetrack.scans.matrix import operator_rescaled as rescaled_operator
 from statetrack.scans.outer_product import operator as outer_product_operator
@@ -229,6 +237,176 @@ def _outer_product_case(decay: str) -> ScanCase:
     )
 
 
+def _draw_householder(factors: int, decay: str, write: bool) -> Draw:
+    """Draw for `householder_scan`; keys of unit length and beta in [0, 2], its ends included."""
+
+    def draw(source: Source) -> dict[str, Tensor]:
+        on_gpu = ON_GPU and not source.tiny
+        if not ON_GPU:
+            source.length = min(source.length, max(2, 5 // factors))
+        small = source.length <= 4
+        keys = source.pick([5, 64] if on_gpu else [1, 2] if small else [1, 3, 17])
+        values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
+        k = torch.nn.functional.normalize(source.normal(source.length, factors, keys), dim=-1)
+        beta = 1 + source.uniform(source.length, factors)
+        choice = torch.rand(beta.shape, generator=source.values, device=source.device)
+        beta = torch.where(choice < 0.2, torch.round(beta), beta)
+        inputs = {
+            "q": source.normal(source.length, keys),
+            "k": k if source.plain_layout else source.laid_out(k),
+            "v": source.normal(source.length, factors, values),
+            "beta": beta,
+        }
+        if write:
+            inputs["write"] = source.normal(source.length, factors)
+        if decay != "none":
+            shape = (source.length,) if decay == "head" else (source.length, keys)
+            factors_of_state = source.uniform(*shape)
+            choice = torch.rand(factors_of_state.shape, generator=source.values, device=beta.device)
+            inputs["decay"] = torch.where(choice < 0.1, 0.0, factors_of_state)
+        if source.pick([True, False]):
+            inputs["initial"] = source.normal(keys, values)
+        return inputs
+
+    return draw
+
+
+def _householder_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+    q, k, v, beta = (inputs[name] for name in ("q", "k", "v", "beta"))
+    write = inputs.get("write", beta.detach())
+    decay = inputs.get("decay", q.detach()[..., :0])
+    if decay.dim() < q.dim():
+        decay = decay.detach().unsqueeze(-1).requires_grad_()
+    zeros = q.detach().new_zeros((*q.shape[:-2], k.shape[-1], v.shape[-1]))
+    arguments = (q, k, v, beta, write, decay, inputs.get("initial", zeros), True)
+    plain = [one.detach() for one in arguments[:-1]]
+    o, final, *saved = householder_operator.householder_scan_triton(*plain, True)
+    return [
+        (householder_operator.householder_scan_triton, arguments),
+        (householder_operator.householder_scan_backward_triton, (*plain, *saved, o, final)),
+    ]
+
+
+def _householder_chain(source: Source) -> dict[str, Tensor]:
+    """Reflections along unit vectors, two a token: signs of rows change."""
+    axis = torch.randint(
+        5, (*source.leading, source.length, 2), generator=source.values, device=source.device
+    )
+    k = torch.nn.functional.one_hot(axis, 5).float()
+    return {
+        "q": torch.ones_like(k[..., 0, :]),
+        "k": k,
+        "v": torch.zeros_like(k[..., :4]),
+        "beta": torch.full_like(k[..., 0], 2.0),
+        "initial": torch.arange(20.0, device=source.device).view(5, 4),
+    }
+
+
+def _householder_case(factors: int, decay: str, write: bool) -> ScanCase:
+    return ScanCase(
+        name=f"Householder, {factors} a token, decay {decay}",
+        scan=householder_scan,
+        draw=_draw_householder(factors, decay, write),
+        operators=_householder_operators,
+        time_axis={
+            "q": -2,
+            "k": -3,
+            "v": -3,
+            "beta": -2,
+            "write": -2,
+            "decay": -1 if decay == "head" else -2,
+        },
+        kernels=(
+            "statetrack.scans.householder.kernel_sequential",
+            "statetrack.scans.householder.kernel_sequential_backward",
+            "statetrack.scans.householder.kernel_sequential_rows",
+        ),
+        chain=_householder_chain if factors == 1 else None,
+        share=10,
+    )
+
+
+def _draw_low_rank(rank: int, decay: str) -> Draw:
+    """Draw for `low_rank_scan`; left and right of rank one come without a rank axis."""
+
+    def draw(source: Source) -> dict[str, Tensor]:
+        on_gpu = ON_GPU and not source.tiny
+        if not ON_GPU:
+            source.length = min(source.length, 5 // rank)
+        small = source.length <= 4
+        keys = source.pick([5, 64] if on_gpu else [1, 2] if small else [1, 3, 17])
+        values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
+        shape = (source.length, keys) if rank == 1 else (source.length, rank, keys)
+        right = torch.nn.functional.normalize(source.normal(*shape), dim=-1)
+        inputs = {
+            "q": source.normal(source.length, keys),
+            "left": right * source.uniform(source.length, *shape[1:-1], 1) / rank,
+            "right": right if source.plain_layout else source.laid_out(right),
+            "k": source.normal(source.length, keys),
+            "v": source.normal(source.length, values),
+        }
+        if decay != "none":
+            factors = source.uniform(source.length, keys)
+            choice = torch.rand(factors.shape, generator=source.values, device=source.device)
+            inputs["decay"] = torch.where(choice < 0.1, 0.0, factors)
+        if source.pick([True, False]):
+            inputs["initial"] = source.normal(keys, values)
+        return inputs
+
+    return draw
+
+
+def _low_rank_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+    q, k, v = inputs["q"], inputs["k"], inputs["v"]
+    left, right = (
+        one if one.dim() > q.dim() else one.detach().unsqueeze(-2).requires_grad_()
+        for one in (inputs["left"], inputs["right"])
+    )
+    decay = inputs.get("decay", q.detach()[..., :0])
+    zeros = q.detach().new_zeros((*q.shape[:-2], q.shape[-1], v.shape[-1]))
+    arguments = (q, left, right, k, v, decay, inputs.get("initial", zeros), True)
+    plain = [one.detach() for one in arguments[:-1]]
+    o, final, *saved = low_rank_operator.low_rank_scan_triton(*plain, True)
+    return [
+        (low_rank_operator.low_rank_scan_triton, arguments),
+        (low_rank_operator.low_rank_scan_backward_triton, (*plain, *saved, o, final)),
+    ]
+
+
+def _low_rank_chain(source: Source) -> dict[str, Tensor]:
+    """Swaps of two rows, or reflections along unit vectors."""
+    pair = torch.randint(
+        5, (2, *source.leading, source.length), generator=source.values, device=source.device
+    )
+    first, second = torch.nn.functional.one_hot(pair, 5).float()
+    right = torch.where((pair[0] == pair[1])[..., None], first, first - second)
+    return {
+        "q": torch.ones_like(right),
+        "left": right * (2.0 / right.square().sum(-1, keepdim=True)),
+        "right": right,
+        "k": torch.zeros_like(right),
+        "v": torch.zeros_like(right[..., :4]),
+        "initial": torch.arange(20.0, device=source.device).view(5, 4),
+    }
+
+
+def _low_rank_case(rank: int, decay: str) -> ScanCase:
+    rank_axis = -2 if rank == 1 else -3
+    return ScanCase(
+        name=f"low rank {rank}, decay {decay}",
+        scan=low_rank_scan,
+        draw=_draw_low_rank(rank, decay),
+        operators=_low_rank_operators,
+        time_axis={"q": -2, "left": rank_axis, "right": rank_axis, "k": -2, "v": -2, "decay": -2},
+        kernels=(
+            "statetrack.scans.low_rank.kernel",
+            "statetrack.scans.low_rank.kernel_backward",
+        ),
+        chain=_low_rank_chain if rank == 1 else None,
+        share=10,
+    )
+
+
 def _matrix_arguments(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     a = inputs["a"]
     identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
@@ -310,6 +488,11 @@ CASES = [
     _outer_product_case("none"),
     _outer_product_case("head"),
     _outer_product_case("channel"),
+    _householder_case(1, "none", write=False),
+    _householder_case(2, "channel", write=False),
+    _householder_case(3, "head", write=True),
+    _low_rank_case(1, "none"),
+    _low_rank_case(2, "channel"),
     ScanCase(
         name="small matrix",
         scan=matrix_scan,

@@ -168,6 +168,39 @@ def test_vmap_over_runs_is_run_by_run():
 
 
 @pytest.mark.parametrize(
+    ("length", "factors", "kind", "keys", "values"),
+    [(19, 1, "channel", 3, 2), (2, 5, "token", 3, 2), (3, 1, "none", 20, 18)],
+)
+def test_kernel_is_the_loop_over_many_tokens_factors_and_blocks(
+    kernel_device, length, factors, kind, keys, values
+):
+    tensors = inputs(length, factors, leading=(1,), keys=keys, values=values)
+    tensors["write"] = tensors["beta"].flip(-1)
+    if kind != "none":
+        tensors["decay"] = decays(kind, length, leading=(1,), keys=keys)
+    results = []
+    for backend in ("reference", "triton"):
+        leaves = {n: t.to(kernel_device).requires_grad_() for n, t in tensors.items()}
+        outputs, final = householder_scan(**leaves, backend=backend)
+        (outputs.sin().sum() + final.square().sum()).backward()
+        results.append([outputs, final, *(t.grad for t in leaves.values())])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_kernel_refuses_what_it_cannot_do(kernel_device):
+    tensors = {n: t.to(kernel_device) for n, t in inputs(2, keys=129).items()}
+    with pytest.raises(InputError, match="K = 129 and V = 4, the kernel takes 1 to 128"):
+        householder_scan(**tensors, backend="triton")
+    tensors = {n: t.to(kernel_device, torch.complex128) * (1 + 0.5j) for n, t in inputs(9).items()}
+    with pytest.raises(InputError, match="real inputs only; use backend='parallel'"):
+        householder_scan(**tensors, backend="triton")
+    expected = householder_scan(**tensors, backend="reference")
+    for one, other in zip(householder_scan(**tensors), expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
     ("name", "shape"),
     [("q", (2, 4, 3)), ("v", (2, 4, 1, 4)), ("beta", (2, 4, 3)), ("initial", (2, 4, 4))],
 )

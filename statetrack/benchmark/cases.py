@@ -1,7 +1,7 @@
 """What is timed: a scan, its sizes, a number type, a precision.
 
-Letters of sizes: B sequences, H heads, T time, D channels, N matrix size, R factors a token, K key
-and V value size, Q states of an automaton, A its letters.
+Letters of sizes: B sequences, H heads, T time, D channels, N matrix size, R factors a token, P
+rank, K key and V value size, Q states of an automaton, A its letters.
 """
 
 from collections.abc import Iterable
@@ -141,6 +141,11 @@ def full_cases() -> list[Case]:
             for length in (512, 4096)
             for factors in (1, 2, 3, 4)
         ),
+        *(
+            case("low_rank", f"{HEADS} P1 T{length}", dtype)
+            for dtype in ("float32", "bfloat16")
+            for length in (512, 4096)
+        ),
         *(case("words", "B65536 T512", variant=task) for task in ("parity", "s5")),
     ]
 
@@ -167,6 +172,7 @@ def tiny_cases() -> list[Case]:
         *(case("outer_product", f"{heads} T32", variant=decay) for decay in ("none", "channel")),
         *(case("matrix", f"B4 T32 N{size}") for size in (4, 8)),
         case("householder", f"{heads} R1 T32"),
+        case("low_rank", f"{heads} P1 T32"),
         case("words", "B64 T64", variant="s5"),
     ]
 

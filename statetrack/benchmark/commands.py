@@ -81,7 +81,7 @@ def add_bench(commands: Commands) -> None:
         "--scans",
         nargs="+",
         metavar="NAME",
-        help="diagonal, outer_product, matrix, householder, words; all by default",
+        help="diagonal, outer_product, matrix, householder, low_rank, words; all by default",
     )
     parser.add_argument("--quick", action="store_true", help="one or two sizes of every scan")
     parser.add_argument(

@@ -45,6 +45,7 @@ NAMES = {
     "outer_product": "Outer product",
     "matrix": "Matrix",
     "householder": "Householder",
+    "low_rank": "Low rank",
 }
 LABEL_RATIO = 1.99
 FLOOR: dict[str, Any] = {"color": "black", "linewidth": 1.2, "marker": "_", "markersize": 6}

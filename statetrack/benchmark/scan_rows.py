@@ -292,6 +292,47 @@ def _work_householder(case: Case) -> Work:
     )
 
 
+def _draw_low_rank(case: Case, generator: Generator, positive: bool) -> Inputs:
+    shape = (case["B"], case["H"], case["T"], case["P"])
+    right = torch.nn.functional.normalize(normal((*shape, case["K"]), generator), dim=-1)
+    strength = torch.rand((*shape, 1), generator=generator, device=right.device)
+    return {
+        "q": _heads(case, case["K"], generator),
+        "left": right * strength * (1.0 if positive else 2.0) / case["P"],
+        "right": right,
+        "k": _heads(case, case["K"], generator) / math.sqrt(case["K"]),
+        "v": _heads(case, case["V"], generator),
+    }
+
+
+def _exact_low_rank(case: Case, generator: Generator) -> Inputs:
+    shape = (case["B"], case["H"], case["T"])
+    axes = torch.rand((*shape, case["K"]), generator=generator, device=generator.device)
+    right = torch.nn.functional.one_hot(axes.argsort(-1)[..., : case["P"]], case["K"])
+    right = right.to(torch.float32)
+    zeros = torch.zeros((*shape, case["K"] + case["V"]), device=generator.device)
+    return {
+        "q": whole_numbers((*shape, case["K"]), generator).sign(),
+        "left": 2.0 * right,
+        "right": right,
+        "k": zeros[..., : case["K"]],
+        "v": zeros[..., case["K"] :],
+        "initial": whole_numbers((case["B"], case["H"], case["K"], case["V"]), generator),
+    }
+
+
+def _work_low_rank(case: Case) -> Work:
+    tokens, rank = case["B"] * case["H"] * case["T"], case["P"]
+    inputs = (2 + 2 * rank) * case["K"] + case["V"]
+    operations = (4 * rank + 4) * case["K"] * case["V"]
+    return Work(
+        tokens * (inputs + case["V"]),
+        tokens * (3 * inputs + 2 * case["V"]),
+        tokens * operations,
+        tokens * 3 * operations,
+    )
+
+
 SCANS: dict[str, ScanRow] = {
     "diagonal": ScanRow(
         "diagonal_scan",
@@ -327,5 +368,14 @@ SCANS: dict[str, ScanRow] = {
         _state_of_heads,
         _work_householder,
         small={"H": 2, "K": 16, "V": 16, "R": 2},
+    ),
+    "low_rank": ScanRow(
+        "low_rank_scan",
+        _draw_low_rank,
+        _exact_low_rank,
+        _state_of_heads,
+        _work_low_rank,
+        small={"H": 2, "K": 16, "V": 16, "P": 2},
+        precisions=("ieee",),
     ),
 }

@@ -6,6 +6,7 @@ large torch operations on any device. All strategies of a scan share one signatu
 
 from statetrack.scans.diagonal import diagonal_scan as diagonal_scan
 from statetrack.scans.householder import householder_scan as householder_scan
+from statetrack.scans.low_rank import low_rank_scan as low_rank_scan
 from statetrack.scans.matrix import BlockDiagonal as BlockDiagonal
 from statetrack.scans.matrix import PermutationDiagonal as PermutationDiagonal
 from statetrack.scans.matrix import ScaledStates as ScaledStates

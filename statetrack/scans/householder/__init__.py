@@ -1,20 +1,31 @@
 """Products of generalised Householder matrices: DeltaNet, DeltaProduct and their gated forms."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from automata.errors import InputError
+from statetrack.scans.householder.operator import householder_scan_triton
 from statetrack.scans.householder.parallel import householder_scan_parallel
 from statetrack.scans.householder.reference import householder_scan_reference
+from statetrack.scans.householder.sequential import MAX_SIZE
 from statetrack.scans.inputs import (
     broadcast_leading,
     choose_backend,
     compute_dtype,
+    require,
     require_numbers,
     shape_of,
 )
+from statetrack.scans.kernels import fold_leading
 
-BACKENDS = {"reference": householder_scan_reference, "parallel": householder_scan_parallel}
+BACKENDS: dict[str, Callable[..., Any]] = {
+    "reference": householder_scan_reference,
+    "parallel": householder_scan_parallel,
+    "triton": householder_scan_triton,
+}
 
 
 def householder_scan(
@@ -53,8 +64,11 @@ def householder_scan(
         in K.
     initial : Tensor, [..., K, V], optional
         State before the first token; zeros by default.
-    backend : {"auto", "reference", "parallel"}
-    precision : {"ieee"}
+    backend : {"auto", "reference", "parallel", "triton"}
+        "auto" takes the kernel on a GPU, for real inputs with K and V up to 128, and "parallel"
+        elsewhere.
+    precision : {"ieee", "tf32x3", "tf32"}
+        Rounding of products, which the kernel computes in float32 whatever is allowed.
 
     Returns
     -------
@@ -66,13 +80,17 @@ def householder_scan(
     Raises
     ------
     InputError
-        Shapes, types, devices, backend or precision that do not fit.
+        Shapes, types, devices, backend or precision that do not fit; complex inputs, or K or V
+        above 128, for the kernel.
 
     Notes
     -----
     Cost: O(T R K V) operations for "reference", in T R steps; "parallel" works in chunks of 32
-    factors. Source: Yang et al. 2024 (arXiv 2406.06484) for the delta rule, Siems et al. 2025
-    (arXiv 2502.10297) for products of factors.
+    factors. The kernel takes T R steps, each of them short: it reads inputs once and keeps the
+    state in registers, so it needs many sequences to fill a GPU. For a backward pass it keeps what
+    every factor read (V numbers) and, with decays, every 16th state. Sources: Yang et al. 2024
+    (arXiv 2406.06484) for the delta rule, Siems et al. 2025 (arXiv 2502.10297) for products of
+    factors.
 
     Examples
     --------
@@ -88,7 +106,6 @@ def householder_scan(
     """
     require_numbers("householder_scan", q=q, k=k, v=v, beta=beta)
     require_numbers("householder_scan", write=write, decay=decay, initial=initial)
-    run = BACKENDS[choose_backend("householder_scan", BACKENDS, backend, precision, q.device)]
     named = {"q": (q, 2), "k": (k, 3), "v": (v, 3), "beta": (beta, 2)}
     broadcast_leading("householder_scan", **named)
     length, num_factors, key_size = k.shape[-3:]
@@ -112,25 +129,63 @@ def householder_scan(
         named["decay"] = (decay, 2)
 
     leading = broadcast_leading("householder_scan", **named)
-    dtype = compute_dtype(*(tensor for tensor, _ in named.values()))
+    tensors = [tensor for tensor, _ in named.values()]
+    chosen = _choose("householder_scan", backend, precision, tensors, key_size, value_size)
+    if num_factors == 0 or (length == 0 and chosen != "triton"):
+        chosen = "reference"
+    dtype = compute_dtype(*tensors)
 
     def prepare(name: str) -> Tensor:
         tensor, count = named[name]
-        return tensor.to(dtype).expand(*leading, *tensor.shape[tensor.dim() - count :])
+        return tensor.expand(*leading, *tensor.shape[tensor.dim() - count :])
 
-    start = prepare("initial")
-    if length == 0 or num_factors == 0:
-        run = householder_scan_reference
-    outputs, final_state = run(
-        prepare("q"),
-        prepare("k"),
-        prepare("v"),
-        prepare("beta"),
-        prepare("write"),
-        None if decay is None else prepare("decay"),
-        start,
+    if decay is None and chosen == "triton":
+        named["decay"] = (q.detach()[..., :0], 2)
+    names = ("q", "k", "v", "beta", "write", "decay", "initial")
+    if chosen == "triton":
+        return _run_kernel([prepare(name) for name in names], dtype)
+    outputs, final_state = BACKENDS[chosen](
+        *(prepare(name).to(dtype) if name in named else None for name in names)
     )
     return outputs.to(v.dtype), final_state
+
+
+def _choose(
+    name: str, backend: str, precision: str, tensors: list[Tensor], key_size: int, value_size: int
+) -> str:
+    """The backend to use; "auto" takes the kernel for what it can do."""
+    is_complex = any(tensor.is_complex() for tensor in tensors)
+    fits = 1 <= key_size <= MAX_SIZE and 1 <= value_size <= MAX_SIZE
+    backends = BACKENDS
+    if backend == "auto" and (is_complex or not fits):
+        backends = {key: run for key, run in BACKENDS.items() if key != "triton"}
+    chosen = choose_backend(name, backends, backend, precision, tensors[0].device)
+    if chosen == "triton":
+        require(
+            not is_complex,
+            f"{name}: backend 'triton' takes real inputs only; use backend='parallel'",
+        )
+        require(
+            fits,
+            f"{name}: K = {key_size} and V = {value_size}, the kernel takes 1 to {MAX_SIZE}; "
+            "use backend='parallel'",
+        )
+    return chosen
+
+
+def _run_kernel(inputs: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    *tensors, initial = inputs
+    tensors.append(initial.to(dtype))
+    leading = initial.shape[:-2]
+    save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    own_axes = (2, 3, 3, 2, 2, 2, 2)
+    o, final_state, *_ = householder_scan_triton(
+        *(fold_leading(tensor, own) for tensor, own in zip(tensors, own_axes, strict=True)), save
+    )
+    if len(leading) != o.dim() - 2:
+        o = o.reshape(*leading, *o.shape[-2:])
+        final_state = final_state.reshape(*leading, *final_state.shape[-2:])
+    return o, final_state
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

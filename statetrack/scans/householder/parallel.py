@@ -81,8 +81,10 @@ def householder_scan_parallel(
 
 
 def _solving_dtype(tensor: Tensor) -> torch.dtype:
-    """Float64 where the device has it."""
-    return tensor.dtype if tensor.device.type == "mps" else torch.float64
+    """Float64 or complex128 where the device has it."""
+    if tensor.device.type == "mps":
+        return tensor.dtype
+    return torch.promote_types(tensor.dtype, torch.float64)
 
 
 def _decays(decay: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

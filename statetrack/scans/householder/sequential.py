@@ -1,0 +1,205 @@
+"""The Householder recurrence token after token on a GPU: tile sizes and launches."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from statetrack.scans.kernels import leading_sizes, leading_strides, num_items, with_unit_stride
+
+MAX_SIZE = 128
+CHUNK = 16  # tokens between the states that are kept for the gradient of decays
+UNROLLED_FACTORS = 4
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Sizes of one launch.
+
+    Parameters
+    ----------
+    rows, columns, parts : int
+        The tile of a program, as in `kernel_sequential`.
+    factors : int
+        Factors that are unrolled, 0 where they are too many.
+    tokens : int
+        Tokens taken at once.
+    """
+
+    rows: int
+    columns: int
+    parts: int
+    factors: int
+    tokens: int
+
+    def options(self) -> dict[str, Any]:
+        """Compile-time arguments of a kernel."""
+        return {
+            "ROWS": self.rows,
+            "COLS": self.columns,
+            "PARTS": self.parts,
+            "FACTORS": self.factors,
+            "TOKENS": self.tokens,
+            "num_warps": 1,
+            "num_stages": 1,
+        }
+
+    def blocks(self, size: int) -> int:
+        """Blocks of columns that cover `size`."""
+        return -(-size // self.columns)
+
+
+def choose_tiles(
+    num_rows: int,
+    num_columns: int,
+    num_factors: int,
+    state: torch.dtype,
+    columns: int = 16,
+    steps: int = 4,
+) -> Tiles:
+    """Sizes for a state of `num_rows` and `num_columns`.
+
+    Measured on one H200. With 16 columns two warps share a scheduler at 256 sequences of 64 by 64,
+    which hides latency best where steps depend on each other; 32 need fewer instructions.
+    """
+    rows = min(16, _power_of_two(num_rows))
+    parts = _power_of_two(-(-num_rows // rows), 1)
+    if num_rows <= 32:
+        columns = min(columns, 8 if num_rows <= 16 else 16)
+    columns = min(columns if state == torch.float32 else 8, _power_of_two(num_columns))
+    if num_rows > 64:
+        steps = steps // 2
+    unrolled = num_factors <= UNROLLED_FACTORS
+    tokens = max(1, steps // num_factors) if unrolled else 1
+    return Tiles(rows, columns, parts, num_factors if unrolled else 0, tokens)
+
+
+def run_forward(
+    inputs: list[Tensor], o: Tensor, final: Tensor, y: Tensor, states: Tensor, save: bool
+) -> None:
+    """Fill outputs, final state and, with `save`, what the backward pass needs.
+
+    Parameters
+    ----------
+    inputs : list of Tensor
+        q [..., T, K], k [..., T, R, K], v [..., T, R, V], beta and write [..., T, R], decay
+        [..., T, D] with D = 0, 1 or K, initial state [..., K, V].
+    o : Tensor, [..., T, V]
+    final : Tensor, [..., K, V]
+        Keys innermost in memory.
+    y : Tensor, [..., T, R, V]
+        What every factor read, S^T k.
+    states : Tensor, [..., C, V, K]
+        States before every `CHUNK` tokens, where there are decays.
+    """
+    from statetrack.scans.householder.kernel_sequential import scan_forward
+
+    inputs = [inputs[0], inputs[1], *map(loadable_ahead, inputs[2:])]
+    q, k, v, beta, write, decay, initial = inputs
+    initial = with_unit_stride(initial.mT)
+    tiles = choose_tiles(k.shape[-1], v.shape[-1], k.shape[-2], final.dtype)
+    strides = [row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
+    all_strides = [stride for row in strides for stride in row]
+    initial_strides = row_strides(initial, 2)
+    leading = leading_sizes(v.shape[:-3])
+    mode = min(decay.shape[-1], 2)
+    with torch.cuda.device_of(q):
+        scan_forward[(num_items(leading) * tiles.blocks(v.shape[-1]),)](
+            q, k, v, beta, write, decay, initial, o, final, y, states,
+            *leading[1:], *k.shape[-3:-1], *all_strides, *initial_strides,
+            K=k.shape[-1], V=v.shape[-1], DECAY=mode, SAVE=save,
+            CHUNK=CHUNK if save and mode > 0 else 0, STATE=type_of(final),
+            ALIGNED=multiples_of_four([*strides[:3], *strides[5 : 5 + mode // 2], initial_strides]),
+            **tiles.options(),
+        )  # fmt: skip
+
+
+def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
+    """Fill the gradients of q, k, v, beta, write, decay and initial state.
+
+    Parameters
+    ----------
+    inputs : list of Tensor
+        As in `run_forward`, then y, states, and the gradients of outputs and final state.
+    grads : tuple of Tensor
+        Contiguous, but for that of the initial state, which has keys innermost.
+    """
+    from statetrack.scans.householder.kernel_sequential_backward import scan_backward
+    from statetrack.scans.householder.kernel_sequential_rows import rows_backward
+
+    inputs = [inputs[0], *map(loadable_ahead, inputs[1:])]
+    q, k, v, beta, write, decay, initial, y, states, grad_o, grad_final = inputs
+    grad_q, grad_k, grad_v, grad_beta, grad_write, grad_decay, grad_initial = grads
+    grad_final = with_unit_stride(grad_final.mT)
+    state = grad_initial.dtype
+    leading = leading_sizes(v.shape[:-3])
+    sequences = num_items(leading)
+    length, num_factors = k.shape[-3:-1]
+    sizes = (*leading[1:], length, num_factors, sequences)
+    mode = min(decay.shape[-1], 2)
+    tiles = choose_tiles(
+        k.shape[-1], v.shape[-1], num_factors, state, 16 if mode > 0 else 32, steps=2
+    )
+    blocks = tiles.blocks(v.shape[-1])
+
+    def room(*shape: int) -> Tensor:
+        return torch.empty(shape, dtype=state, device=q.device)
+
+    u, du = room(*v.shape), room(*v.shape)
+    read = room(blocks, *k.shape)
+    parts = [room(blocks, *one.shape) for one in (beta, write, decay)]
+    strides = [row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
+    all_strides = [stride for row in strides for stride in row]
+    o_strides, final_strides = row_strides(grad_o, 2), row_strides(grad_final, 2)
+    initial_strides = row_strides(initial, 2)
+    of_decay = strides[5 : 5 + mode // 2]
+    with torch.cuda.device_of(q):
+        scan_backward[(sequences * blocks,)](
+            q, k, v, beta, write, decay, y, states, grad_o, grad_final, u, du, grad_v, read,
+            *parts, grad_initial, *sizes, *all_strides, *o_strides, *final_strides,
+            K=k.shape[-1], V=v.shape[-1], DECAY=mode, CHUNK=CHUNK if mode > 0 else 0,
+            STATE=type_of(grad_initial),
+            ALIGNED=multiples_of_four([*strides[:3], *of_decay, o_strides, final_strides]),
+            **tiles.options(),
+        )  # fmt: skip
+        tiles = choose_tiles(v.shape[-1], k.shape[-1], num_factors, state, 32)
+        rows_backward[(sequences * tiles.blocks(k.shape[-1]),)](
+            k, beta, decay, initial, grad_o, u, du, read, grad_q, grad_k, *sizes,
+            *strides[1], *strides[3], *strides[5], *o_strides, *initial_strides,
+            K=k.shape[-1], V=v.shape[-1], BLOCKS=blocks, DECAY=mode, STATE=type_of(grad_initial),
+            ALIGNED=multiples_of_four([strides[1], *of_decay, o_strides, initial_strides]),
+            **tiles.options(),
+        )  # fmt: skip
+    for grad, part in zip((grad_beta, grad_write, grad_decay), parts, strict=True):
+        grad.copy_(part[0] if blocks == 1 else part.sum(0))
+
+
+def _power_of_two(size: int, least: int = 4) -> int:
+    return max(least, 1 << (size - 1).bit_length())
+
+
+def loadable_ahead(tensor: Tensor) -> Tensor:
+    """Float32 for 16-bit numbers: copies to shared memory ahead of time take 4 bytes a lane."""
+    return tensor.float() if tensor.element_size() == 2 else tensor
+
+
+def _with_own_axes(inputs: list[Tensor]) -> list[tuple[Tensor, int]]:
+    return list(zip(inputs, (2, 3, 3, 2, 2, 2), strict=True))
+
+
+def row_strides(tensor: Tensor, own_axes: int) -> list[int]:
+    """Strides of the leading axes and of all but the last own one; factors count as their own."""
+    return [*leading_strides(tensor, own_axes), *tensor.stride()[tensor.dim() - own_axes : -1]]
+
+
+def multiples_of_four(rows: list[list[int]]) -> bool:
+    """Whether rows start at multiples of 4 elements, so that 4 can be loaded at once."""
+    return all(stride % 4 == 0 for row in rows for stride in row)
+
+
+def type_of(tensor: Tensor) -> Any:
+    """Triton's name for the type of a state."""
+    import triton.language as tl
+
+    return tl.float64 if tensor.dtype == torch.float64 else tl.float32
