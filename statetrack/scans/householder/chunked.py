@@ -1,0 +1,279 @@
+"""The chunked kernels of the Householder scan: how they are cut and launched.
+
+Plain functions over tensors with any strides and up to three leading axes; the operator chooses
+between these kernels and the sequential ones.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from statetrack.scans.kernels import (
+    has_double_tensor_cores,
+    is_aligned,
+    leading_sizes,
+    leading_strides,
+    num_items,
+    with_unit_stride,
+)
+
+MAX_FACTORS = 16
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Sizes of one launch.
+
+    Parameters
+    ----------
+    keys, values, factors : int
+        K, V and R.
+    block_keys, block_values : int
+        Sizes of the state tile, powers of two.
+    chunk : int
+        Factors of a chunk, a power of two; whole tokens fill it as far as they go.
+    decay : int
+        0 none, 1 per head.
+    state, operand : torch.dtype
+        In which the state is kept, and what the operands of a product are.
+    precision : str
+        How float32 operands are multiplied.
+    warps, stages : int
+    """
+
+    keys: int
+    values: int
+    factors: int
+    block_keys: int
+    block_values: int
+    chunk: int
+    decay: int
+    state: torch.dtype
+    operand: torch.dtype
+    precision: str
+    warps: int
+    stages: int
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of value columns."""
+        return -(-self.values // self.block_values)
+
+    def num_chunks(self, length: int) -> int:
+        """Chunks that cover `length` tokens."""
+        return -(-length // (self.chunk // self.factors))
+
+    def options(self) -> dict[str, Any]:
+        """Compile-time arguments of a kernel."""
+        import triton.language as tl
+
+        types = {
+            torch.float32: tl.float32,
+            torch.float64: tl.float64,
+            torch.bfloat16: tl.bfloat16,
+        }
+        return {
+            "K": self.keys,
+            "V": self.values,
+            "R": self.factors,
+            "BLOCK_K": self.block_keys,
+            "BLOCK_V": self.block_values,
+            "CHUNK": self.chunk,
+            "ROWS_Q": _power_of_two(self.chunk // self.factors),
+            "LEVELS": self.chunk.bit_length() - 1,
+            "DECAY": self.decay,
+            "STATE": types[self.state],
+            "OPERAND": types[self.operand],
+            "PRECISION": self.precision,
+            "num_warps": self.warps,
+            "num_stages": self.stages,
+        }
+
+
+def _power_of_two(size: int) -> int:
+    return max(16, 1 << (size - 1).bit_length())
+
+
+def choose_tiles(
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, initial: Tensor, precision: str
+) -> Tiles:
+    """Sizes for inputs of these shapes and types, the same forwards and backwards."""
+    dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
+    on_gpu = q.device.type == "cuda"
+    doubles = on_gpu and has_double_tensor_cores(q.device)
+    factors, keys = k.shape[-2:]
+    values = v.shape[-1]
+    block_keys = _power_of_two(keys)
+    block_values = min(_power_of_two(values), 64)
+    state, operand = initial.dtype, torch.float32
+    chunk, warps, stages = 16, 4, 1
+    if dtype == torch.float64 or state == torch.float64:
+        state = operand = torch.float64
+        block_values = min(block_values, 32)
+    elif dtype == torch.bfloat16:
+        precision = "ieee" if not on_gpu else "tf32x3"
+        chunk = 32
+        if on_gpu:
+            operand = torch.bfloat16
+    elif dtype == torch.float16:
+        precision = "tf32x3"
+    elif precision == "ieee" and doubles:
+        # Products of float32 numbers are exact in float64, whose tensor cores are as fast as the
+        # float32 units.
+        state = operand = torch.float64
+    if block_keys > 64:
+        warps = 8
+    return Tiles(
+        keys, values, factors, block_keys, block_values, max(chunk, _power_of_two(factors)),
+        decay.shape[-1], state, operand, precision, warps, stages,
+    )  # fmt: skip
+
+
+def run_chunked_forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    write: Tensor,
+    decay: Tensor,
+    initial: Tensor,
+    precision: str,
+    save: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Outputs, final state and what the backward pass needs.
+
+    Parameters
+    ----------
+    q : Tensor, [..., T, K]
+    k : Tensor, [..., T, R, K]
+    v : Tensor, [..., T, R, V]
+    beta, write : Tensor, [..., T, R]
+    decay : Tensor, [..., T, D]
+        D = 0 for none, 1 for one per head.
+    initial : Tensor, [..., K, V]
+        In the type of the state.
+    precision : {"ieee", "tf32x3", "tf32"}
+    save : bool
+        Keep what the backward pass needs; else the last two are empty.
+
+    Returns
+    -------
+    outputs : Tensor, [..., T, V]
+    final_state : Tensor, [..., K, V]
+    updates : Tensor, [..., T, R, V]
+    states : Tensor, [..., chunks + 1, V, K]
+        Transposed states before every chunk and after the last.
+    """
+    from statetrack.scans.householder.kernel_chunked import scan_forward
+
+    dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
+    inputs = _prepare(q, k, v, beta, write, decay, initial)
+    q, k, v, beta, write, decay, initial = inputs
+    tiles = choose_tiles(q, k, v, decay, initial, precision)
+    leading, length = v.shape[:-3], v.shape[-3]
+    saved_type = torch.bfloat16 if dtype == torch.bfloat16 else initial.dtype
+    chunks = tiles.num_chunks(length) + 1 if save else 0
+    o = _empty((*leading, length, tiles.values), v, dtype)
+    final = _empty((*leading, tiles.keys, tiles.values), v, initial.dtype)
+    updates = _empty((*leading, length if save else 0, *v.shape[-2:]), v, saved_type)
+    states = _empty((*leading, chunks, tiles.values, tiles.keys), v, saved_type)
+    sizes = leading_sizes(leading)
+    strides = [*_strides(q, k, v, beta, write, decay), *_row_strides(initial), *_row_strides(o)]
+    with torch.cuda.device_of(q):
+        scan_forward[(num_items(sizes) * tiles.num_blocks,)](
+            q, k, v, beta, write, decay, initial, o, final, updates, states,
+            *sizes[1:], length, *strides,
+            SAVE=save, ALIGNED=_aligned(q, k, v), **tiles.options(),
+        )  # fmt: skip
+    return o, final, updates, states
+
+
+def run_chunked_backward(
+    inputs: tuple[Tensor, ...],
+    saved: tuple[Tensor, Tensor],
+    grad_o: Tensor,
+    grad_final: Tensor,
+    precision: str,
+) -> tuple[Tensor, ...]:
+    """Gradients of q, k, v, beta, write, decay and initial state.
+
+    Parameters
+    ----------
+    inputs : q, k, v, beta, write, decay, initial
+        As in `run_chunked_forward`.
+    saved : updates, states
+    grad_o : Tensor, [..., T, V]
+    grad_final : Tensor, [..., K, V]
+    precision : str
+    """
+    from statetrack.scans.householder.kernel_chunked_backward import scan_backward
+
+    types = [tensor.dtype for tensor in inputs]
+    q, k, v, beta, write, decay, initial = _prepare(*inputs)
+    updates, states = saved
+    grad_o, grad_final = with_unit_stride(grad_o), with_unit_stride(grad_final)
+    tiles = choose_tiles(q, k, v, decay, initial, precision)
+    length = v.shape[-3]
+    sizes = leading_sizes(v.shape[:-3])
+    sequences = num_items(sizes)
+    whole = tiles.num_blocks == 1
+    parts = [
+        _empty((tiles.num_blocks, *tensor.shape), v, dtype if whole else initial.dtype)
+        for tensor, dtype in zip((q, k, beta, write, decay), [*types[:2], *types[3:6]], strict=True)
+    ]
+    grad_v = _empty(v.shape, v, types[2])
+    grad_initial = _empty(initial.shape, v, types[6])
+    strides = [
+        *_strides(q, k, v, beta, write, decay), *_row_strides(grad_o), *_row_strides(grad_final)
+    ]  # fmt: skip
+    aligned = _aligned(q, k, v) and _aligned(grad_o)
+    with torch.cuda.device_of(q):
+        scan_backward[(sequences * tiles.num_blocks,)](
+            q, k, v, beta, write, decay, states, updates, grad_o, grad_final,
+            parts[0], parts[1], grad_v, *parts[2:], grad_initial,
+            *sizes[1:], length, sequences, *strides, ALIGNED=aligned, **tiles.options(),
+        )  # fmt: skip
+    grad_q, grad_k, grad_beta, grad_write, grad_decay = (
+        part[0] if whole else part.sum(0).to(dtype)
+        for part, dtype in zip(parts, [*types[:2], *types[3:6]], strict=True)
+    )
+    return grad_q, grad_k, grad_v, grad_beta, grad_write, grad_decay, grad_initial
+
+
+def _empty(shape: tuple[int, ...] | torch.Size, beside: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=beside.device)
+
+
+def _prepare(*inputs: Tensor) -> list[Tensor]:
+    """Unit last strides, and one type of q, k and v."""
+    dtype = inputs[0].dtype
+    for tensor in inputs[1:3]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    same = [tensor.to(dtype) for tensor in inputs[:3]]
+    return [with_unit_stride(tensor) for tensor in (*same, *inputs[3:])]
+
+
+def _strides(
+    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, write: Tensor, decay: Tensor
+) -> list[int]:
+    """Strides of leading axes, tokens and, where there are some, factors."""
+    strides = _row_strides(q)
+    for tensor in (k, v):
+        strides += [*leading_strides(tensor, 3), *tensor.stride()[-3:-1]]
+    for tensor in (beta, write):
+        strides += [*leading_strides(tensor, 2), *tensor.stride()[-2:]]
+    return [*strides, *_row_strides(decay)]
+
+
+def _row_strides(tensor: Tensor) -> list[int]:
+    return [*leading_strides(tensor, 2), tensor.stride(-2)]
+
+
+def _aligned(*tensors: Tensor) -> bool:
+    """Whether all rows start at multiples of 16 bytes and of 8 elements: loads can be wide."""
+    strides = [tensor.stride()[:-1] for tensor in tensors]
+    return is_aligned(tensors, strides) and all(
+        stride % 8 == 0 for of_tensor in strides for stride in of_tensor
+    )
