@@ -82,7 +82,6 @@ class Tiles:
             "BLOCK_V": self.block_values,
             "CHUNK": self.chunk,
             "ROWS_Q": _power_of_two(self.chunk // self.factors),
-            "LEVELS": self.chunk.bit_length() - 1,
             "DECAY": self.decay,
             "STATE": types[self.state],
             "OPERAND": types[self.operand],
@@ -141,7 +140,7 @@ def run_chunked_forward(
     initial: Tensor,
     precision: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final state and what the backward pass needs.
 
     Parameters
@@ -165,8 +164,11 @@ def run_chunked_forward(
     updates : Tensor, [..., T, R, V]
     states : Tensor, [..., chunks + 1, V, K]
         Transposed states before every chunk and after the last.
+    inverses : Tensor, [..., chunks, C, C]
+        Of the triangular systems of all chunks; always whole.
     """
     from statetrack.scans.householder.kernel_chunked import scan_forward
+    from statetrack.scans.householder.kernel_chunked_solve import solve_chunks
 
     dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
     inputs = _prepare(q, k, v, beta, write, decay, initial)
@@ -179,20 +181,28 @@ def run_chunked_forward(
     final = _empty((*leading, tiles.keys, tiles.values), v, initial.dtype)
     updates = _empty((*leading, length if save else 0, *v.shape[-2:]), v, saved_type)
     states = _empty((*leading, chunks, tiles.values, tiles.keys), v, saved_type)
+    inverses = _empty((*leading, tiles.num_chunks(length), tiles.chunk, tiles.chunk), v, tiles.state)
     sizes = leading_sizes(leading)
+    options = tiles.options()
+    own = ("K", "R", "BLOCK_K", "CHUNK", "ROWS_Q", "DECAY", "STATE", "OPERAND", "PRECISION")
     strides = [*_strides(q, k, v, beta, write, decay), *_row_strides(initial), *_row_strides(o)]
     with torch.cuda.device_of(q):
-        scan_forward[(num_items(sizes) * tiles.num_blocks,)](
-            q, k, v, beta, write, decay, initial, o, final, updates, states,
-            *sizes[1:], length, *strides,
-            SAVE=save, ALIGNED=_aligned(q, k, v), **tiles.options(),
+        solve_chunks[(num_items(sizes) * tiles.num_chunks(length),)](
+            k, beta, decay, inverses, *sizes[1:], length,
+            *_factor_strides(k, 3), *_factor_strides(beta, 2), *_row_strides(decay),
+            ALIGNED=_aligned(k), num_warps=1, **{name: options[name] for name in own},
         )  # fmt: skip
-    return o, final, updates, states
+        scan_forward[(num_items(sizes) * tiles.num_blocks,)](
+            q, k, v, beta, write, decay, initial, inverses, o, final, updates, states,
+            *sizes[1:], length, *strides,
+            SAVE=save, ALIGNED=_aligned(q, k, v), **options,
+        )  # fmt: skip
+    return o, final, updates, states, inverses
 
 
 def run_chunked_backward(
     inputs: tuple[Tensor, ...],
-    saved: tuple[Tensor, Tensor],
+    saved: tuple[Tensor, Tensor, Tensor],
     grad_o: Tensor,
     grad_final: Tensor,
     precision: str,
@@ -203,7 +213,7 @@ def run_chunked_backward(
     ----------
     inputs : q, k, v, beta, write, decay, initial
         As in `run_chunked_forward`.
-    saved : updates, states
+    saved : updates, states, inverses
     grad_o : Tensor, [..., T, V]
     grad_final : Tensor, [..., K, V]
     precision : str
@@ -212,7 +222,7 @@ def run_chunked_backward(
 
     types = [tensor.dtype for tensor in inputs]
     q, k, v, beta, write, decay, initial = _prepare(*inputs)
-    updates, states = saved
+    updates, states, inverses = saved
     grad_o, grad_final = with_unit_stride(grad_o), with_unit_stride(grad_final)
     tiles = choose_tiles(q, k, v, decay, initial, precision)
     length = v.shape[-3]
@@ -231,7 +241,7 @@ def run_chunked_backward(
     aligned = _aligned(q, k, v) and _aligned(grad_o)
     with torch.cuda.device_of(q):
         scan_backward[(sequences * tiles.num_blocks,)](
-            q, k, v, beta, write, decay, states, updates, grad_o, grad_final,
+            q, k, v, beta, write, decay, inverses, states, updates, grad_o, grad_final,
             parts[0], parts[1], grad_v, *parts[2:], grad_initial,
             *sizes[1:], length, sequences, *strides, ALIGNED=aligned, **tiles.options(),
         )  # fmt: skip
@@ -260,11 +270,14 @@ def _strides(
 ) -> list[int]:
     """Strides of leading axes, tokens and, where there are some, factors."""
     strides = _row_strides(q)
-    for tensor in (k, v):
-        strides += [*leading_strides(tensor, 3), *tensor.stride()[-3:-1]]
-    for tensor in (beta, write):
-        strides += [*leading_strides(tensor, 2), *tensor.stride()[-2:]]
+    for tensor, own_axes in ((k, 3), (v, 3), (beta, 2), (write, 2)):
+        strides += _factor_strides(tensor, own_axes)
     return [*strides, *_row_strides(decay)]
+
+
+def _factor_strides(tensor: Tensor, own_axes: int) -> list[int]:
+    own = tensor.stride()[-own_axes:]
+    return [*leading_strides(tensor, own_axes), *own[:2]]
 
 
 def _row_strides(tensor: Tensor) -> list[int]:

@@ -68,23 +68,6 @@ def dot(x, y, STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexp
 
 
 @triton.jit
-def invert(
-    system, rows, LEVELS: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr,
-    PRECISION: tl.constexpr,
-):  # fmt: skip
-    """Inverse of the identity plus a strictly upper triangular tile, blocks of twice the size each."""
-    i = rows[:, None]
-    j = rows[None, :]
-    inverse = tl.where(i == j, 1.0, 0.0).to(STATE)
-    inverse = tl.where((i % 2 == 0) & (j == i + 1), -system, inverse)
-    for level in range(1, LEVELS):
-        beside = ((j >> level) == (i >> level) + 1) & ((i >> level) % 2 == 0)
-        part = dot(tl.where(beside, system, 0.0), inverse, STATE, OPERAND, PRECISION)
-        inverse -= dot(inverse, part, STATE, OPERAND, PRECISION)
-    return inverse
-
-
-@triton.jit
 def decay_products(
     pointer, step, rows, tokens, left, R: tl.constexpr, CHUNK: tl.constexpr, STATE: tl.constexpr
 ):
@@ -207,8 +190,8 @@ def walk_exactly(
     ]
 )  # fmt: skip
 def scan_forward(
-    q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, initial_pointer, o_pointer,
-    final_pointer, u_pointer, states_pointer,
+    q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, initial_pointer,
+    inverse_pointer, o_pointer, final_pointer, u_pointer, states_pointer,
     n1: tl.int32, n2: tl.int32, length: tl.int32,
     q0: tl.int64, q1: tl.int64, q2: tl.int64, q_step: tl.int64,
     k0: tl.int64, k1: tl.int64, k2: tl.int64, k_step: tl.int64, k_factor: tl.int64,
@@ -219,8 +202,7 @@ def scan_forward(
     i0: tl.int64, i1: tl.int64, i2: tl.int64, i_step: tl.int64,
     o0: tl.int64, o1: tl.int64, o2: tl.int64, o_step: tl.int64,
     K: tl.constexpr, V: tl.constexpr, R: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_V: tl.constexpr, CHUNK: tl.constexpr, ROWS_Q: tl.constexpr, LEVELS: tl.constexpr,
-    DECAY: tl.constexpr, SAVE: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr,
+    BLOCK_V: tl.constexpr, CHUNK: tl.constexpr, ROWS_Q: tl.constexpr, DECAY: tl.constexpr, SAVE: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr,
     PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
     """Outputs and final state; with SAVE also all updates u and the states before all chunks."""
@@ -255,6 +237,7 @@ def scan_forward(
     u_pointer += sequence.to(tl.int64) * length * (R * V)
     states_pointer += sequence.to(tl.int64) * (tl.cdiv(length, TOKENS) + 1) * (K * V)
     final_pointer += sequence.to(tl.int64) * (K * V)
+    inverse_pointer += sequence.to(tl.int64) * tl.cdiv(length, TOKENS) * (CHUNK * CHUNK)
     rows = tl.arange(0, CHUNK)
     tokens = tl.arange(0, ROWS_Q)
     key = tl.arange(0, BLOCK_K)
@@ -285,35 +268,31 @@ def scan_forward(
         q = load_tile(q_pointer + at * q_step, q_step, tokens, key, left, K, 0.0).to(OPERAND)
         keys = tl.trans(k)
         j = rows[:, None]
-        i = rows[None, :]
-        system = dot(k, keys, STATE, OPERAND, PRECISION) * beta[None, :]
         weights = dot(k, tl.trans(q), STATE, OPERAND, PRECISION)
         weights = tl.where(j // R <= tokens[None, :], weights, 0.0)
         if DECAY == HEAD:
             between, _e, reading, before, _b, before_reading = decay_products(
                 a_pointer + at * a_step, a_step, rows, tokens, left, R, CHUNK, STATE
             )
-            system = system * between
             weights = weights * reading
-        system = tl.where(j < i, system, 0.0)
-        inverse = invert(system, rows, LEVELS, STATE, OPERAND, PRECISION)
         if SAVE:
             store_tile(states_pointer + number * (K * V), K, column, key, V, K, state)
-            number += 1
+        inverse = tl.load(inverse_pointer + number * (CHUNK * CHUNK) + j * CHUNK + rows[None, :])
+        number += 1
         u = dot(state, keys, STATE, OPERAND, PRECISION)
         o = dot(state, tl.trans(q), STATE, OPERAND, PRECISION)
         if DECAY == HEAD:
             u = u * before[None, :]
             o = o * before_reading[None, :]
         u = write[None, :] * v.to(STATE) - beta[None, :] * u
-        u = dot(u, inverse, STATE, OPERAND, PRECISION)
+        u = dot(u, tl.trans(inverse), STATE, OPERAND, PRECISION)
         if SAVE:
             tl.store(
                 u_pointer + (at * R + rows[None, :]) * V + column[:, None],
                 u.to(u_pointer.dtype.element_ty),
                 mask=here[None, :] & (column[:, None] < V),
             )  # fmt: skip
-        o += dot(u, weights, STATE, OPERAND, PRECISION)
+        o += dot(u, weights.to(OPERAND), STATE, OPERAND, PRECISION)
         tl.store(
             o_pointer + at * o_step + tokens[None, :].to(tl.int64) * o_step + column[:, None],
             o.to(o_pointer.dtype.element_ty),

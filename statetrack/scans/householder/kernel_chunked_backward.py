@@ -13,7 +13,7 @@ and of the initial state are sums over these blocks, one partial result each.
 import triton
 import triton.language as tl
 
-from statetrack.scans.householder.kernel_chunked import at_end, decay_products, dot, invert
+from statetrack.scans.householder.kernel_chunked import at_end, decay_products, dot
 from statetrack.scans.outer_product.kernel import HEAD, SIZES, has_nonfinite, load_tile, place
 
 
@@ -113,8 +113,8 @@ def walk_back_exactly(
     ]
 )  # fmt: skip
 def scan_backward(
-    q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, states_pointer, u_pointer,
-    do_pointer, final_pointer, dq_pointer, dk_pointer, dv_pointer, db_pointer, dw_pointer,
+    q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, inverse_pointer,
+    states_pointer, u_pointer, do_pointer, final_pointer, dq_pointer, dk_pointer, dv_pointer, db_pointer, dw_pointer,
     da_pointer, initial_pointer,
     n1: tl.int32, n2: tl.int32, length: tl.int32, sequences: tl.int32,
     q0: tl.int64, q1: tl.int64, q2: tl.int64, q_step: tl.int64,
@@ -126,8 +126,7 @@ def scan_backward(
     do0: tl.int64, do1: tl.int64, do2: tl.int64, do_step: tl.int64,
     z0: tl.int64, z1: tl.int64, z2: tl.int64, z_step: tl.int64,
     K: tl.constexpr, V: tl.constexpr, R: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_V: tl.constexpr, CHUNK: tl.constexpr, ROWS_Q: tl.constexpr, LEVELS: tl.constexpr,
-    DECAY: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_V: tl.constexpr, CHUNK: tl.constexpr, ROWS_Q: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):  # fmt: skip
     """Gradients of one sequence; all but the last are dense [blocks, B, T, ...]."""
@@ -169,6 +168,7 @@ def scan_backward(
     dv_pointer += sequence * length * (R * V)
     u_pointer += sequence * length * (R * V)
     initial_pointer += sequence * (K * V)
+    inverse_pointer += sequence * tl.cdiv(length, TOKENS) * (CHUNK * CHUNK)
     rows = tl.arange(0, CHUNK)
     tokens = tl.arange(0, ROWS_Q)
     j = rows[:, None]
@@ -202,25 +202,22 @@ def scan_backward(
         write = tl.load(w_pointer + at * w_step + w_rows, mask=here, other=0.0).to(STATE)
         keys = tl.trans(k)
         outputs = tl.trans(do)
-        overlap = dot(k, keys, STATE, OPERAND, PRECISION) * beta[None, :]
-        overlap = tl.where(j < i, overlap, 0.0)
         reads = dot(k, tl.trans(q), STATE, OPERAND, PRECISION)
         reads = tl.where(j // R <= tokens[None, :], reads, 0.0)
-        system = overlap
         weights = reads
         if DECAY == HEAD:
             between, exclusive, reading, before, before_exclusive, before_reading = decay_products(
                 a_pointer + at * a_step, a_step, rows, tokens, left, R, CHUNK, STATE
             )
             after = at_end(between, rows, TOKENS * R - 1)
-            system = overlap * between
             weights = reads * reading
-        inverse = invert(system, rows, LEVELS, STATE, OPERAND, PRECISION)
+        inverse_at = inverse_pointer + number.to(tl.int64) * (CHUNK * CHUNK)
+        inverse = tl.load(inverse_at + j * CHUNK + i)
         du = dot(adjoint, keys, STATE, OPERAND, PRECISION)
         if DECAY == HEAD:
             du = du * after[None, :]
-        du += dot(outputs, tl.trans(weights), STATE, OPERAND, PRECISION)
-        du = dot(du, tl.trans(inverse), STATE, OPERAND, PRECISION)
+        du += dot(outputs, tl.trans(weights.to(OPERAND)), STATE, OPERAND, PRECISION)
+        du = dot(du, inverse, STATE, OPERAND, PRECISION)
         v = tl.load(
             v_pointer + at * v_step + v_rows[None, :] + column[:, None],
             mask=here[None, :] & in_column, other=0.0,
@@ -239,6 +236,7 @@ def scan_backward(
         values = tl.where(j // R <= tokens[None, :], values, 0.0)
         dk = dot_rounded(tl.trans(adjoint), tl.trans(u), STATE, OPERAND, PRECISION)
         if DECAY == HEAD:
+            overlap = dot(k, keys, STATE, OPERAND, PRECISION) * beta[None, :]
             later = dot_rounded(values * reads, tl.trans(reading), STATE, OPERAND, PRECISION)
             later -= dot_rounded(pairs * overlap, tl.trans(between), STATE, OPERAND, PRECISION)
             da = tl.sum(exclusive * later, 0)
