@@ -68,6 +68,16 @@ def dot(x, y, STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexp
 
 
 @triton.jit
+def load_strengths(
+    pointer, step, offsets, rows, start, length, R: tl.constexpr, TOKENS: tl.constexpr
+):
+    """Strengths [C] of the chunk that starts at a token, zero where there is none."""
+    left = tl.maximum(tl.minimum(length - start, TOKENS), 0)
+    at = tl.full([], 0, tl.int64) + start
+    return tl.load(pointer + at * step + offsets, mask=rows < left * R, other=0.0)
+
+
+@triton.jit
 def decay_products(
     pointer, step, rows, tokens, left, R: tl.constexpr, CHUNK: tl.constexpr, STATE: tl.constexpr
 ):
@@ -251,6 +261,9 @@ def scan_forward(
     initial_at = initial_pointer + key[None, :].to(tl.int64) * i_step + column[:, None]
     state = tl.load(initial_at, mask=in_state, other=0.0).to(STATE)
     number = tl.full([], 0, tl.int64)
+    # A chunk ahead by hand: the compiler does that for operands of products only.
+    beta = load_strengths(b_pointer, b_step, b_rows, rows, 0, length, R, TOKENS)
+    write = load_strengths(w_pointer, w_step, w_rows, rows, 0, length, R, TOKENS)
     for start in range(0, length, TOKENS):
         at = tl.full([], 0, tl.int64) + start
         left = tl.minimum(length - start, TOKENS)
@@ -263,8 +276,9 @@ def scan_forward(
             v_pointer + at * v_step + v_rows[None, :] + column[:, None],
             mask=here[None, :] & (column[:, None] < V), other=0.0,
         )  # fmt: skip
-        beta = tl.load(b_pointer + at * b_step + b_rows, mask=here, other=0.0).to(STATE)
-        write = tl.load(w_pointer + at * w_step + w_rows, mask=here, other=0.0).to(STATE)
+        end = start + TOKENS
+        next_beta = load_strengths(b_pointer, b_step, b_rows, rows, end, length, R, TOKENS)
+        next_write = load_strengths(w_pointer, w_step, w_rows, rows, end, length, R, TOKENS)
         q = load_tile(q_pointer + at * q_step, q_step, tokens, key, left, K, 0.0).to(OPERAND)
         keys = tl.trans(k)
         j = rows[:, None]
@@ -284,7 +298,7 @@ def scan_forward(
         if DECAY == HEAD:
             u = u * before[None, :]
             o = o * before_reading[None, :]
-        u = write[None, :] * v.to(STATE) - beta[None, :] * u
+        u = write.to(STATE)[None, :] * v.to(STATE) - beta.to(STATE)[None, :] * u
         u = dot(u, tl.trans(inverse), STATE, OPERAND, PRECISION)
         if SAVE:
             tl.store(
@@ -302,6 +316,8 @@ def scan_forward(
             u = u * at_end(between, rows, TOKENS * R - 1)[None, :]
             state = state * tl.sum(tl.where(rows == TOKENS * R - 1, before, 0.0), 0)
         state += dot(u, k, STATE, OPERAND, PRECISION)
+        beta = next_beta
+        write = next_write
     if SAVE:
         store_tile(states_pointer + number * (K * V), K, column, key, V, K, state)
     final_at = final_pointer + key[None, :] * V + column[:, None]

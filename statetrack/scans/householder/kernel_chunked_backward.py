@@ -13,7 +13,12 @@ and of the initial state are sums over these blocks, one partial result each.
 import triton
 import triton.language as tl
 
-from statetrack.scans.householder.kernel_chunked import at_end, decay_products, dot
+from statetrack.scans.householder.kernel_chunked import (
+    at_end,
+    decay_products,
+    dot,
+    load_strengths,
+)
 from statetrack.scans.outer_product.kernel import HEAD, SIZES, has_nonfinite, load_tile, place
 
 
@@ -186,6 +191,9 @@ def scan_backward(
     adjoint = tl.load(final_at, mask=in_column & in_key, other=0.0).to(STATE)
     num_chunks = tl.cdiv(length, TOKENS)
     states_pointer += sequence * (num_chunks + 1) * (K * V)
+    start = (num_chunks - 1) * TOKENS
+    next_beta = load_strengths(b_pointer, b_step, b_rows, rows, start, length, R, TOKENS)
+    next_write = load_strengths(w_pointer, w_step, w_rows, rows, start, length, R, TOKENS)
     for back in range(num_chunks):
         number = num_chunks - 1 - back
         at = tl.full([], 0, tl.int64) + number * TOKENS
@@ -198,8 +206,11 @@ def scan_backward(
             mask=here[:, None] & in_key, other=0.0,
         ).to(OPERAND)  # fmt: skip
         u = load_tile(u_pointer + at * (R * V), V, rows, column, left * R, V, 0.0).to(OPERAND)
-        beta = tl.load(b_pointer + at * b_step + b_rows, mask=here, other=0.0).to(STATE)
-        write = tl.load(w_pointer + at * w_step + w_rows, mask=here, other=0.0).to(STATE)
+        beta = next_beta.to(STATE)
+        write = next_write.to(STATE)
+        start = tl.maximum(number - 1, 0) * TOKENS
+        next_beta = load_strengths(b_pointer, b_step, b_rows, rows, start, length, R, TOKENS)
+        next_write = load_strengths(w_pointer, w_step, w_rows, rows, start, length, R, TOKENS)
         keys = tl.trans(k)
         outputs = tl.trans(do)
         reads = dot(k, tl.trans(q), STATE, OPERAND, PRECISION)

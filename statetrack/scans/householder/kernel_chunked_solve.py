@@ -23,18 +23,17 @@ BLOCK = tl.constexpr(16)
 @triton.jit
 def substitute(pointer, CHUNK: tl.constexpr, STATE: tl.constexpr):
     """Invert the diagonal blocks of the identity plus a strictly lower triangular tile in place."""
-    blocks = tl.arange(0, CHUNK // BLOCK)
+    blocks = tl.arange(0, CHUNK // BLOCK)[:, None]
     lane = tl.arange(0, BLOCK)
-    corner = pointer + blocks * (BLOCK * CHUNK + BLOCK)
-    rows = ()
-    for i in tl.static_range(BLOCK):
-        row = tl.where((lane == i)[None, :] & (blocks >= 0)[:, None], 1.0, 0.0).to(STATE)
-        for j in tl.static_range(i):
-            row -= tl.load(corner + (i * CHUNK + j))[:, None] * rows[j]
-        rows = rows + (row,)
+    corner = pointer + blocks * (BLOCK * CHUNK + BLOCK) + lane[None, :]
+    inverse = tl.where((lane[:, None] == lane[None, :])[None, :, :] & (blocks >= 0)[:, :, None], 1.0, 0.0)
+    inverse = inverse.to(STATE)
+    for i in range(1, BLOCK):
+        row = tl.load(corner + i * CHUNK, mask=lane[None, :] < i, other=0.0)
+        row = tl.sum(row[:, :, None] * inverse, 1)
+        inverse = tl.where(lane[None, :, None] == i, inverse - row[:, None, :], inverse)
     tl.debug_barrier()
-    for i in tl.static_range(BLOCK):
-        tl.store(corner[:, None] + i * CHUNK + lane[None, :], rows[i])
+    tl.store(corner[:, None, :] + lane[None, :, None] * CHUNK, inverse)
 
 
 @triton.jit
