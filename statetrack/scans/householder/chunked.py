@@ -219,6 +219,7 @@ def run_chunked_backward(
     precision : str
     """
     from statetrack.scans.householder.kernel_chunked_backward import scan_backward
+    from statetrack.scans.householder.kernel_chunked_gradients import chunk_gradients
 
     types = [tensor.dtype for tensor in inputs]
     q, k, v, beta, write, decay, initial = _prepare(*inputs)
@@ -228,28 +229,29 @@ def run_chunked_backward(
     length = v.shape[-3]
     sizes = leading_sizes(v.shape[:-3])
     sequences = num_items(sizes)
-    whole = tiles.num_blocks == 1
-    parts = [
-        _empty((tiles.num_blocks, *tensor.shape), v, dtype if whole else initial.dtype)
-        for tensor, dtype in zip((q, k, beta, write, decay), [*types[:2], *types[3:6]], strict=True)
+    grads = [
+        _empty(tensor.shape, v, dtype) for tensor, dtype in zip(inputs, types, strict=True)
     ]
-    grad_v = _empty(v.shape, v, types[2])
-    grad_initial = _empty(initial.shape, v, types[6])
-    strides = [
-        *_strides(q, k, v, beta, write, decay), *_row_strides(grad_o), *_row_strides(grad_final)
-    ]  # fmt: skip
-    aligned = _aligned(q, k, v) and _aligned(grad_o)
+    grad_q, grad_k, grad_v, grad_beta, grad_write, grad_decay, grad_initial = grads
+    grad_updates = torch.empty_like(updates)
+    adjoints = torch.empty_like(states)
+    of_q, of_k, of_v = _row_strides(q), _factor_strides(k, 3), _factor_strides(v, 3)
+    of_beta, of_write = _factor_strides(beta, 2), _factor_strides(write, 2)
+    of_decay, of_o = _row_strides(decay), _row_strides(grad_o)
     with torch.cuda.device_of(q):
         scan_backward[(sequences * tiles.num_blocks,)](
-            q, k, v, beta, write, decay, inverses, states, updates, grad_o, grad_final,
-            parts[0], parts[1], grad_v, *parts[2:], grad_initial,
-            *sizes[1:], length, sequences, *strides, ALIGNED=aligned, **tiles.options(),
+            q, k, beta, write, decay, inverses, grad_o, grad_final,
+            grad_updates, grad_v, adjoints, grad_initial, *sizes[1:], length,
+            *of_q, *of_k, *of_beta, *of_write, *of_decay, *of_o, *_row_strides(grad_final),
+            ALIGNED=_aligned(q, k, grad_o), **tiles.options(),
         )  # fmt: skip
-    grad_q, grad_k, grad_beta, grad_write, grad_decay = (
-        part[0] if whole else part.sum(0).to(dtype)
-        for part, dtype in zip(parts, [*types[:2], *types[3:6]], strict=True)
-    )
-    return grad_q, grad_k, grad_v, grad_beta, grad_write, grad_decay, grad_initial
+        chunk_gradients[(sequences * tiles.num_chunks(length),)](
+            q, k, v, beta, decay, states, adjoints, updates, grad_updates, grad_o,
+            grad_q, grad_k, grad_beta, grad_write, grad_decay, *sizes[1:], length,
+            *of_q, *of_k, *of_v, *of_beta, *of_decay, *of_o,
+            ALIGNED=_aligned(q, k, v, grad_o), **tiles.options(),
+        )  # fmt: skip
+    return tuple(grads)
 
 
 def _empty(shape: tuple[int, ...] | torch.Size, beside: Tensor, dtype: torch.dtype) -> Tensor:

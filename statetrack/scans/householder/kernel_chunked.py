@@ -273,9 +273,9 @@ def scan_forward(
             mask=here[:, None] & (key[None, :] < K), other=0.0,
         ).to(OPERAND)  # fmt: skip
         v = tl.load(
-            v_pointer + at * v_step + v_rows[None, :] + column[:, None],
-            mask=here[None, :] & (column[:, None] < V), other=0.0,
-        )  # fmt: skip
+            v_pointer + at * v_step + v_rows[:, None] + column[None, :],
+            mask=here[:, None] & (column[None, :] < V), other=0.0,
+        ).to(OPERAND)  # fmt: skip
         end = start + TOKENS
         next_beta = load_strengths(b_pointer, b_step, b_rows, rows, end, length, R, TOKENS)
         next_write = load_strengths(w_pointer, w_step, w_rows, rows, end, length, R, TOKENS)
@@ -298,8 +298,10 @@ def scan_forward(
         if DECAY == HEAD:
             u = u * before[None, :]
             o = o * before_reading[None, :]
-        u = write.to(STATE)[None, :] * v.to(STATE) - beta.to(STATE)[None, :] * u
-        u = dot(u, tl.trans(inverse), STATE, OPERAND, PRECISION)
+        erase = inverse * beta.to(STATE)[None, :]
+        insert = inverse * write.to(STATE)[None, :]
+        u = -dot(u, tl.trans(erase), STATE, OPERAND, PRECISION)
+        u += dot(tl.trans(v), tl.trans(insert), STATE, OPERAND, PRECISION)
         if SAVE:
             tl.store(
                 u_pointer + (at * R + rows[None, :]) * V + column[:, None],
