@@ -107,10 +107,10 @@ def choose_tiles(
     block_keys = _power_of_two(keys)
     block_values = min(_power_of_two(values), 64)
     state, operand = initial.dtype, torch.float32
-    chunk, warps, stages = 16, 4, 1
+    chunk, warps, stages = 16, 4, 3
     if dtype == torch.float64 or state == torch.float64:
         state = operand = torch.float64
-        block_values = min(block_values, 32)
+        block_values, stages = min(block_values, 32), 2
     elif dtype == torch.bfloat16:
         precision = "ieee" if not on_gpu else "tf32x3"
         chunk = 32
@@ -122,6 +122,7 @@ def choose_tiles(
         # Products of float32 numbers are exact in float64, whose tensor cores are as fast as the
         # float32 units.
         state = operand = torch.float64
+        block_values, stages = min(block_values, 32), 2
     if block_keys > 64:
         warps = 8
     return Tiles(
@@ -249,7 +250,7 @@ def run_chunked_backward(
             q, k, v, beta, decay, states, adjoints, updates, grad_updates, grad_o,
             grad_q, grad_k, grad_beta, grad_write, grad_decay, *sizes[1:], length,
             *of_q, *of_k, *of_v, *of_beta, *of_decay, *of_o,
-            ALIGNED=_aligned(q, k, v, grad_o), **tiles.options(),
+            ALIGNED=_aligned(q, k, v, grad_o), **(tiles.options() | {"num_stages": 1}),
         )  # fmt: skip
     return tuple(grads)
 

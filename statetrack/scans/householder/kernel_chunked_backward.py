@@ -133,7 +133,7 @@ def scan_backward(
     final_pointer += s0 * z0 + s1 * z1 + s2 * z2
     final_at = final_pointer + key[None, :].to(tl.int64) * z_step + column[:, None]
     adjoint = tl.load(final_at, mask=in_column & in_key, other=0.0).to(STATE)
-    start = (num_chunks - 1) * TOKENS
+    start = (num_chunks - 1).to(tl.int64) * TOKENS
     next_beta = load_strengths(b_pointer, b_step, b_rows, rows, start, length, R, TOKENS)
     next_write = load_strengths(w_pointer, w_step, w_rows, rows, start, length, R, TOKENS)
     for back in range(num_chunks):

@@ -25,15 +25,20 @@ def substitute(pointer, CHUNK: tl.constexpr, STATE: tl.constexpr):
     """Invert the diagonal blocks of the identity plus a strictly lower triangular tile in place."""
     blocks = tl.arange(0, CHUNK // BLOCK)[:, None]
     lane = tl.arange(0, BLOCK)
-    corner = pointer + blocks * (BLOCK * CHUNK + BLOCK) + lane[None, :]
-    inverse = tl.where((lane[:, None] == lane[None, :])[None, :, :] & (blocks >= 0)[:, :, None], 1.0, 0.0)
-    inverse = inverse.to(STATE)
-    for i in range(1, BLOCK):
-        row = tl.load(corner + i * CHUNK, mask=lane[None, :] < i, other=0.0)
-        row = tl.sum(row[:, :, None] * inverse, 1)
-        inverse = tl.where(lane[None, :, None] == i, inverse - row[:, None, :], inverse)
+    i = lane[None, :, None]
+    j = lane[None, None, :]
+    corner = pointer + blocks * (BLOCK * CHUNK + BLOCK)
+    row_at = corner + lane[None, :]
+    inverse = tl.where((i == j) & (blocks[:, :, None] >= 0), 1.0, 0.0).to(STATE)
+    coming = tl.load(row_at + CHUNK, mask=lane[None, :] < 1, other=0.0)
+    for number in range(1, BLOCK):
+        row = coming
+        after = tl.minimum(number + 1, BLOCK - 1)
+        coming = tl.load(row_at + after * CHUNK, mask=lane[None, :] < after, other=0.0)
+        row = tl.where(lane[None, :] == number, 1.0, -tl.sum(row[:, :, None] * inverse, 1))
+        inverse = tl.where(i == number, row[:, None, :], inverse)
     tl.debug_barrier()
-    tl.store(corner[:, None, :] + lane[None, :, None] * CHUNK, inverse)
+    tl.store(corner[:, :, None] + i * CHUNK + j, inverse)
 
 
 @triton.jit
