@@ -35,36 +35,44 @@ from statetrack.scans.outer_product.kernel import (
 
 @triton.jit
 def split(x):
-    """Leading and trailing bfloat16 part of float32 numbers."""
-    leading = x.to(tl.bfloat16)
-    return leading, (x - leading.to(tl.float32)).to(tl.bfloat16)
+    """Leading and trailing bfloat16 part of float32 numbers, the leading one cut off."""
+    bits = x.to(tl.int32, bitcast=True) & -65536
+    leading = bits.to(tl.float32, bitcast=True)
+    return leading.to(tl.bfloat16), (x - leading).to(tl.bfloat16)
+
+
+@triton.jit
+def add_dot(total, x, y, OPERAND: tl.constexpr, PRECISION: tl.constexpr):
+    """`total` plus a product; bfloat16 operands are exact, others are split in two for `OPERAND`."""
+    if OPERAND == tl.bfloat16:
+        if x.dtype == tl.bfloat16:
+            if y.dtype == tl.bfloat16:
+                total = tl.dot(x, y, total)
+            else:
+                y_leading, y_trailing = split(y)
+                total = tl.dot(x, y_trailing, total)
+                total = tl.dot(x, y_leading, total)
+        elif y.dtype == tl.bfloat16:
+            x_leading, x_trailing = split(x)
+            total = tl.dot(x_trailing, y, total)
+            total = tl.dot(x_leading, y, total)
+        else:
+            x_leading, x_trailing = split(x)
+            y_leading, y_trailing = split(y)
+            total = tl.dot(x_trailing, y_leading, total)
+            total = tl.dot(x_leading, y_trailing, total)
+            total = tl.dot(x_leading, y_leading, total)
+    else:
+        SUM: tl.constexpr = tl.float32 if OPERAND != tl.float64 else tl.float64
+        product = tl.dot(x.to(OPERAND), y.to(OPERAND), input_precision=PRECISION, out_dtype=SUM)
+        total += product.to(total.dtype)
+    return total
 
 
 @triton.jit
 def dot(x, y, STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexpr):
-    """Matrix product; bfloat16 operands are exact, others are split in two for `OPERAND` bfloat16."""
-    if OPERAND == tl.bfloat16:
-        if x.dtype == tl.bfloat16:
-            if y.dtype == tl.bfloat16:
-                product = tl.dot(x, y)
-            else:
-                y_leading, y_trailing = split(y)
-                product = tl.dot(x, y_trailing)
-                product = tl.dot(x, y_leading, product)
-        elif y.dtype == tl.bfloat16:
-            x_leading, x_trailing = split(x)
-            product = tl.dot(x_trailing, y)
-            product = tl.dot(x_leading, y, product)
-        else:
-            x_leading, x_trailing = split(x)
-            y_leading, y_trailing = split(y)
-            product = tl.dot(x_trailing, y_leading)
-            product = tl.dot(x_leading, y_trailing, product)
-            product = tl.dot(x_leading, y_leading, product)
-    else:
-        SUM: tl.constexpr = tl.float32 if OPERAND != tl.float64 else tl.float64
-        product = tl.dot(x.to(OPERAND), y.to(OPERAND), input_precision=PRECISION, out_dtype=SUM)
-    return product.to(STATE)
+    """A product as in `add_dot`."""
+    return add_dot(tl.zeros([x.shape[0], y.shape[1]], STATE), x, y, OPERAND, PRECISION)
 
 
 @triton.jit
@@ -298,17 +306,17 @@ def scan_forward(
         if DECAY == HEAD:
             u = u * before[None, :]
             o = o * before_reading[None, :]
-        erase = inverse * beta.to(STATE)[None, :]
+        erase = inverse * -beta.to(STATE)[None, :]
         insert = inverse * write.to(STATE)[None, :]
-        u = -dot(u, tl.trans(erase), STATE, OPERAND, PRECISION)
-        u += dot(tl.trans(v), tl.trans(insert), STATE, OPERAND, PRECISION)
+        inserted = dot(tl.trans(v), tl.trans(insert), STATE, OPERAND, PRECISION)
+        u = add_dot(inserted, u, tl.trans(erase), OPERAND, PRECISION)
         if SAVE:
             tl.store(
                 u_pointer + (at * R + rows[None, :]) * V + column[:, None],
                 u.to(u_pointer.dtype.element_ty),
                 mask=here[None, :] & (column[:, None] < V),
             )  # fmt: skip
-        o += dot(u, weights.to(OPERAND), STATE, OPERAND, PRECISION)
+        o = add_dot(o, u, weights.to(OPERAND), OPERAND, PRECISION)
         tl.store(
             o_pointer + at * o_step + tokens[None, :].to(tl.int64) * o_step + column[:, None],
             o.to(o_pointer.dtype.element_ty),

@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 
 from statetrack.scans.householder.kernel_chunked import (
+    add_dot,
     at_end,
     decay_products,
     dot,
@@ -164,22 +165,22 @@ def scan_backward(
             )
             weights = weights * reading
             du = du * at_end(between, rows, TOKENS * R - 1)[None, :]
-        du += dot(outputs, tl.trans(weights), STATE, OPERAND, PRECISION)
+        du = add_dot(du, outputs, tl.trans(weights), OPERAND, PRECISION)
         du = dot(du, inverse, STATE, OPERAND, PRECISION)
         row = (at * R + i) * V + column[:, None]
         mask = here[None, :] & in_column
         tl.store(du_pointer + row, du.to(du_pointer.dtype.element_ty), mask=mask)
         dv = du * write[None, :]
         tl.store(dv_pointer + row, dv.to(dv_pointer.dtype.element_ty), mask=mask)
-        du = du * beta[None, :]
+        du = du * -beta[None, :]
         if DECAY == HEAD:
             du = du * before[None, :]
             read = outputs.to(STATE) * before_reading[None, :]
             adjoint = adjoint * tl.sum(tl.where(rows == TOKENS * R - 1, before, 0.0), 0)
-            adjoint += dot(read, q, STATE, OPERAND, PRECISION)
+            change = dot(read, q, STATE, OPERAND, PRECISION)
         else:
-            adjoint += dot(outputs, q, STATE, OPERAND, PRECISION)
-        adjoint -= dot(du, k, STATE, OPERAND, PRECISION)
+            change = dot(outputs, q, STATE, OPERAND, PRECISION)
+        adjoint += add_dot(change, du, k, OPERAND, PRECISION)
     initial_at = initial_pointer + key[None, :] * V + column[:, None]
     tl.store(initial_at, adjoint.to(initial_pointer.dtype.element_ty), mask=in_column & in_key)
     if has_nonfinite(adjoint):
