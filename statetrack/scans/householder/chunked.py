@@ -41,6 +41,9 @@ class Tiles:
     precision : str
         How float32 operands are multiplied.
     warps, stages : int
+        Of the walks along time.
+    gradient_warps : int
+        Of the kernel of the gradients inside chunks.
     """
 
     keys: int
@@ -55,6 +58,7 @@ class Tiles:
     precision: str
     warps: int
     stages: int
+    gradient_warps: int
 
     @property
     def num_blocks(self) -> int:
@@ -90,6 +94,10 @@ class Tiles:
             "num_stages": self.stages,
         }
 
+    def gradient_options(self) -> dict[str, Any]:
+        """Compile-time arguments of the kernel of the gradients inside chunks."""
+        return self.options() | {"num_warps": self.gradient_warps, "num_stages": 1}
+
 
 def _power_of_two(size: int) -> int:
     return max(16, 1 << (size - 1).bit_length())
@@ -107,13 +115,15 @@ def choose_tiles(
     block_keys = _power_of_two(keys)
     block_values = min(_power_of_two(values), 64)
     state, operand = initial.dtype, torch.float32
-    chunk, warps, stages = 16, 4, 3
+    chunk, warps, stages, gradient_warps = 16, 4, 3, 4
     if dtype == torch.float64 or state == torch.float64:
         state = operand = torch.float64
         block_values, stages = min(block_values, 32), 2
     elif dtype == torch.bfloat16:
         precision = "ieee" if not on_gpu else "tf32x3"
-        chunk = 32
+        # Two warps, whose products are no warp-group products: Triton 3.6 compiles a long row of
+        # those wrongly.
+        chunk, gradient_warps = 32, 2
         if on_gpu:
             operand = torch.bfloat16
     elif dtype == torch.float16:
@@ -127,7 +137,7 @@ def choose_tiles(
         warps = 8
     return Tiles(
         keys, values, factors, block_keys, block_values, max(chunk, _power_of_two(factors)),
-        decay.shape[-1], state, operand, precision, warps, stages,
+        decay.shape[-1], state, operand, precision, warps, stages, gradient_warps,
     )  # fmt: skip
 
 
@@ -250,7 +260,7 @@ def run_chunked_backward(
             q, k, v, beta, decay, states, adjoints, updates, grad_updates, grad_o,
             grad_q, grad_k, grad_beta, grad_write, grad_decay, *sizes[1:], length,
             *of_q, *of_k, *of_v, *of_beta, *of_decay, *of_o,
-            ALIGNED=_aligned(q, k, v, grad_o), **(tiles.options() | {"num_stages": 1}),
+            ALIGNED=_aligned(q, k, v, grad_o), **tiles.gradient_options(),
         )  # fmt: skip
     return tuple(grads)
 

@@ -35,8 +35,9 @@ from statetrack.scans.outer_product.kernel import (
 
 @triton.jit
 def split(x):
-    """Leading and trailing bfloat16 part of float32 numbers, the leading one cut off."""
-    bits = x.to(tl.int32, bitcast=True) & -65536
+    """Leading and trailing bfloat16 part of float32 numbers."""
+    # Rounded in whole numbers: conversions to bfloat16 and back are slow one by one.
+    bits = (x.to(tl.int32, bitcast=True) + 0x8000) & -65536
     leading = bits.to(tl.float32, bitcast=True)
     return leading.to(tl.bfloat16), (x - leading).to(tl.bfloat16)
 
