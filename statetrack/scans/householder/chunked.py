@@ -44,6 +44,8 @@ class Tiles:
         Of the walks along time.
     gradient_warps : int
         Of the kernel of the gradients inside chunks.
+    gradient_registers : int
+        Most registers of a thread there, so that more programs run at once; 0 for no bound.
     """
 
     keys: int
@@ -59,6 +61,7 @@ class Tiles:
     warps: int
     stages: int
     gradient_warps: int
+    gradient_registers: int
 
     @property
     def num_blocks(self) -> int:
@@ -96,7 +99,10 @@ class Tiles:
 
     def gradient_options(self) -> dict[str, Any]:
         """Compile-time arguments of the kernel of the gradients inside chunks."""
-        return self.options() | {"num_warps": self.gradient_warps, "num_stages": 1}
+        own: dict[str, Any] = {"num_warps": self.gradient_warps, "num_stages": 1}
+        if self.gradient_registers:
+            own["maxnreg"] = self.gradient_registers
+        return self.options() | own
 
 
 def _power_of_two(size: int) -> int:
@@ -115,15 +121,14 @@ def choose_tiles(
     block_keys = _power_of_two(keys)
     block_values = min(_power_of_two(values), 64)
     state, operand = initial.dtype, torch.float32
-    chunk, warps, stages, gradient_warps = 16, 4, 3, 4
+    chunk, warps, stages = 16, 4, 3
+    gradient_warps, gradient_registers = 4, 0
     if dtype == torch.float64 or state == torch.float64:
         state = operand = torch.float64
         block_values, stages = min(block_values, 32), 2
     elif dtype == torch.bfloat16:
         precision = "ieee" if not on_gpu else "tf32x3"
-        # Two warps, whose products are no warp-group products: Triton 3.6 compiles a long row of
-        # those wrongly.
-        chunk, gradient_warps = 32, 2
+        chunk, gradient_registers = 32, 128
         if on_gpu:
             operand = torch.bfloat16
     elif dtype == torch.float16:
@@ -137,7 +142,7 @@ def choose_tiles(
         warps = 8
     return Tiles(
         keys, values, factors, block_keys, block_values, max(chunk, _power_of_two(factors)),
-        decay.shape[-1], state, operand, precision, warps, stages, gradient_warps,
+        decay.shape[-1], state, operand, precision, warps, stages, gradient_warps, gradient_registers,
     )  # fmt: skip
 
 

@@ -15,7 +15,14 @@ import triton
 import triton.language as tl
 
 from statetrack.scans.householder.kernel_chunked import at_end, decay_products, dot
-from statetrack.scans.outer_product.kernel import HEAD, SIZES, has_nonfinite, load_tile, place
+from statetrack.scans.outer_product.kernel import (
+    HEAD,
+    SIZES,
+    has_nonfinite,
+    load_tile,
+    place,
+    store_tile,
+)
 
 
 @triton.jit
@@ -168,8 +175,8 @@ def chunk_gradients(
     adjoints_pointer += (sequence * (num_chunks + 1) + number) * (K * V)
     rows = tl.arange(0, CHUNK)
     tokens = tl.arange(0, ROWS_Q)
-    j = rows[:, None]
-    i = rows[None, :]
+    i = rows[:, None]
+    j = rows[None, :]
     key = tl.arange(0, BLOCK_K)
     left = tl.minimum(length - number * TOKENS, TOKENS)
     here = rows < left * R
@@ -180,74 +187,82 @@ def chunk_gradients(
     k = k.to(OPERAND)
     q = load_tile(q_pointer, q_step, tokens, key, left, K, 0.0).to(OPERAND)
     beta = tl.load(b_pointer + token * b_step + factor * b_factor, mask=here, other=0.0).to(STATE)
-    keys = tl.trans(k)
-    pairs = tl.zeros([CHUNK, CHUNK], STATE)
-    values = tl.zeros([CHUNK, ROWS_Q], STATE)
-    dk = tl.zeros([BLOCK_K, CHUNK], STATE)
-    erased = tl.zeros([BLOCK_K, CHUNK], STATE)
-    dq = tl.zeros([BLOCK_K, ROWS_Q], STATE)
-    dw = tl.zeros([CHUNK], STATE)
-    carried = tl.zeros([BLOCK_K], STATE)
-    for block in tl.static_range(NUM_BLOCKS):
-        column = block * BLOCK_V + tl.arange(0, BLOCK_V)
-        state = load_tile(states_pointer, K, column, key, V, K, 0.0).to(OPERAND)
-        adjoint = load_tile(adjoints_pointer + K * V, K, column, key, V, K, 0.0).to(OPERAND)
-        u = load_tile(u_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
-        du = load_tile(du_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
-        do = load_tile(do_pointer, do_step, tokens, column, left, V, 0.0).to(OPERAND)
-        v_rows = (token * v_step + factor * v_factor)[:, None] + column[None, :]
-        v = tl.load(v_pointer + v_rows, mask=here[:, None] & (column[None, :] < V), other=0.0)
-        dw += tl.sum(v.to(STATE) * du.to(STATE), 1)
-        pairs += dot_rounded(u, tl.trans(du), STATE, OPERAND, PRECISION)
-        values += dot_rounded(u, tl.trans(do), STATE, OPERAND, PRECISION)
-        dk += dot_rounded(tl.trans(adjoint), tl.trans(u), STATE, OPERAND, PRECISION)
-        erased += dot_rounded(tl.trans(state), tl.trans(du), STATE, OPERAND, PRECISION)
-        dq += dot_rounded(tl.trans(state), tl.trans(do), STATE, OPERAND, PRECISION)
-        if DECAY == HEAD:
-            carried += tl.sum(state.to(STATE) * adjoint.to(STATE), 0)
-    tl.store(dw_pointer + rows, dw.to(dw_pointer.dtype.element_ty), mask=here)
-    pairs = tl.where(j < i, pairs, 0.0)
-    values = tl.where(j // R <= tokens[None, :], values, 0.0)
     if DECAY == HEAD:
         between, exclusive, reading, before, before_exclusive, before_reading = decay_products(
             a_pointer, a_step, rows, tokens, left, R, CHUNK, STATE
         )
         after = at_end(between, rows, TOKENS * R - 1)
+
+    # One gradient after the other, what it needs loaded again: fewer tiles in registers.
+    values = tl.zeros([CHUNK, ROWS_Q], STATE)
+    dq = tl.zeros([ROWS_Q, BLOCK_K], STATE)
+    for block in tl.static_range(NUM_BLOCKS):
+        column = block * BLOCK_V + tl.arange(0, BLOCK_V)
+        u = load_tile(u_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
+        do = load_tile(do_pointer, do_step, tokens, column, left, V, 0.0).to(OPERAND)
+        state = load_tile(states_pointer, K, column, key, V, K, 0.0).to(OPERAND)
+        values += dot_rounded(u, tl.trans(do), STATE, OPERAND, PRECISION)
+        dq += dot_rounded(do, state, STATE, OPERAND, PRECISION)
+    values = tl.where(i // R <= tokens[None, :], values, 0.0)
+    if DECAY == HEAD:
         reads = dot(k, tl.trans(q), STATE, OPERAND, PRECISION)
-        overlap = dot(k, keys, STATE, OPERAND, PRECISION) * beta[None, :]
         later = dot_rounded(values * reads, tl.trans(reading), STATE, OPERAND, PRECISION)
-        later -= dot_rounded(pairs * overlap, tl.trans(between), STATE, OPERAND, PRECISION)
-        da = tl.sum(exclusive * later, 0)
-        to_adjoint = tl.sum(dk * keys.to(STATE), 0)
-        da += after * tl.sum(exclusive * to_adjoint[:, None], 0)
-        from_state = -beta * tl.sum(erased * keys.to(STATE), 0)
-        from_reads = tl.sum(dq * tl.trans(q).to(STATE), 0)
-        seen = tl.sum(between * from_state[None, :], 1)
-        seen += tl.sum(reading * from_reads[None, :], 1)
-        da += before_exclusive * (seen + after * tl.sum(carried, 0))
+        from_reads = tl.sum(dq * q.to(STATE), 1)
+        seen = tl.sum(reading * from_reads[None, :], 1)
+        values = values * reading
+        dq = dq * before_reading[:, None]
+    dq += dot_rounded(tl.trans(values), k, STATE, OPERAND, PRECISION)
+    store_tile(dq_pointer, K, tokens, key, left, K, dq)
+
+    pairs = tl.zeros([CHUNK, CHUNK], STATE)
+    erased = tl.zeros([CHUNK, BLOCK_K], STATE)
+    dw = tl.zeros([CHUNK], STATE)
+    for block in tl.static_range(NUM_BLOCKS):
+        column = block * BLOCK_V + tl.arange(0, BLOCK_V)
+        u = load_tile(u_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
+        du = load_tile(du_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
+        state = load_tile(states_pointer, K, column, key, V, K, 0.0).to(OPERAND)
+        v_rows = (token * v_step + factor * v_factor)[:, None] + column[None, :]
+        v = tl.load(v_pointer + v_rows, mask=here[:, None] & (column[None, :] < V), other=0.0)
+        dw += tl.sum(v.to(STATE) * du.to(STATE), 1)
+        pairs += dot_rounded(du, tl.trans(u), STATE, OPERAND, PRECISION)
+        erased += dot_rounded(du, state, STATE, OPERAND, PRECISION)
+    tl.store(dw_pointer + rows, dw.to(dw_pointer.dtype.element_ty), mask=here)
+    pairs = tl.where(j < i, pairs, 0.0)
+    if DECAY == HEAD:
+        overlap = dot(k, tl.trans(k), STATE, OPERAND, PRECISION) * beta[:, None]
+        overlap = tl.trans(pairs * overlap)
+        later -= dot_rounded(overlap, tl.trans(between), STATE, OPERAND, PRECISION)
+        from_state = -beta * tl.sum(erased * k.to(STATE), 1)
+        seen += tl.sum(between * from_state[None, :], 1)
+        pairs = pairs * tl.trans(between)
+        erased = erased * before[:, None]
+    erased += dot_rounded(pairs, k, STATE, OPERAND, PRECISION)
+    db = -tl.sum(erased * k.to(STATE), 1)
+    tl.store(db_pointer + rows, db.to(db_pointer.dtype.element_ty), mask=here)
+
+    dk = tl.zeros([CHUNK, BLOCK_K], STATE)
+    for block in tl.static_range(NUM_BLOCKS):
+        column = block * BLOCK_V + tl.arange(0, BLOCK_V)
+        u = load_tile(u_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
+        adjoint = load_tile(adjoints_pointer + K * V, K, column, key, V, K, 0.0).to(OPERAND)
+        dk += dot_rounded(u, adjoint, STATE, OPERAND, PRECISION)
+        if DECAY == HEAD:
+            state = load_tile(states_pointer, K, column, key, V, K, 0.0)
+            carried = tl.sum(state.to(STATE) * adjoint.to(STATE), 0)
+            seen += after * tl.sum(carried, 0)
+    if DECAY == HEAD:
+        to_adjoint = tl.sum(dk * k.to(STATE), 1)
+        da = tl.sum(exclusive * (later + after[None, :] * to_adjoint[:, None]), 0)
+        da += before_exclusive * seen
         tl.store(
             da_pointer + token, da.to(da_pointer.dtype.element_ty), mask=here & (rows % R == 0)
         )
-        dk = dk * after[None, :]
-        erased = erased * before[None, :]
-        dq = dq * before_reading[None, :]
-        pairs = pairs * between
-        values = values * reading
-    dk += dot_rounded(tl.trans(q), tl.trans(values), STATE, OPERAND, PRECISION)
-    dk -= dot_rounded(keys, tl.trans(pairs * beta[None, :]), STATE, OPERAND, PRECISION)
-    erased += dot_rounded(keys, pairs, STATE, OPERAND, PRECISION)
-    dk -= erased * beta[None, :]
-    dq += dot_rounded(keys, values, STATE, OPERAND, PRECISION)
-    db = -tl.sum(erased * keys.to(STATE), 0)
-    tl.store(db_pointer + rows, db.to(db_pointer.dtype.element_ty), mask=here)
-    tl.store(
-        dk_pointer + i * K + key[:, None], dk.to(dk_pointer.dtype.element_ty),
-        mask=here[None, :] & (key[:, None] < K),
-    )  # fmt: skip
-    tl.store(
-        dq_pointer + tokens[None, :] * K + key[:, None], dq.to(dq_pointer.dtype.element_ty),
-        mask=(tokens[None, :] < left) & (key[:, None] < K),
-    )  # fmt: skip
+        dk = dk * after[:, None]
+    dk += dot_rounded(values, q, STATE, OPERAND, PRECISION)
+    dk -= dot_rounded(tl.trans(pairs * beta[:, None]), k, STATE, OPERAND, PRECISION)
+    dk -= erased * beta[:, None]
+    store_tile(dk_pointer, K, rows, key, left * R, K, dk)
     if has_nonfinite(dk) or has_nonfinite(dq):
         tl.debug_barrier()
         for block in tl.static_range(NUM_BLOCKS):
