@@ -73,7 +73,25 @@ class Tiles:
         return -(-length // (self.chunk // self.factors))
 
     def options(self) -> dict[str, Any]:
-        """Compile-time arguments of a kernel."""
+        """Compile-time arguments of the walks along time."""
+        return self._options(self.state, self.warps) | {
+            "V": self.values,
+            "BLOCK_V": self.block_values,
+            "num_stages": self.stages,
+        }
+
+    def solve_options(self, state: torch.dtype) -> dict[str, Any]:
+        """Compile-time arguments of the kernel that inverts the systems, a warp each."""
+        return self._options(state, 1)
+
+    def gradient_options(self) -> dict[str, Any]:
+        """Compile-time arguments of the kernel of the gradients inside chunks."""
+        own = self._options(self.state, self.gradient_warps)
+        if self.gradient_registers:
+            own["maxnreg"] = self.gradient_registers
+        return own | {"V": self.values, "BLOCK_V": self.block_values, "num_stages": 1}
+
+    def _options(self, state: torch.dtype, warps: int) -> dict[str, Any]:
         import triton.language as tl
 
         types = {
@@ -83,26 +101,16 @@ class Tiles:
         }
         return {
             "K": self.keys,
-            "V": self.values,
             "R": self.factors,
             "BLOCK_K": self.block_keys,
-            "BLOCK_V": self.block_values,
             "CHUNK": self.chunk,
             "ROWS_Q": _power_of_two(self.chunk // self.factors),
             "DECAY": self.decay,
-            "STATE": types[self.state],
+            "STATE": types[state],
             "OPERAND": types[self.operand],
             "PRECISION": self.precision,
-            "num_warps": self.warps,
-            "num_stages": self.stages,
+            "num_warps": warps,
         }
-
-    def gradient_options(self) -> dict[str, Any]:
-        """Compile-time arguments of the kernel of the gradients inside chunks."""
-        own: dict[str, Any] = {"num_warps": self.gradient_warps, "num_stages": 1}
-        if self.gradient_registers:
-            own["maxnreg"] = self.gradient_registers
-        return self.options() | own
 
 
 def _power_of_two(size: int) -> int:
@@ -121,25 +129,29 @@ def choose_tiles(
     block_keys = _power_of_two(keys)
     block_values = min(_power_of_two(values), 64)
     state, operand = initial.dtype, torch.float32
-    chunk, warps, stages = 16, 4, 3
+    chunk, warps, stages = 16, 4, 2
     gradient_warps, gradient_registers = 4, 0
     if dtype == torch.float64 or state == torch.float64:
         state = operand = torch.float64
-        block_values, stages = min(block_values, 32), 2
+        block_values = min(block_values, 32)
     elif dtype == torch.bfloat16:
-        precision = "ieee" if not on_gpu else "tf32x3"
-        chunk, gradient_registers = 32, 128
-        if on_gpu:
-            operand = torch.bfloat16
+        chunk, stages = 32, 3
+        precision = "tf32x3" if on_gpu else "ieee"
+        operand = torch.bfloat16 if on_gpu else torch.float32
+        # Products of 64 rows and more are warp-group products.
+        warps = 4 if block_values == 64 else 2
+        gradient_warps = 4 if block_keys > 32 else 2
+        gradient_registers = 168 if block_keys == 64 else 0
     elif dtype == torch.float16:
         precision = "tf32x3"
     elif precision == "ieee" and doubles:
         # Products of float32 numbers are exact in float64, whose tensor cores are as fast as the
         # float32 units.
         state = operand = torch.float64
-        block_values, stages = min(block_values, 32), 2
     if block_keys > 64:
-        warps = 8
+        warps, gradient_warps = 8, 8
+        if operand == torch.float64:
+            block_values = min(block_values, 32)
     return Tiles(
         keys, values, factors, block_keys, block_values, max(chunk, _power_of_two(factors)),
         decay.shape[-1], state, operand, precision, warps, stages, gradient_warps, gradient_registers,
@@ -197,21 +209,19 @@ def run_chunked_forward(
     final = _empty((*leading, tiles.keys, tiles.values), v, initial.dtype)
     updates = _empty((*leading, length if save else 0, *v.shape[-2:]), v, saved_type)
     states = _empty((*leading, chunks, tiles.values, tiles.keys), v, saved_type)
-    inverses = _empty((*leading, tiles.num_chunks(length), tiles.chunk, tiles.chunk), v, tiles.state)
+    inverses = _empty((*leading, tiles.num_chunks(length), tiles.chunk, tiles.chunk), v, initial.dtype)
     sizes = leading_sizes(leading)
-    options = tiles.options()
-    own = ("K", "R", "BLOCK_K", "CHUNK", "ROWS_Q", "DECAY", "STATE", "OPERAND", "PRECISION")
     strides = [*_strides(q, k, v, beta, write, decay), *_row_strides(initial), *_row_strides(o)]
     with torch.cuda.device_of(q):
         solve_chunks[(num_items(sizes) * tiles.num_chunks(length),)](
             k, beta, decay, inverses, *sizes[1:], length,
             *_factor_strides(k, 3), *_factor_strides(beta, 2), *_row_strides(decay),
-            ALIGNED=_aligned(k), num_warps=1, **{name: options[name] for name in own},
+            ALIGNED=_aligned(k), **tiles.solve_options(initial.dtype),
         )  # fmt: skip
         scan_forward[(num_items(sizes) * tiles.num_blocks,)](
             q, k, v, beta, write, decay, initial, inverses, o, final, updates, states,
             *sizes[1:], length, *strides,
-            SAVE=save, ALIGNED=_aligned(q, k, v), **options,
+            SAVE=save, ALIGNED=_aligned(q, k, v), **tiles.options(),
         )  # fmt: skip
     return o, final, updates, states, inverses
 

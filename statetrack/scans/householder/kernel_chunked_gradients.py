@@ -187,78 +187,63 @@ def chunk_gradients(
     k = k.to(OPERAND)
     q = load_tile(q_pointer, q_step, tokens, key, left, K, 0.0).to(OPERAND)
     beta = tl.load(b_pointer + token * b_step + factor * b_factor, mask=here, other=0.0).to(STATE)
+    values = tl.zeros([CHUNK, ROWS_Q], STATE)
+    pairs = tl.zeros([CHUNK, CHUNK], STATE)
+    dq = tl.zeros([ROWS_Q, BLOCK_K], STATE)
+    dk = tl.zeros([CHUNK, BLOCK_K], STATE)
+    erased = tl.zeros([CHUNK, BLOCK_K], STATE)
+    dw = tl.zeros([CHUNK], STATE)
+    carried = tl.zeros([BLOCK_K], STATE)
+    for block in tl.static_range(NUM_BLOCKS):
+        column = block * BLOCK_V + tl.arange(0, BLOCK_V)
+        u = load_tile(u_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
+        do = load_tile(do_pointer, do_step, tokens, column, left, V, 0.0).to(OPERAND)
+        du = load_tile(du_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
+        state = load_tile(states_pointer, K, column, key, V, K, 0.0).to(OPERAND)
+        adjoint = load_tile(adjoints_pointer + K * V, K, column, key, V, K, 0.0).to(OPERAND)
+        v_rows = (token * v_step + factor * v_factor)[:, None] + column[None, :]
+        v = tl.load(v_pointer + v_rows, mask=here[:, None] & (column[None, :] < V), other=0.0)
+        values += dot_rounded(u, tl.trans(do), STATE, OPERAND, PRECISION)
+        pairs += dot_rounded(du, tl.trans(u), STATE, OPERAND, PRECISION)
+        dw += tl.sum(v.to(STATE) * du.to(STATE), 1)
+        dq += dot_rounded(do, state, STATE, OPERAND, PRECISION)
+        erased += dot_rounded(du, state, STATE, OPERAND, PRECISION)
+        dk += dot_rounded(u, adjoint, STATE, OPERAND, PRECISION)
+        if DECAY == HEAD:
+            carried += tl.sum(state.to(STATE) * adjoint.to(STATE), 0)
+    tl.store(dw_pointer + rows, dw.to(dw_pointer.dtype.element_ty), mask=here)
+    values = tl.where(i // R <= tokens[None, :], values, 0.0)
+    pairs = tl.where(j < i, pairs, 0.0)
     if DECAY == HEAD:
         between, exclusive, reading, before, before_exclusive, before_reading = decay_products(
             a_pointer, a_step, rows, tokens, left, R, CHUNK, STATE
         )
         after = at_end(between, rows, TOKENS * R - 1)
-
-    # One gradient after the other, what it needs loaded again: fewer tiles in registers.
-    values = tl.zeros([CHUNK, ROWS_Q], STATE)
-    dq = tl.zeros([ROWS_Q, BLOCK_K], STATE)
-    for block in tl.static_range(NUM_BLOCKS):
-        column = block * BLOCK_V + tl.arange(0, BLOCK_V)
-        u = load_tile(u_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
-        do = load_tile(do_pointer, do_step, tokens, column, left, V, 0.0).to(OPERAND)
-        state = load_tile(states_pointer, K, column, key, V, K, 0.0).to(OPERAND)
-        values += dot_rounded(u, tl.trans(do), STATE, OPERAND, PRECISION)
-        dq += dot_rounded(do, state, STATE, OPERAND, PRECISION)
-    values = tl.where(i // R <= tokens[None, :], values, 0.0)
-    if DECAY == HEAD:
         reads = dot(k, tl.trans(q), STATE, OPERAND, PRECISION)
-        later = dot_rounded(values * reads, tl.trans(reading), STATE, OPERAND, PRECISION)
-        from_reads = tl.sum(dq * q.to(STATE), 1)
-        seen = tl.sum(reading * from_reads[None, :], 1)
-        values = values * reading
-        dq = dq * before_reading[:, None]
-    dq += dot_rounded(tl.trans(values), k, STATE, OPERAND, PRECISION)
-    store_tile(dq_pointer, K, tokens, key, left, K, dq)
-
-    pairs = tl.zeros([CHUNK, CHUNK], STATE)
-    erased = tl.zeros([CHUNK, BLOCK_K], STATE)
-    dw = tl.zeros([CHUNK], STATE)
-    for block in tl.static_range(NUM_BLOCKS):
-        column = block * BLOCK_V + tl.arange(0, BLOCK_V)
-        u = load_tile(u_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
-        du = load_tile(du_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
-        state = load_tile(states_pointer, K, column, key, V, K, 0.0).to(OPERAND)
-        v_rows = (token * v_step + factor * v_factor)[:, None] + column[None, :]
-        v = tl.load(v_pointer + v_rows, mask=here[:, None] & (column[None, :] < V), other=0.0)
-        dw += tl.sum(v.to(STATE) * du.to(STATE), 1)
-        pairs += dot_rounded(du, tl.trans(u), STATE, OPERAND, PRECISION)
-        erased += dot_rounded(du, state, STATE, OPERAND, PRECISION)
-    tl.store(dw_pointer + rows, dw.to(dw_pointer.dtype.element_ty), mask=here)
-    pairs = tl.where(j < i, pairs, 0.0)
-    if DECAY == HEAD:
         overlap = dot(k, tl.trans(k), STATE, OPERAND, PRECISION) * beta[:, None]
         overlap = tl.trans(pairs * overlap)
+        later = dot_rounded(values * reads, tl.trans(reading), STATE, OPERAND, PRECISION)
         later -= dot_rounded(overlap, tl.trans(between), STATE, OPERAND, PRECISION)
-        from_state = -beta * tl.sum(erased * k.to(STATE), 1)
-        seen += tl.sum(between * from_state[None, :], 1)
-        pairs = pairs * tl.trans(between)
-        erased = erased * before[:, None]
-    erased += dot_rounded(pairs, k, STATE, OPERAND, PRECISION)
-    db = -tl.sum(erased * k.to(STATE), 1)
-    tl.store(db_pointer + rows, db.to(db_pointer.dtype.element_ty), mask=here)
-
-    dk = tl.zeros([CHUNK, BLOCK_K], STATE)
-    for block in tl.static_range(NUM_BLOCKS):
-        column = block * BLOCK_V + tl.arange(0, BLOCK_V)
-        u = load_tile(u_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
-        adjoint = load_tile(adjoints_pointer + K * V, K, column, key, V, K, 0.0).to(OPERAND)
-        dk += dot_rounded(u, adjoint, STATE, OPERAND, PRECISION)
-        if DECAY == HEAD:
-            state = load_tile(states_pointer, K, column, key, V, K, 0.0)
-            carried = tl.sum(state.to(STATE) * adjoint.to(STATE), 0)
-            seen += after * tl.sum(carried, 0)
-    if DECAY == HEAD:
         to_adjoint = tl.sum(dk * k.to(STATE), 1)
         da = tl.sum(exclusive * (later + after[None, :] * to_adjoint[:, None]), 0)
-        da += before_exclusive * seen
+        from_state = -beta * tl.sum(erased * k.to(STATE), 1)
+        from_reads = tl.sum(dq * q.to(STATE), 1)
+        seen = tl.sum(between * from_state[None, :], 1)
+        seen += tl.sum(reading * from_reads[None, :], 1)
+        da += before_exclusive * (seen + after * tl.sum(carried, 0))
         tl.store(
             da_pointer + token, da.to(da_pointer.dtype.element_ty), mask=here & (rows % R == 0)
         )
+        values = values * reading
+        pairs = pairs * tl.trans(between)
+        dq = dq * before_reading[:, None]
         dk = dk * after[:, None]
+        erased = erased * before[:, None]
+    dq += dot_rounded(tl.trans(values), k, STATE, OPERAND, PRECISION)
+    store_tile(dq_pointer, K, tokens, key, left, K, dq)
+    erased += dot_rounded(pairs, k, STATE, OPERAND, PRECISION)
+    db = -tl.sum(erased * k.to(STATE), 1)
+    tl.store(db_pointer + rows, db.to(db_pointer.dtype.element_ty), mask=here)
     dk += dot_rounded(values, q, STATE, OPERAND, PRECISION)
     dk -= dot_rounded(tl.trans(pairs * beta[:, None]), k, STATE, OPERAND, PRECISION)
     dk -= erased * beta[:, None]
