@@ -1,4 +1,4 @@
-"""Triton kernel of the Householder recurrence in chunks of factors: inputs read once, state on chip.
+"""Triton kernel of the Householder recurrence in chunks of factors, the state in registers.
 
 One program owns a block of value columns of one sequence and walks along time in chunks of `CHUNK`
 factors. Every factor i adds ``k_i u_i^T`` to the state, and the u of a chunk solve one triangular
@@ -6,14 +6,13 @@ system (Yang et al. 2024, arXiv 2406.06484); with G_ij the decays after factor j
 
     u_i = w_i v_i - beta_i S_0^T (G_i0 k_i) - beta_i sum_{j < i} G_ij (k_i . k_j) u_j.
 
-The inverse of the system is built from inverses of its diagonal blocks, which are products of the
-very factors of the block and do not grow as powers of the system do. State, updates and outputs are
-held transposed: an accumulator is then the left operand of the next product without leaving
-its registers.
+`kernel_chunked_solve` has inverted the systems of all chunks before. State, updates and outputs are
+held transposed: an accumulator is then the left operand of the next product without leaving its
+registers.
 
-Bfloat16 inputs are exact operands. What is computed from them (state, system, updates) is split into
-a leading and a trailing bfloat16 number, so that a chain of reflections does not lose what the
-rounding of its parts would lose.
+Bfloat16 inputs are exact operands. What is computed from them (state, system, updates) is split
+into a leading and a trailing bfloat16 number, so that a chain of reflections does not lose what
+the rounding of its parts would lose.
 
 Legend: C factors of a chunk, Q its tokens (rounded up), K key channels, V value columns.
 """
@@ -121,14 +120,14 @@ def decay_products(
         before = tl.where(zeros == 0, products, 0.0)
         between = inverse[:, None] * products[None, :]
         between = tl.where((j <= i) & (zeros[:, None] == zeros[None, :]), between, 0.0)
-        products, more = split_zeros(last, 0)
-        before_exclusive = tl.where(more == 0, products, 0.0)
-        exclusive = inverse[:, None] * products[None, :]
-        exclusive = tl.where((j < i) & (zeros[:, None] == more[None, :]), exclusive, 0.0)
-        products, more = split_zeros(read, 0)
-        before_reading = tl.where(more == 0, products, 0.0)
-        reading = inverse[:, None] * products[None, :]
-        reading = tl.where((j // R <= n) & (zeros[:, None] == more[None, :]), reading, 0.0)
+        to_last, of_last = split_zeros(last, 0)
+        before_exclusive = tl.where(of_last == 0, to_last, 0.0)
+        exclusive = inverse[:, None] * to_last[None, :]
+        exclusive = tl.where((j < i) & (zeros[:, None] == of_last[None, :]), exclusive, 0.0)
+        to_read, of_read = split_zeros(read, 0)
+        before_reading = tl.where(of_read == 0, to_read, 0.0)
+        reading = inverse[:, None] * to_read[None, :]
+        reading = tl.where((j // R <= n) & (zeros[:, None] == of_read[None, :]), reading, 0.0)
     else:
         before = tl.cumprod(here, 0)
         before_exclusive = tl.cumprod(last, 0)
