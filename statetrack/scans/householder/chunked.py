@@ -157,8 +157,8 @@ def choose_tiles(
             block_values = min(block_values, 32)
     return Tiles(
         keys, values, factors, block_keys, block_values, max(chunk, _power_of_two(factors)),
-        decay.shape[-1], state, operand, precision, warps, stages, gradient_warps, gradient_registers,
-        gradient_programs,
+        decay.shape[-1], state, operand, precision, warps, stages,
+        gradient_warps, gradient_registers, gradient_programs,
     )  # fmt: skip
 
 

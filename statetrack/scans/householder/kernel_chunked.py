@@ -43,7 +43,7 @@ def split(x):
 
 @triton.jit
 def add_dot(total, x, y, OPERAND: tl.constexpr, PRECISION: tl.constexpr):
-    """`total` plus a product; bfloat16 operands are exact, others are split in two for `OPERAND`."""
+    """`total` plus a product; with `OPERAND` bfloat16, operands of other types are split in two."""
     if OPERAND == tl.bfloat16:
         if x.dtype == tl.bfloat16:
             if y.dtype == tl.bfloat16:
@@ -220,8 +220,9 @@ def scan_forward(
     i0: tl.int64, i1: tl.int64, i2: tl.int64, i_step: tl.int64,
     o0: tl.int64, o1: tl.int64, o2: tl.int64, o_step: tl.int64,
     K: tl.constexpr, V: tl.constexpr, R: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_V: tl.constexpr, CHUNK: tl.constexpr, ROWS_Q: tl.constexpr, DECAY: tl.constexpr, SAVE: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr,
-    PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
+    BLOCK_V: tl.constexpr, CHUNK: tl.constexpr, ROWS_Q: tl.constexpr, DECAY: tl.constexpr,
+    SAVE: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexpr,
+    ALIGNED: tl.constexpr,
 ):  # fmt: skip
     """Outputs and final state; with SAVE also all updates u and the states before all chunks."""
     NUM_BLOCKS: tl.constexpr = (V + BLOCK_V - 1) // BLOCK_V
