@@ -77,7 +77,7 @@ def errors(inputs: list[Tensor], outputs: tuple, precision: str = "ieee") -> dic
 @pytest.mark.parametrize("decay", [0, 1])
 @pytest.mark.parametrize(
     ("length", "factors", "keys", "values"),
-    [(1, 1, 16, 16), (16, 1, 4, 8), (35, 1, 16, 16), (19, 2, 20, 16), (7, 3, 16, 40), (5, 5, 8, 4)],
+    [(1, 1, 16, 16), (35, 1, 4, 8), (19, 2, 20, 16), (7, 3, 16, 40), (5, 5, 8, 4)],
 )
 def test_equals_the_loop_with_all_gradients(
     decay: int, length: int, factors: int, keys: int, values: int
@@ -87,8 +87,7 @@ def test_equals_the_loop_with_all_gradients(
         assert error < 1e-12, name
 
 
-@pytest.mark.parametrize("chunk", [32, 64])
-@pytest.mark.parametrize("decay", [0, 1])
+@pytest.mark.parametrize(("chunk", "decay"), [(32, 0), (64, 1)])
 def test_larger_chunks(chunk: int, decay: int, monkeypatch: pytest.MonkeyPatch):
     choose = chunked.choose_tiles
     monkeypatch.setattr(
@@ -133,16 +132,15 @@ def test_without_saving_the_outputs_are_the_same():
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy inside the interpreter
-@pytest.mark.parametrize("decay", [0, 1])
 @pytest.mark.parametrize("name", ["k", "v", "beta", "initial"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(("value", "decay"), [(float("nan"), 0), (float("inf"), 1)])
 def test_what_is_not_finite_reaches_what_depends_on_it(name: str, value: float, decay: int):
-    inputs = drawn(37, 2, 16, 16, decay, torch.float32)
+    inputs = drawn(19, 2, 16, 16, decay, torch.float32)
     at = NAMES.index(name)
     if name == "initial":
         inputs[at][0, 3, 5] = value
     else:
-        inputs[at][0, 20, 1] = value
+        inputs[at][0, 10, 1] = value
     outputs = forward(inputs)
     o, final = reference([tensor.double() for tensor in inputs])
     assert torch.equal(outputs[0].isfinite(), o.isfinite())
@@ -173,7 +171,7 @@ def test_reflections_come_back_exactly():
     assert torch.equal(final, inputs[6])
 
 
-@pytest.mark.parametrize("scale", [1e-30, -1e-30, 1e20])
+@pytest.mark.parametrize("scale", [-1e-30, 1e20])
 def test_decays_of_any_size(scale: float):
     """Products of decays that leave the range of quotients go column by column."""
     inputs = drawn(37, 2, 16, 16, 1)
