@@ -15,7 +15,6 @@ from statetrack.scans.kernels import (
     is_aligned,
     leading_sizes,
     leading_strides,
-    multiprocessors,
     num_items,
     with_unit_stride,
 )
@@ -45,8 +44,6 @@ class Tiles:
         Of the kernel of the gradients inside chunks.
     gradient_registers : int
         Most registers of a thread there, so that more programs run at once; 0 for no bound.
-    gradient_programs : int
-        Programs of it that run at once on a multiprocessor.
     """
 
     keys: int
@@ -63,7 +60,6 @@ class Tiles:
     stages: int
     gradient_warps: int
     gradient_registers: int
-    gradient_programs: int
 
     @property
     def num_blocks(self) -> int:
@@ -89,10 +85,9 @@ class Tiles:
     def gradient_options(self) -> dict[str, Any]:
         """Compile-time arguments of the kernel of the gradients inside chunks."""
         own = self._options(self.state, self.gradient_warps)
-        stages = 3 if self.block_keys <= 64 else 1
         if self.gradient_registers:
             own["maxnreg"] = self.gradient_registers
-        return own | {"V": self.values, "BLOCK_V": self.block_values, "num_stages": stages}
+        return own | {"V": self.values, "BLOCK_V": self.block_values, "num_stages": 1}
 
     def _options(self, state: torch.dtype, warps: int) -> dict[str, Any]:
         import triton.language as tl
@@ -133,7 +128,7 @@ def choose_tiles(
     block_values = min(_power_of_two(values), 64)
     state, operand = initial.dtype, torch.float32
     chunk, warps, stages = 16, 4, 2
-    gradient_warps, gradient_registers, gradient_programs = 4, 0, 2
+    gradient_warps, gradient_registers = 4, 0
     if dtype == torch.float64 or state == torch.float64:
         state = operand = torch.float64
         block_values = min(block_values, 32)
@@ -143,8 +138,8 @@ def choose_tiles(
         operand = torch.bfloat16 if on_gpu else torch.float32
         # Products of 64 rows and more are warp-group products.
         warps = 4 if block_values == 64 else 2
-        gradient_registers = 168
-        gradient_warps, gradient_programs = (2, 6) if block_keys <= 32 else (4, 3)
+        gradient_warps = 4 if block_keys > 32 else 2
+        gradient_registers = 168 if block_keys == 64 else 0
     elif dtype == torch.float16:
         precision = "tf32x3"
     elif precision == "ieee" and doubles:
@@ -152,13 +147,13 @@ def choose_tiles(
         # float32 units.
         state = operand = torch.float64
     if block_keys > 64:
-        warps, gradient_warps, gradient_registers, gradient_programs = 8, 8, 0, 1
+        warps, gradient_warps = 8, 8
         if operand == torch.float64:
             block_values = min(block_values, 32)
     return Tiles(
         keys, values, factors, block_keys, block_values, max(chunk, _power_of_two(factors)),
         decay.shape[-1], state, operand, precision, warps, stages,
-        gradient_warps, gradient_registers, gradient_programs,
+        gradient_warps, gradient_registers,
     )  # fmt: skip
 
 
@@ -173,7 +168,7 @@ def run_chunked_forward(
     precision: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Outputs, final state and what the backward pass needs.
+    """Outputs, final state and what the backward pass needs, for at least one token and sequence.
 
     Parameters
     ----------
@@ -275,12 +270,9 @@ def run_chunked_backward(
             *of_q, *of_k, *of_beta, *of_write, *of_decay, *of_o, *_row_strides(grad_final),
             ALIGNED=_aligned(q, k, grad_o), **tiles.options(),
         )  # fmt: skip
-        chunks = sequences * tiles.num_chunks(length)
-        per_program = -(-chunks // (tiles.gradient_programs * multiprocessors(q.device)))
-        chunk_gradients[(-(-chunks // per_program),)](
+        chunk_gradients[(sequences * tiles.num_chunks(length),)](
             q, k, v, beta, decay, states, adjoints, updates, grad_updates, grad_o,
             grad_q, grad_k, grad_beta, grad_write, grad_decay, *sizes[1:], length,
-            sequences, per_program,
             *of_q, *of_k, *of_v, *of_beta, *of_decay, *of_o,
             ALIGNED=_aligned(q, k, v, grad_o), **tiles.gradient_options(),
         )  # fmt: skip

@@ -9,14 +9,13 @@ M_ij = du_i . u_j and y_i what factor i read,
 products of tiles all. The gradient of a decay is the product of the state before it and the adjoint
 after it, pair by pair of what wrote the one and what reads the other. No decay is divided by.
 
-Legend as in `kernel_chunked`. A program walks over some chunks, the next on its way meanwhile.
+Legend as in `kernel_chunked`. A program owns one chunk of one sequence.
 """
 
 import triton
 import triton.language as tl
 
 from statetrack.scans.householder.kernel_chunked import at_end, decay_products, dot
-from statetrack.scans.masks import where_also
 from statetrack.scans.outer_product.kernel import (
     HEAD,
     SIZES,
@@ -49,9 +48,10 @@ def add_factors(
 
 
 @triton.jit
-def add_to(pointer, value, mask, block):
-    """Store, or from the second block of columns on add to what is stored."""
-    value += tl.load(pointer, mask=where_also(mask, block > 0), other=0.0).to(value.dtype)
+def add_to(pointer, value, mask, FIRST: tl.constexpr):
+    """Store, or add to what an earlier block of columns has stored."""
+    if not FIRST:
+        value += tl.load(pointer, mask=mask, other=0.0).to(value.dtype)
     tl.store(pointer, value.to(pointer.dtype.element_ty), mask=mask)
 
 
@@ -60,8 +60,8 @@ def chunk_exactly(
     q_pointer, k_pointer, v_pointer, b_pointer, a_pointer, states_pointer, adjoints_pointer,
     u_pointer, du_pointer, do_pointer, dq_pointer, dk_pointer, db_pointer, dw_pointer, da_pointer,
     q_step, k_step, k_factor, v_step, v_factor, b_step, b_factor, a_step, do_step, left, key,
-    column, block, K: tl.constexpr, V: tl.constexpr, R: tl.constexpr, DECAY: tl.constexpr,
-    STATE: tl.constexpr,
+    column, K: tl.constexpr, V: tl.constexpr, R: tl.constexpr, DECAY: tl.constexpr,
+    STATE: tl.constexpr, FIRST: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a chunk one factor after the other, for one block of value columns."""
     in_key = key < K
@@ -89,7 +89,7 @@ def chunk_exactly(
         q = tl.load(q_pointer + t * q_step + key, mask=in_key, other=0.0).to(STATE)
         do = tl.load(do_pointer + t * do_step + column, mask=in_column, other=0.0).to(STATE)
         state = add_factors(k_at, u_at, k_factor, decayed, key, column, R, K, V, STATE)
-        add_to(dq_pointer + t * K + key, tl.sum(state * do[:, None], 0), in_key, block)
+        add_to(dq_pointer + t * K + key, tl.sum(state * do[:, None], 0), in_key, FIRST)
         adjoint += do[:, None] * q[None, :]
         for back_factor in range(R):
             r = R - 1 - back_factor
@@ -102,27 +102,27 @@ def chunk_exactly(
             v = tl.load(v_at + column, mask=in_column, other=0.0).to(STATE)
             beta = tl.load(b_pointer + t * b_step + r * b_factor).to(STATE)
             dk = tl.sum(adjoint * u[:, None], 0) - beta * tl.sum(state * du[:, None], 0)
-            add_to(dk_pointer + row * K + key, dk, in_key, block)
+            add_to(dk_pointer + row * K + key, dk, in_key, FIRST)
             db = -tl.sum(tl.sum(state * k[None, :], 1) * du, 0)
-            add_to(db_pointer + row, db, one, block)
-            add_to(dw_pointer + row, tl.sum(v * du, 0), one, block)
+            add_to(db_pointer + row, db, one, FIRST)
+            add_to(dw_pointer + row, tl.sum(v * du, 0), one, FIRST)
             adjoint -= (beta * du)[:, None] * k[None, :]
         if DECAY == HEAD:
-            add_to(da_pointer + t, tl.sum(tl.sum(adjoint * previous, 1), 0), one, block)
+            add_to(da_pointer + t, tl.sum(tl.sum(adjoint * previous, 1), 0), one, FIRST)
             adjoint = adjoint * decay
 
 
 @triton.jit(
     do_not_specialize=[
-        *SIZES, "sequences", "per_program", "q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step",
-        "k_factor", "v0", "v1", "v2", "v_step", "v_factor", "b0", "b1", "b2", "b_step", "b_factor",
-        "a0", "a1", "a2", "a_step", "do0", "do1", "do2", "do_step",
+        *SIZES, "q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step", "k_factor", "v0", "v1",
+        "v2", "v_step", "v_factor", "b0", "b1", "b2", "b_step", "b_factor", "a0", "a1", "a2",
+        "a_step", "do0", "do1", "do2", "do_step",
     ]
 )  # fmt: skip
 def chunk_gradients(
     q_pointer, k_pointer, v_pointer, b_pointer, a_pointer, states_pointer, adjoints_pointer,
     u_pointer, du_pointer, do_pointer, dq_pointer, dk_pointer, db_pointer, dw_pointer, da_pointer,
-    n1: tl.int32, n2: tl.int32, length: tl.int32, sequences: tl.int32, per_program: tl.int32,
+    n1: tl.int32, n2: tl.int32, length: tl.int32,
     q0: tl.int64, q1: tl.int64, q2: tl.int64, q_step: tl.int64,
     k0: tl.int64, k1: tl.int64, k2: tl.int64, k_step: tl.int64, k_factor: tl.int64,
     v0: tl.int64, v1: tl.int64, v2: tl.int64, v_step: tl.int64, v_factor: tl.int64,
@@ -133,7 +133,7 @@ def chunk_gradients(
     BLOCK_V: tl.constexpr, CHUNK: tl.constexpr, ROWS_Q: tl.constexpr, DECAY: tl.constexpr,
     STATE: tl.constexpr, OPERAND: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of queries, keys, strengths and decays, dense [B, T, ...]."""
+    """Gradients of queries, keys, strengths and decays of one chunk, dense [B, T, ...]."""
     NUM_BLOCKS: tl.constexpr = (V + BLOCK_V - 1) // BLOCK_V
     TOKENS: tl.constexpr = CHUNK // R
     if ALIGNED:
@@ -143,136 +143,121 @@ def chunk_gradients(
         v_step = v_step // 8 * 8
         v_factor = v_factor // 8 * 8
         do_step = do_step // 8 * 8
+    program = tl.program_id(0)
     num_chunks = tl.cdiv(length, TOKENS)
+    sequence = (program // num_chunks).to(tl.int64)
+    number = program % num_chunks
+    at = tl.full([], 0, tl.int64) + number * TOKENS
+    s0, s1, s2 = place(program // num_chunks, n1, n2)
+    q_offset = s0 * q0 + s1 * q1 + s2 * q2 + at * q_step
+    k_offset = s0 * k0 + s1 * k1 + s2 * k2 + at * k_step
+    v_offset = s0 * v0 + s1 * v1 + s2 * v2 + at * v_step
+    do_offset = s0 * do0 + s1 * do1 + s2 * do2 + at * do_step
+    if ALIGNED:
+        q_offset = tl.multiple_of(q_offset, 8)
+        k_offset = tl.multiple_of(k_offset, 8)
+        v_offset = tl.multiple_of(v_offset, 8)
+        do_offset = tl.multiple_of(do_offset, 8)
+    q_pointer += q_offset
+    k_pointer += k_offset
+    v_pointer += v_offset
+    do_pointer += do_offset
+    b_pointer += s0 * b0 + s1 * b1 + s2 * b2 + at * b_step
+    a_pointer += s0 * a0 + s1 * a1 + s2 * a2 + at * a_step
+    first = sequence * length + at
+    dq_pointer += first * K
+    dk_pointer += first * (R * K)
+    db_pointer += first * R
+    dw_pointer += first * R
+    da_pointer += first
+    u_pointer += first * (R * V)
+    du_pointer += first * (R * V)
+    states_pointer += (sequence * (num_chunks + 1) + number) * (K * V)
+    adjoints_pointer += (sequence * (num_chunks + 1) + number) * (K * V)
     rows = tl.arange(0, CHUNK)
     tokens = tl.arange(0, ROWS_Q)
     i = rows[:, None]
     j = rows[None, :]
     key = tl.arange(0, BLOCK_K)
+    left = tl.minimum(length - number * TOKENS, TOKENS)
+    here = rows < left * R
     token = (rows // R).to(tl.int64)
     factor = (rows % R).to(tl.int64)
     k_rows = (token * k_step + factor * k_factor)[:, None] + key[None, :]
-    first_item = tl.program_id(0) * per_program
-    last_item = tl.minimum(first_item + per_program, sequences * num_chunks)
-    # Not a number where any result was not finite.
-    spoilt_k = tl.zeros([CHUNK, BLOCK_K], STATE)
-    spoilt_q = tl.zeros([ROWS_Q, BLOCK_K], STATE)
-    for item in range(first_item, last_item):
-        sequence = (item // num_chunks).to(tl.int64)
-        number = item % num_chunks
-        at = tl.full([], 0, tl.int64) + number * TOKENS
-        left = tl.minimum(length - number * TOKENS, TOKENS)
-        here = rows < left * R
-        s0, s1, s2 = place(item // num_chunks, n1, n2)
-        q_offset = s0 * q0 + s1 * q1 + s2 * q2 + at * q_step
-        k_offset = s0 * k0 + s1 * k1 + s2 * k2 + at * k_step
-        v_offset = s0 * v0 + s1 * v1 + s2 * v2 + at * v_step
-        do_offset = s0 * do0 + s1 * do1 + s2 * do2 + at * do_step
-        if ALIGNED:
-            q_offset = tl.multiple_of(q_offset, 8)
-            k_offset = tl.multiple_of(k_offset, 8)
-            v_offset = tl.multiple_of(v_offset, 8)
-            do_offset = tl.multiple_of(do_offset, 8)
-        row = (sequence * length + at) * R
-        states_offset = (sequence * (num_chunks + 1) + number) * (K * V)
-        k = tl.load(
-            k_pointer + k_offset + k_rows, mask=here[:, None] & (key[None, :] < K), other=0.0
-        ).to(OPERAND)
-        q = load_tile(q_pointer + q_offset, q_step, tokens, key, left, K, 0.0).to(OPERAND)
-        b_at = b_pointer + s0 * b0 + s1 * b1 + s2 * b2 + at * b_step
-        beta = tl.load(b_at + token * b_step + factor * b_factor, mask=here, other=0.0).to(STATE)
-        values = tl.zeros([CHUNK, ROWS_Q], STATE)
-        pairs = tl.zeros([CHUNK, CHUNK], STATE)
-        dq = tl.zeros([ROWS_Q, BLOCK_K], STATE)
-        dk = tl.zeros([CHUNK, BLOCK_K], STATE)
-        erased = tl.zeros([CHUNK, BLOCK_K], STATE)
-        dw = tl.zeros([CHUNK], STATE)
-        carried = tl.zeros([BLOCK_K], STATE)
-        for block in range(NUM_BLOCKS):
-            column = block * BLOCK_V + tl.arange(0, BLOCK_V)
-            u = load_tile(u_pointer + row * V, V, rows, column, left * R, V, 0.0).to(OPERAND)
-            do = load_tile(do_pointer + do_offset, do_step, tokens, column, left, V, 0.0).to(
-                OPERAND
-            )
-            du = load_tile(du_pointer + row * V, V, rows, column, left * R, V, 0.0).to(OPERAND)
-            state_at = states_pointer + states_offset
-            state = load_tile(state_at, K, column, key, V, K, 0.0).to(OPERAND)
-            adjoints_at = adjoints_pointer + states_offset + K * V
-            adjoint = load_tile(adjoints_at, K, column, key, V, K, 0.0).to(OPERAND)
-            v_rows = (token * v_step + factor * v_factor)[:, None] + column[None, :]
-            v_at = v_pointer + v_offset + v_rows
-            v = tl.load(v_at, mask=here[:, None] & (column[None, :] < V), other=0.0)
-            values += dot_rounded(u, tl.trans(do), STATE, OPERAND, PRECISION)
-            pairs += dot_rounded(du, tl.trans(u), STATE, OPERAND, PRECISION)
-            dw += tl.sum(v.to(STATE) * du.to(STATE), 1)
-            dq += dot_rounded(do, state, STATE, OPERAND, PRECISION)
-            erased += dot_rounded(du, state, STATE, OPERAND, PRECISION)
-            dk += dot_rounded(u, adjoint, STATE, OPERAND, PRECISION)
-            if DECAY == HEAD:
-                carried += tl.sum(state.to(STATE) * adjoint.to(STATE), 0)
-        tl.store(dw_pointer + row + rows, dw.to(dw_pointer.dtype.element_ty), mask=here)
-        values = tl.where(i // R <= tokens[None, :], values, 0.0)
-        pairs = tl.where(j < i, pairs, 0.0)
+    k = tl.load(k_pointer + k_rows, mask=here[:, None] & (key[None, :] < K), other=0.0)
+    k = k.to(OPERAND)
+    q = load_tile(q_pointer, q_step, tokens, key, left, K, 0.0).to(OPERAND)
+    beta = tl.load(b_pointer + token * b_step + factor * b_factor, mask=here, other=0.0).to(STATE)
+    values = tl.zeros([CHUNK, ROWS_Q], STATE)
+    pairs = tl.zeros([CHUNK, CHUNK], STATE)
+    dq = tl.zeros([ROWS_Q, BLOCK_K], STATE)
+    dk = tl.zeros([CHUNK, BLOCK_K], STATE)
+    erased = tl.zeros([CHUNK, BLOCK_K], STATE)
+    dw = tl.zeros([CHUNK], STATE)
+    carried = tl.zeros([BLOCK_K], STATE)
+    for block in tl.static_range(NUM_BLOCKS):
+        column = block * BLOCK_V + tl.arange(0, BLOCK_V)
+        u = load_tile(u_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
+        do = load_tile(do_pointer, do_step, tokens, column, left, V, 0.0).to(OPERAND)
+        du = load_tile(du_pointer, V, rows, column, left * R, V, 0.0).to(OPERAND)
+        state = load_tile(states_pointer, K, column, key, V, K, 0.0).to(OPERAND)
+        adjoint = load_tile(adjoints_pointer + K * V, K, column, key, V, K, 0.0).to(OPERAND)
+        v_rows = (token * v_step + factor * v_factor)[:, None] + column[None, :]
+        v = tl.load(v_pointer + v_rows, mask=here[:, None] & (column[None, :] < V), other=0.0)
+        values += dot_rounded(u, tl.trans(do), STATE, OPERAND, PRECISION)
+        pairs += dot_rounded(du, tl.trans(u), STATE, OPERAND, PRECISION)
+        dw += tl.sum(v.to(STATE) * du.to(STATE), 1)
+        dq += dot_rounded(do, state, STATE, OPERAND, PRECISION)
+        erased += dot_rounded(du, state, STATE, OPERAND, PRECISION)
+        dk += dot_rounded(u, adjoint, STATE, OPERAND, PRECISION)
         if DECAY == HEAD:
-            a_at = a_pointer + s0 * a0 + s1 * a1 + s2 * a2 + at * a_step
-            between, exclusive, reading, before, before_exclusive, before_reading = decay_products(
-                a_at, a_step, rows, tokens, left, R, CHUNK, STATE
-            )
-            after = at_end(between, rows, TOKENS * R - 1)
-            reads = dot(k, tl.trans(q), STATE, OPERAND, PRECISION)
-            overlap = dot(k, tl.trans(k), STATE, OPERAND, PRECISION) * beta[:, None]
-            overlap = tl.trans(pairs * overlap)
-            later = dot_rounded(values * reads, tl.trans(reading), STATE, OPERAND, PRECISION)
-            later -= dot_rounded(overlap, tl.trans(between), STATE, OPERAND, PRECISION)
-            to_adjoint = tl.sum(dk * k.to(STATE), 1)
-            da = tl.sum(exclusive * (later + after[None, :] * to_adjoint[:, None]), 0)
-            from_state = -beta * tl.sum(erased * k.to(STATE), 1)
-            from_reads = tl.sum(dq * q.to(STATE), 1)
-            seen = tl.sum(between * from_state[None, :], 1)
-            seen += tl.sum(reading * from_reads[None, :], 1)
-            da += before_exclusive * (seen + after * tl.sum(carried, 0))
-            da_at = da_pointer + sequence * length + at + token
-            tl.store(da_at, da.to(da_pointer.dtype.element_ty), mask=here & (rows % R == 0))
-            values = values * reading
-            pairs = pairs * tl.trans(between)
-            dq = dq * before_reading[:, None]
-            dk = dk * after[:, None]
-            erased = erased * before[:, None]
-        dq += dot_rounded(tl.trans(values), k, STATE, OPERAND, PRECISION)
-        store_tile(dq_pointer + (sequence * length + at) * K, K, tokens, key, left, K, dq)
-        erased += dot_rounded(pairs, k, STATE, OPERAND, PRECISION)
-        db = -tl.sum(erased * k.to(STATE), 1)
-        tl.store(db_pointer + row + rows, db.to(db_pointer.dtype.element_ty), mask=here)
-        dk += dot_rounded(values, q, STATE, OPERAND, PRECISION)
-        dk -= dot_rounded(tl.trans(pairs * beta[:, None]), k, STATE, OPERAND, PRECISION)
-        dk -= erased * beta[:, None]
-        store_tile(dk_pointer + row * K, K, rows, key, left * R, K, dk)
-        spoilt_k += dk * 0.0
-        spoilt_q += dq * 0.0
-    if has_nonfinite(spoilt_k) or has_nonfinite(spoilt_q):
+            carried += tl.sum(state.to(STATE) * adjoint.to(STATE), 0)
+    tl.store(dw_pointer + rows, dw.to(dw_pointer.dtype.element_ty), mask=here)
+    values = tl.where(i // R <= tokens[None, :], values, 0.0)
+    pairs = tl.where(j < i, pairs, 0.0)
+    if DECAY == HEAD:
+        between, exclusive, reading, before, before_exclusive, before_reading = decay_products(
+            a_pointer, a_step, rows, tokens, left, R, CHUNK, STATE
+        )
+        after = at_end(between, rows, TOKENS * R - 1)
+        reads = dot(k, tl.trans(q), STATE, OPERAND, PRECISION)
+        overlap = dot(k, tl.trans(k), STATE, OPERAND, PRECISION) * beta[:, None]
+        overlap = tl.trans(pairs * overlap)
+        later = dot_rounded(values * reads, tl.trans(reading), STATE, OPERAND, PRECISION)
+        later -= dot_rounded(overlap, tl.trans(between), STATE, OPERAND, PRECISION)
+        to_adjoint = tl.sum(dk * k.to(STATE), 1)
+        da = tl.sum(exclusive * (later + after[None, :] * to_adjoint[:, None]), 0)
+        from_state = -beta * tl.sum(erased * k.to(STATE), 1)
+        from_reads = tl.sum(dq * q.to(STATE), 1)
+        seen = tl.sum(between * from_state[None, :], 1)
+        seen += tl.sum(reading * from_reads[None, :], 1)
+        da += before_exclusive * (seen + after * tl.sum(carried, 0))
+        tl.store(
+            da_pointer + token, da.to(da_pointer.dtype.element_ty), mask=here & (rows % R == 0)
+        )
+        values = values * reading
+        pairs = pairs * tl.trans(between)
+        dq = dq * before_reading[:, None]
+        dk = dk * after[:, None]
+        erased = erased * before[:, None]
+    dq += dot_rounded(tl.trans(values), k, STATE, OPERAND, PRECISION)
+    store_tile(dq_pointer, K, tokens, key, left, K, dq)
+    erased += dot_rounded(pairs, k, STATE, OPERAND, PRECISION)
+    db = -tl.sum(erased * k.to(STATE), 1)
+    tl.store(db_pointer + rows, db.to(db_pointer.dtype.element_ty), mask=here)
+    dk += dot_rounded(values, q, STATE, OPERAND, PRECISION)
+    dk -= dot_rounded(tl.trans(pairs * beta[:, None]), k, STATE, OPERAND, PRECISION)
+    dk -= erased * beta[:, None]
+    store_tile(dk_pointer, K, rows, key, left * R, K, dk)
+    if has_nonfinite(dk) or has_nonfinite(dq):
         tl.debug_barrier()
-        for item in range(first_item, last_item):
-            sequence = (item // num_chunks).to(tl.int64)
-            number = item % num_chunks
-            at = tl.full([], 0, tl.int64) + number * TOKENS
-            left = tl.minimum(length - number * TOKENS, TOKENS)
-            s0, s1, s2 = place(item // num_chunks, n1, n2)
-            start = sequence * length + at
-            states_offset = (sequence * (num_chunks + 1) + number) * (K * V)
-            for block in range(NUM_BLOCKS):
-                column = block * BLOCK_V + tl.arange(0, BLOCK_V)
-                chunk_exactly(
-                    q_pointer + s0 * q0 + s1 * q1 + s2 * q2 + at * q_step,
-                    k_pointer + s0 * k0 + s1 * k1 + s2 * k2 + at * k_step,
-                    v_pointer + s0 * v0 + s1 * v1 + s2 * v2 + at * v_step,
-                    b_pointer + s0 * b0 + s1 * b1 + s2 * b2 + at * b_step,
-                    a_pointer + s0 * a0 + s1 * a1 + s2 * a2 + at * a_step,
-                    states_pointer + states_offset, adjoints_pointer + states_offset,
-                    u_pointer + start * (R * V), du_pointer + start * (R * V),
-                    do_pointer + s0 * do0 + s1 * do1 + s2 * do2 + at * do_step,
-                    dq_pointer + start * K, dk_pointer + start * (R * K), db_pointer + start * R,
-                    dw_pointer + start * R, da_pointer + start, q_step, k_step, k_factor, v_step,
-                    v_factor, b_step, b_factor, a_step, do_step, left, key, column, block, K, V, R,
-                    DECAY, STATE,
-                )  # fmt: skip
-                tl.debug_barrier()
+        for block in tl.static_range(NUM_BLOCKS):
+            column = block * BLOCK_V + tl.arange(0, BLOCK_V)
+            chunk_exactly(
+                q_pointer, k_pointer, v_pointer, b_pointer, a_pointer, states_pointer,
+                adjoints_pointer, u_pointer, du_pointer, do_pointer, dq_pointer, dk_pointer,
+                db_pointer, dw_pointer, da_pointer, q_step, k_step, k_factor, v_step, v_factor,
+                b_step, b_factor, a_step, do_step, left, key, column, K, V, R, DECAY, STATE,
+                block == 0,
+            )  # fmt: skip
+            tl.debug_barrier()
