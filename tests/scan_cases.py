@@ -18,6 +18,7 @@ from statetrack.scans import (
 )
 from statetrack.scans.diagonal import operator as diagonal_operator
 from statetrack.scans.householder import operator as householder_operator
+from statetrack.scans.householder import operator_chunked as householder_chunked_operator
 from statetrack.scans.low_rank import operator as low_rank_operator
 from statetrack.scans.matrix import operator as matrix_operator
 from statetrack.scans.matrix import operator_rescaled as rescaled_operator
@@ -271,19 +272,39 @@ def _draw_householder(factors: int, decay: str, write: bool) -> Draw:
     return draw
 
 
-def _householder_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+def _householder_arguments(inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
     q, k, v, beta = (inputs[name] for name in ("q", "k", "v", "beta"))
     write = inputs.get("write", beta.detach())
     decay = inputs.get("decay", q.detach()[..., :0])
     if decay.dim() < q.dim():
         decay = decay.detach().unsqueeze(-1).requires_grad_()
     zeros = q.detach().new_zeros((*q.shape[:-2], k.shape[-1], v.shape[-1]))
-    arguments = (q, k, v, beta, write, decay, inputs.get("initial", zeros), True)
-    plain = [one.detach() for one in arguments[:-1]]
+    return q, k, v, beta, write, decay, inputs.get("initial", zeros)
+
+
+def _householder_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+    arguments = _householder_arguments(inputs)
+    plain = [one.detach() for one in arguments]
     o, final, *saved = householder_operator.householder_scan_triton(*plain, True)
     return [
-        (householder_operator.householder_scan_triton, arguments),
+        (householder_operator.householder_scan_triton, (*arguments, True)),
         (householder_operator.householder_scan_backward_triton, (*plain, *saved, o, final)),
+    ]
+
+
+def _chunked_householder_operators(
+    inputs: dict[str, Tensor],
+) -> list[tuple[Any, tuple[Any, ...]]]:
+    arguments = _householder_arguments(inputs)
+    plain = [one.detach() for one in arguments]
+    forward = householder_chunked_operator.householder_scan_chunked_triton
+    o, final, *saved = forward(*plain, "ieee", True)
+    return [
+        (forward, (*arguments, "ieee", True)),
+        (
+            householder_chunked_operator.householder_scan_chunked_backward_triton,
+            (*plain, *saved, o, final, "ieee"),
+        ),
     ]
 
 
@@ -302,12 +323,17 @@ def _householder_chain(source: Source) -> dict[str, Tensor]:
     }
 
 
-def _householder_case(factors: int, decay: str, write: bool) -> ScanCase:
+def _householder_case(
+    factors: int, decay: str, write: bool, *, in_chunks: bool = False
+) -> ScanCase:
+    start = "statetrack.scans.householder.kernel"
+    sequential = [f"{start}_sequential{part}" for part in ("", "_backward", "_rows")]
+    chunked = [f"{start}_chunked{part}" for part in ("", "_solve", "_backward", "_gradients")]
     return ScanCase(
-        name=f"Householder, {factors} a token, decay {decay}",
+        name=f"Householder, {factors} a token, decay {decay}" + (", in chunks" * in_chunks),
         scan=householder_scan,
         draw=_draw_householder(factors, decay, write),
-        operators=_householder_operators,
+        operators=_chunked_householder_operators if in_chunks else _householder_operators,
         time_axis={
             "q": -2,
             "k": -3,
@@ -316,13 +342,10 @@ def _householder_case(factors: int, decay: str, write: bool) -> ScanCase:
             "write": -2,
             "decay": -1 if decay == "head" else -2,
         },
-        kernels=(
-            "statetrack.scans.householder.kernel_sequential",
-            "statetrack.scans.householder.kernel_sequential_backward",
-            "statetrack.scans.householder.kernel_sequential_rows",
-        ),
-        chain=_householder_chain if factors == 1 else None,
+        kernels=tuple(chunked if in_chunks else sequential),
+        chain=_householder_chain if factors == 1 and not in_chunks else None,
         share=10,
+        settings={"statetrack.scans.householder.suits_chunks": lambda *_: in_chunks},
     )
 
 
@@ -491,6 +514,8 @@ CASES = [
     _householder_case(1, "none", write=False),
     _householder_case(2, "channel", write=False),
     _householder_case(3, "head", write=True),
+    _householder_case(1, "none", write=False, in_chunks=True),
+    _householder_case(2, "head", write=True, in_chunks=True),
     _low_rank_case(1, "none"),
     _low_rank_case(2, "channel"),
     ScanCase(

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from automata.errors import InputError
+from statetrack.scans.householder.chunked import suits as suits_chunks
 from statetrack.scans.householder.operator import householder_scan_triton
+from statetrack.scans.householder.operator_chunked import householder_scan_chunked_triton
 from statetrack.scans.householder.parallel import householder_scan_parallel
 from statetrack.scans.householder.reference import householder_scan_reference
 from statetrack.scans.householder.sequential import MAX_SIZE
@@ -68,7 +70,7 @@ def householder_scan(
         "auto" takes the kernel on a GPU, for real inputs with K and V up to 128, and "parallel"
         elsewhere.
     precision : {"ieee", "tf32x3", "tf32"}
-        Rounding of products, which the kernel computes in float32 whatever is allowed.
+        Rounding of products of float32 inputs.
 
     Returns
     -------
@@ -86,9 +88,14 @@ def householder_scan(
     Notes
     -----
     Cost: O(T R K V) operations for "reference", in T R steps; "parallel" works in chunks of 32
-    factors. The kernel takes T R steps, each of them short: it reads inputs once and keeps the
-    state in registers, so it needs many sequences to fill a GPU. For a backward pass it keeps what
-    every factor read (V numbers) and, with decays, every 16th state. Sources: Yang et al. 2024
+    factors. "triton" has two strategies. Exact float32 and float64 go token after token: T R short
+    steps that read inputs once, with the state in registers, so that it takes many sequences to
+    fill a GPU; a backward pass keeps what every factor read (V numbers) and, with decays, every
+    16th state. Bfloat16, and float32 with tf32 products, go in chunks of 32 and 16 factors on
+    tensor cores, where what is computed from bfloat16 inputs is split in two such numbers; a
+    backward pass keeps what every factor wrote and the state before every chunk. Less than a
+    chunk, decays per channel, and decays with several bfloat16 factors go token after token.
+    Sources: Yang et al. 2024
     (arXiv 2406.06484) for the delta rule, Siems et al. 2025 (arXiv 2502.10297) for products of
     factors.
 
@@ -143,7 +150,7 @@ def householder_scan(
         named["decay"] = (q.detach()[..., :0], 2)
     names = ("q", "k", "v", "beta", "write", "decay", "initial")
     if chosen == "triton":
-        return _run_kernel([prepare(name) for name in names], dtype)
+        return _run_kernel([prepare(name) for name in names], dtype, precision)
     outputs, final_state = BACKENDS[chosen](
         *(prepare(name).to(dtype) if name in named else None for name in names)
     )
@@ -173,15 +180,17 @@ def _choose(
     return chosen
 
 
-def _run_kernel(inputs: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _run_kernel(inputs: list[Tensor], dtype: torch.dtype, precision: str) -> tuple[Tensor, Tensor]:
     *tensors, initial = inputs
     tensors.append(initial.to(dtype))
     leading = initial.shape[:-2]
     save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     own_axes = (2, 3, 3, 2, 2, 2, 2)
-    o, final_state, *_ = householder_scan_triton(
-        *(fold_leading(tensor, own) for tensor, own in zip(tensors, own_axes, strict=True)), save
-    )
+    folded = [fold_leading(tensor, own) for tensor, own in zip(tensors, own_axes, strict=True)]
+    if suits_chunks(folded, precision):
+        o, final_state, *_ = householder_scan_chunked_triton(*folded, precision, save)
+    else:
+        o, final_state, *_ = householder_scan_triton(*folded, save)
     if len(leading) != o.dim() - 2:
         o = o.reshape(*leading, *o.shape[-2:])
         final_state = final_state.reshape(*leading, *final_state.shape[-2:])

@@ -1,9 +1,9 @@
-"""The chunked kernels of the Householder scan: how they are cut and launched.
+"""The chunked kernels of the Householder scan: when they are used, how they are cut and launched.
 
-Plain functions over tensors with any strides and up to three leading axes; the operator chooses
-between these kernels and the sequential ones.
+Plain functions over tensors with any strides and up to three leading axes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +111,34 @@ class Tiles:
         }
 
 
+def suits(inputs: Sequence[Tensor], precision: str) -> bool:
+    """Whether a scan goes in chunks of factors rather than token after token.
+
+    It does for bfloat16, and for float32 where tf32 products are allowed; exact float32 is faster
+    token after token at every size that was measured on an H200. A decay per channel, or one per
+    head with several bfloat16 factors (not proved on a GPU), and less than a chunk of factors go
+    token after token as well.
+
+    Parameters
+    ----------
+    inputs : q, k, v, beta, write, decay, initial
+        As in `run_chunked_forward`; `decay` may be per channel here.
+    precision : {"ieee", "tf32x3", "tf32"}
+    """
+    q, k, v, _beta, _write, decay, initial = inputs
+    length, factors = k.shape[-3:-1]
+    if {q.dtype, k.dtype, v.dtype} != {v.dtype} or initial.dtype != torch.float32:
+        return False
+    if v.dtype == torch.bfloat16:
+        return length * factors >= 32 and decay.shape[-1] <= (1 if factors == 1 else 0)
+    return (
+        v.dtype == torch.float32
+        and precision != "ieee"
+        and length * factors >= 16
+        and decay.shape[-1] <= 1
+    )
+
+
 def _power_of_two(size: int) -> int:
     return max(16, 1 << (size - 1).bit_length())
 
@@ -197,20 +225,13 @@ def run_chunked_forward(
     from statetrack.scans.householder.kernel_chunked import scan_forward
     from statetrack.scans.householder.kernel_chunked_solve import solve_chunks
 
-    dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
+    o, final, updates, states, inverses = allocate(
+        q, k, v, beta, write, decay, initial, precision, save
+    )
     inputs = _prepare(q, k, v, beta, write, decay, initial)
     q, k, v, beta, write, decay, initial = inputs
     tiles = choose_tiles(q, k, v, decay, initial, precision)
     leading, length = v.shape[:-3], v.shape[-3]
-    saved_type = torch.bfloat16 if dtype == torch.bfloat16 else initial.dtype
-    chunks = tiles.num_chunks(length) + 1 if save else 0
-    o = _empty((*leading, length, tiles.values), v, dtype)
-    final = _empty((*leading, tiles.keys, tiles.values), v, initial.dtype)
-    updates = _empty((*leading, length if save else 0, *v.shape[-2:]), v, saved_type)
-    states = _empty((*leading, chunks, tiles.values, tiles.keys), v, saved_type)
-    inverses = _empty(
-        (*leading, tiles.num_chunks(length), tiles.chunk, tiles.chunk), v, initial.dtype
-    )
     sizes = leading_sizes(leading)
     strides = [*_strides(q, k, v, beta, write, decay), *_row_strides(initial), *_row_strides(o)]
     with torch.cuda.device_of(q):
@@ -225,6 +246,32 @@ def run_chunked_forward(
             SAVE=save, ALIGNED=_aligned(q, k, v), **tiles.options(),
         )  # fmt: skip
     return o, final, updates, states, inverses
+
+
+def allocate(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    write: Tensor,
+    decay: Tensor,
+    initial: Tensor,
+    precision: str,
+    save: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Room for what `run_chunked_forward` returns."""
+    dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
+    tiles = choose_tiles(q, k, v, decay, initial, precision)
+    leading, length = v.shape[:-3], v.shape[-3]
+    saved_type = torch.bfloat16 if dtype == torch.bfloat16 else initial.dtype
+    chunks = tiles.num_chunks(length)
+    return (
+        _empty((*leading, length, tiles.values), v, dtype),
+        _empty((*leading, tiles.keys, tiles.values), v, initial.dtype),
+        _empty((*leading, length if save else 0, *v.shape[-2:]), v, saved_type),
+        _empty((*leading, chunks + 1 if save else 0, tiles.values, tiles.keys), v, saved_type),
+        _empty((*leading, chunks, tiles.chunk, tiles.chunk), v, initial.dtype),
+    )
 
 
 def run_chunked_backward(

@@ -14,11 +14,10 @@ import triton.language as tl
 
 from statetrack.scans.householder.kernel_chunked import (
     add_dot,
-    at_end,
-    decay_products,
     dot,
     load_strengths,
 )
+from statetrack.scans.householder.kernel_chunked_decays import at_end, decay_products
 from statetrack.scans.outer_product.kernel import (
     HEAD,
     SIZES,

@@ -15,7 +15,8 @@ Legend as in `kernel_chunked`. A program owns one chunk of one sequence.
 import triton
 import triton.language as tl
 
-from statetrack.scans.householder.kernel_chunked import at_end, decay_products, dot
+from statetrack.scans.householder.kernel_chunked import dot
+from statetrack.scans.householder.kernel_chunked_decays import at_end, decay_products
 from statetrack.scans.outer_product.kernel import (
     HEAD,
     SIZES,

@@ -15,7 +15,8 @@ All is done in place in the memory of the result.
 import triton
 import triton.language as tl
 
-from statetrack.scans.householder.kernel_chunked import decay_products, dot
+from statetrack.scans.householder.kernel_chunked import dot
+from statetrack.scans.householder.kernel_chunked_decays import decay_products
 from statetrack.scans.outer_product.kernel import HEAD, SIZES, place
 
 BLOCK = tl.constexpr(16)
