@@ -149,7 +149,7 @@ def choose_tiles(
     """Sizes for inputs of these shapes and types, the same forwards and backwards."""
     dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
     on_gpu = q.device.type == "cuda"
-    doubles = on_gpu and has_double_tensor_cores(q.device)
+    doubles = has_double_tensor_cores(q.device)
     factors, keys = k.shape[-2:]
     values = v.shape[-1]
     block_keys = _power_of_two(keys)
