@@ -238,7 +238,7 @@ def _outer_product_case(decay: str) -> ScanCase:
     )
 
 
-def _draw_householder(factors: int, decay: str, write: bool) -> Draw:
+def _draw_householder(factors: int, decay: str, write: bool, fewest_keys: int) -> Draw:
     """Draw for `householder_scan`; keys of unit length and beta in [0, 2], its ends included."""
 
     def draw(source: Source) -> dict[str, Tensor]:
@@ -247,6 +247,7 @@ def _draw_householder(factors: int, decay: str, write: bool) -> Draw:
             source.length = min(source.length, max(2, 5 // factors))
         small = source.length <= 4
         keys = source.pick([5, 64] if on_gpu else [1, 2] if small else [1, 3, 17])
+        keys = max(keys, fewest_keys)
         values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
         k = torch.nn.functional.normalize(source.normal(source.length, factors, keys), dim=-1)
         beta = 1 + source.uniform(source.length, factors)
@@ -332,7 +333,8 @@ def _householder_case(
     return ScanCase(
         name=f"Householder, {factors} a token, decay {decay}" + (", in chunks" * in_chunks),
         scan=householder_scan,
-        draw=_draw_householder(factors, decay, write),
+        # With one key a projection leaves nothing of what came before, exactly or rounded.
+        draw=_draw_householder(factors, decay, write, fewest_keys=2 if in_chunks else 1),
         operators=_chunked_householder_operators if in_chunks else _householder_operators,
         time_axis={
             "q": -2,

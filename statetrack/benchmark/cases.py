@@ -160,6 +160,7 @@ def quick_cases() -> list[Case]:
         ),
         *(case("matrix", f"B256 T2048 N{size}") for size in (16, 32)),
         *(case("householder", f"{HEADS} R1 T512", dtype) for dtype in ("float32", "bfloat16")),
+        case("low_rank", f"{HEADS} P1 T512"),
         case("words", "B4096 T512", variant="s5"),
     ]
 
