@@ -29,6 +29,7 @@ def _run(
     if q.shape[-2] == 0 or initial.shape[:-2].numel() == 0:
         outputs = allocate(*arguments)
         outputs[1].copy_(initial)
+        outputs[3].copy_(initial.mT.unsqueeze(-3))
         return outputs
     return run_chunked_forward(*arguments)
 
