@@ -163,8 +163,12 @@ def _draw_outer_product(decay: str) -> Draw:
         if decay != "none":
             shape = (source.length,) if decay == "head" else (source.length, keys)
             factors = source.uniform(*shape)
-            is_zero = torch.rand(factors.shape, generator=source.values, device=source.device) < 0.1
-            inputs["decay"] = torch.where(is_zero, torch.zeros_like(factors), factors)
+            if source.pick(["small and zero", "large", "large"]) == "large":
+                factors = torch.where(factors < 0, -1.0, 1.0) * (factors.abs() + 1) / 2
+            else:
+                drawn = torch.rand(factors.shape, generator=source.values, device=source.device)
+                factors = torch.where(drawn < 0.1, 0.0, factors)
+            inputs["decay"] = factors.to(source.dtype)
         if source.pick([True, False]):
             inputs["initial"] = source.normal(keys, values)
         return inputs
@@ -235,6 +239,7 @@ def _outer_product_case(decay: str) -> ScanCase:
             "statetrack.scans.outer_product.kernel_backward",
         ),
         chain=_outer_product_chain if decay == "channel" else None,
+        share=3,
     )
 
 
@@ -346,7 +351,7 @@ def _householder_case(
         },
         kernels=tuple(chunked if in_chunks else sequential),
         chain=_householder_chain if factors == 1 and not in_chunks else None,
-        share=10,
+        share=2 if in_chunks else 3,
         settings={"statetrack.scans.householder.suits_chunks": lambda *_: in_chunks},
     )
 
@@ -428,7 +433,7 @@ def _low_rank_case(rank: int, decay: str) -> ScanCase:
             "statetrack.scans.low_rank.kernel_backward",
         ),
         chain=_low_rank_chain if rank == 1 else None,
-        share=10,
+        share=2,
     )
 
 

@@ -15,7 +15,18 @@ DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 SHAPES = 500 if ON_GPU else 100
 BLOCKS = 25 if ON_GPU else 10
 LENGTHS = [1, 2, 15, 16, 17, 31, 33, 64, 127, 257, 1009] if ON_GPU else [1, 2, 3, 15, 16, 17, 19]
-LEADING = [(), (1,), (3,), (2, 3), (2, 1, 2), (2, 1, 2, 1)]
+# The interpreter runs one sequence after the other.
+LEADING = (
+    [(), (1,), (3,), (2, 3), (2, 1, 2), (2, 1, 2, 1)]
+    if ON_GPU
+    else [(), (1,), (2,), (1, 2), (2, 1, 1), (1, 1, 2, 1)]
+)
+
+
+def repeats(case: ScanCase, on_gpu: int, interpreted: int) -> range:
+    """Seeds of a test; in the interpreter the cases of an operator share them."""
+    return range(on_gpu if ON_GPU else max(4, -(-interpreted // case.share)))
+
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -168,7 +179,7 @@ def cut(case: ScanCase, inputs: dict[str, Tensor], start: int, stop: int) -> dic
 
 @every_case
 def test_two_halves_with_the_state_carried_are_the_whole(case: ScanCase):
-    for seed in range(200 if ON_GPU else 20):
+    for seed in repeats(case, 200, 20):
         source = Source(seed, DEVICE, length=0)
         source.length = source.pick(LENGTHS)
         inputs = case.draw(source)
@@ -189,7 +200,7 @@ def test_two_halves_with_the_state_carried_are_the_whole(case: ScanCase):
 @every_case
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy inside the interpreter
 def test_a_value_that_is_not_finite_reaches_what_depends_on_it_alone(case: ScanCase):
-    for seed in range(100 if ON_GPU else 20):
+    for seed in repeats(case, 100, 20):
         source = Source(seed, DEVICE, leading=(3,), length=0)
         source.length = source.pick(LENGTHS[3:])
         inputs = case.draw(source)
@@ -256,7 +267,7 @@ def test_nothing_outside_the_tensors_is_read_or_written(case: ScanCase, monkeypa
         rooms.append((room, count, fill))
         return room[margin : margin + count].view(shape)
 
-    for seed in range(50 if ON_GPU else 10):
+    for seed in repeats(case, 50, 10):
         source = Source(seed, DEVICE, length=0)
         source.length = source.pick(LENGTHS)
         inputs = case.draw(source)
