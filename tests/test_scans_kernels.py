@@ -104,10 +104,10 @@ def test_gradcheck_on_the_kernels_in_float64(case: ScanCase):
 
 
 @every_case
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(5 if ON_GPU else 3))
 def test_the_operators_are_registered_right(case: ScanCase, seed: int):
     leading = LEADING[1 + seed % 3]
-    source = Source(seed, DEVICE, leading=leading, length=[1, 3, 5, 2, 0][seed])
+    source = Source(seed, DEVICE, leading=leading, length=[3, 2, 0, 1, 5][seed])
     inputs = {name: value.requires_grad_() for name, value in case.draw(source).items()}
     for operator, arguments in case.operators(inputs):
         results = torch.library.opcheck(operator, arguments)

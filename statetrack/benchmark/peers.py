@@ -7,7 +7,6 @@ are made there, outside of what is timed. A peer of your own is a `Contestant` i
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,91 +15,17 @@ from torch import Tensor
 
 from automata.errors import InputError
 from statetrack.benchmark.cases import Case
+from statetrack.benchmark.contestants import Contestant as Contestant
+from statetrack.benchmark.contestants import Prepared as Prepared
+from statetrack.benchmark.contestants import (
+    has_power_of_two_length,
+    is_complex,
+    is_real,
+    only,
+)
+from statetrack.benchmark.peers_fla import FLA
 from statetrack.benchmark.scan_rows import SCANS, Inputs
 from statetrack.source_files import import_file
-
-
-def same(tensor: Tensor) -> Tensor:
-    """The tensor itself."""
-    return tensor
-
-
-def same_gradient(name: str, gradient: Tensor, leaf: Tensor) -> Tensor:
-    """The gradient itself."""
-    return gradient
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """One call, ready to be timed.
-
-    Attributes
-    ----------
-    call : callable
-        Takes the leaves in order and returns the outputs.
-    leaves : dict of str to Tensor
-        Inputs in the layout of the callee, by our names.
-    outward : callable
-        From outputs of the call to our layout.
-    inward : callable
-        From a gradient with respect to our outputs to the layout of the callee.
-    gradient : callable
-        From a gradient of the callee to ours, given the name and the leaf.
-    """
-
-    call: Callable[..., Tensor]
-    leaves: Inputs
-    outward: Callable[[Tensor], Tensor] = same
-    inward: Callable[[Tensor], Tensor] = same
-    gradient: Callable[[str, Tensor, Tensor], Tensor] = same_gradient
-
-
-def takes_all(case: Case) -> str | None:
-    """No case is left out."""
-    return None
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """Something that computes a scan.
-
-    Attributes
-    ----------
-    name : str
-        As shown.
-    scans : tuple of str
-        Which scans it has at all.
-    prepare : callable
-        From a case and its inputs to a `Prepared`.
-    leaves_out : callable
-        Why a case is left out, or None.
-    needs : str
-        Package that must be installed; empty for ours.
-    ours : bool
-        Held to the bounds of `checks.bound_of`; a peer only has to compute the same function.
-    positive : bool
-        Cannot take negative transitions: gets inputs without them, and the row says so.
-    forward_only : callable
-        Why the backward pass of a case is left out, or None.
-    imports : str
-        Module that takes time to import.
-    """
-
-    name: str
-    scans: tuple[str, ...]
-    prepare: Callable[[Case, Inputs], Prepared]
-    leaves_out: Callable[[Case], str | None] = takes_all
-    needs: str = ""
-    ours: bool = False
-    positive: bool = False
-    forward_only: Callable[[Case], str | None] = takes_all
-    imports: str = ""
-
-    def why_missing(self) -> str | None:
-        """Say which package is not installed, or None."""
-        if not self.needs or importlib.util.find_spec(self.needs) is not None:
-            return None
-        return f"the package {self.needs} is not installed"
 
 
 def ours(backend: str) -> Contestant:
@@ -130,41 +55,6 @@ def ours(backend: str) -> Contestant:
         return None
 
     return Contestant(f"statetrack {backend}", tuple(SCANS), prepare, leaves_out, ours=True)
-
-
-def only(message: str, *conditions: Callable[[Case], bool]) -> Callable[[Case], str | None]:
-    """Leave out what does not meet all conditions, with a reason."""
-    return lambda case: None if all(holds(case) for holds in conditions) else message
-
-
-def is_real(case: Case) -> bool:
-    """Whether numbers are real."""
-    return case.dtype != "complex64"
-
-
-def is_complex(case: Case) -> bool:
-    """Whether numbers are complex."""
-    return case.dtype == "complex64"
-
-
-def has_power_of_two_length(case: Case) -> bool:
-    """Whether T is one of 32, 64, ..., 65536."""
-    return case["T"] & (case["T"] - 1) == 0 and 32 <= case["T"] <= 65536
-
-
-def is_half(case: Case) -> bool:
-    """Whether numbers are bfloat16."""
-    return case.dtype == "bfloat16"
-
-
-def has_one_factor(case: Case) -> bool:
-    """Whether every token has one Householder factor."""
-    return case["R"] == 1
-
-
-def has_factors(case: Case) -> bool:
-    """Whether every token has several Householder factors."""
-    return case["R"] > 1
 
 
 def _time_last(tensor: Tensor) -> Tensor:
@@ -200,72 +90,6 @@ def _fpscan() -> Callable[[Tensor, Tensor], Tensor]:
     return found
 
 
-def _log_gradient(name: str, gradient: Tensor, leaf: Tensor) -> Tensor:
-    """From the gradient of a logarithm to that of the decay."""
-    return gradient / leaf.exp() if name in ("a", "decay") else gradient
-
-
-def _hgrn(name: str) -> Any:
-    def prepare(case: Case, inputs: Inputs) -> Prepared:
-        function = getattr(importlib.import_module("fla.ops.hgrn"), name)
-        leaves = {"a": inputs["a"].float().log().to(case.torch_dtype), "x": inputs["x"]}
-        return Prepared(lambda a, x: function(x, a)[0], leaves, gradient=_log_gradient)
-
-    return prepare
-
-
-def _heads_after_time(tensor: Tensor) -> Tensor:
-    """From [B, H, T, ...] to [B, T, H, ...] or back."""
-    return tensor.transpose(1, 2).contiguous()
-
-
-def _gated(module: str, name: str) -> Any:
-    """Prepare one of fla's functions with logarithmic decays, in the layout [B, T, H, ...]."""
-
-    def prepare(case: Case, inputs: Inputs) -> Prepared:
-        function = getattr(importlib.import_module(module), name)
-        leaves = {key: _heads_after_time(one) for key, one in inputs.items()}
-        if "decay" in leaves:
-            leaves["decay"] = leaves["decay"].float().log().to(case.torch_dtype)
-        gate = "gk" if name == "fused_recurrent_gla" else "g"
-
-        def call(q: Tensor, k: Tensor, v: Tensor, *decay: Tensor) -> Tensor:
-            gates = {gate: decay[0]} if decay else {}
-            outputs: Tensor = function(q, k, v, scale=1.0, **gates)[0]
-            return outputs
-
-        def gradient(key: str, one: Tensor, leaf: Tensor) -> Tensor:
-            return _log_gradient(key, one, leaf).transpose(1, 2)
-
-        return Prepared(call, leaves, _heads_after_time, _heads_after_time, gradient)
-
-    return prepare
-
-
-def _delta_rule(module: str, name: str) -> Any:
-    """Prepare one of fla's delta rules, in the layout [B, T R, H, ...]; queries [B, T, H, K]."""
-
-    def prepare(case: Case, inputs: Inputs) -> Prepared:
-        function = getattr(importlib.import_module(module), name)
-        leaves = {
-            key: _heads_after_time(one if key == "q" else one.flatten(2, 3))
-            for key, one in inputs.items()
-        }
-        of_product = {"g": None, "num_householder": case["R"]} if "product" in name else {}
-
-        def call(q: Tensor, k: Tensor, v: Tensor, beta: Tensor) -> Tensor:
-            outputs: Tensor = function(q, k, v, beta=beta, scale=1.0, **of_product)[0]
-            return outputs
-
-        def gradient(key: str, one: Tensor, leaf: Tensor) -> Tensor:
-            moved = one.transpose(1, 2)
-            return moved if key == "q" else moved.unflatten(2, (-1, case["R"]))
-
-        return Prepared(call, leaves, _heads_after_time, _heads_after_time, gradient)
-
-    return prepare
-
-
 def _associative(case: Case, inputs: Inputs) -> Prepared:
     """Prepare ``torch.associative_scan`` in its compiled, pointwise form."""
     from torch._higher_order_ops.associative_scan import associative_scan
@@ -288,66 +112,7 @@ OURS: dict[str, Contestant] = {
 PEERS: dict[str, Contestant] = {
     one.name: one
     for one in (
-        Contestant(
-            "fla chunk_gla",
-            ("outer_product",),
-            _gated("fla.ops.gla", "chunk_gla"),
-            only("decay per channel only", lambda case: case.variant == "channel"),
-            needs="fla",
-            imports="fla.ops",
-            positive=True,
-        ),
-        Contestant(
-            "fla fused_recurrent_gla",
-            ("outer_product",),
-            _gated("fla.ops.gla", "fused_recurrent_gla"),
-            only("no decay, or one per channel", lambda case: case.variant != "head"),
-            needs="fla",
-            imports="fla.ops",
-            positive=True,
-        ),
-        Contestant(
-            "fla chunk_simple_gla",
-            ("outer_product",),
-            _gated("fla.ops.simple_gla", "chunk_simple_gla"),
-            only("no decay, or one per head", lambda case: case.variant != "channel"),
-            needs="fla",
-            imports="fla.ops",
-            positive=True,
-        ),
-        Contestant(
-            "fla chunk_hgrn",
-            ("diagonal",),
-            _hgrn("chunk_hgrn"),
-            only("real numbers only", is_real),
-            needs="fla",
-            imports="fla.ops",
-            positive=True,
-        ),
-        Contestant(
-            "fla chunk_delta_rule",
-            ("householder",),
-            _delta_rule("fla.ops.delta_rule", "chunk_delta_rule"),
-            only("bfloat16, one factor a token", is_half, has_one_factor),
-            needs="fla",
-            imports="fla.ops",
-        ),
-        Contestant(
-            "fla chunk_gated_delta_product",
-            ("householder",),
-            _delta_rule("fla.ops.gated_delta_product", "chunk_gated_delta_product"),
-            only("bfloat16, two factors a token or more", is_half, has_factors),
-            needs="fla",
-            imports="fla.ops",
-        ),
-        Contestant(
-            "fla fused_recurrent_delta_rule",
-            ("householder",),
-            _delta_rule("fla.ops.delta_rule", "fused_recurrent_delta_rule"),
-            only("one factor a token", has_one_factor),
-            needs="fla",
-            imports="fla.ops",
-        ),
+        *FLA,
         Contestant(
             "accelerated_scan scalar",
             ("diagonal",),

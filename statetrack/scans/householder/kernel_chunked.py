@@ -20,15 +20,9 @@ Legend: C factors of a chunk, Q its tokens (rounded up), K key channels, V value
 import triton
 import triton.language as tl
 
+from statetrack.scans.heads import HEAD, place
 from statetrack.scans.householder.kernel_chunked_decays import at_end, decay_products
-from statetrack.scans.outer_product.kernel import (
-    HEAD,
-    SIZES,
-    has_nonfinite,
-    load_tile,
-    place,
-    store_tile,
-)
+from statetrack.scans.outer_product.kernel import SIZES, has_nonfinite, load_tile, store_tile
 
 
 @triton.jit

@@ -15,9 +15,10 @@ All is done in place in the memory of the result.
 import triton
 import triton.language as tl
 
+from statetrack.scans.heads import HEAD, place
 from statetrack.scans.householder.kernel_chunked import dot
 from statetrack.scans.householder.kernel_chunked_decays import decay_products
-from statetrack.scans.outer_product.kernel import HEAD, SIZES, place
+from statetrack.scans.outer_product.kernel import SIZES
 
 BLOCK = tl.constexpr(16)
 

@@ -12,23 +12,13 @@ Legend: T tokens, R factors of a token, K key channels, V value columns.
 import triton
 import triton.language as tl
 
+from statetrack.scans.heads import CHANNEL, HEAD, place
+
 SIZES = ["n1", "n2", "length", "num_factors"]
 STRIDES = ["q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step", "k_factor"]
 STRIDES += ["v0", "v1", "v2", "v_step", "v_factor", "b0", "b1", "b2", "b_step"]
 STRIDES += ["w0", "w1", "w2", "w_step", "a0", "a1", "a2", "a_step"]
-NONE = tl.constexpr(0)
-HEAD = tl.constexpr(1)
-CHANNEL = tl.constexpr(2)
 STAGES = tl.constexpr(3)
-
-
-@triton.jit
-def place(program, n1, n2):
-    """Folded batch indices of a sequence."""
-    b2 = (program % n2).to(tl.int64)
-    b1 = (program // n2 % n1).to(tl.int64)
-    b0 = (program // n2 // n1).to(tl.int64)
-    return b0, b1, b2
 
 
 @triton.jit

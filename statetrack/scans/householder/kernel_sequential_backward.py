@@ -18,10 +18,8 @@ summed over values comes out as one partial result per block of columns.
 import triton
 import triton.language as tl
 
+from statetrack.scans.heads import CHANNEL, HEAD, NONE, place
 from statetrack.scans.householder.kernel_sequential import (
-    CHANNEL,
-    HEAD,
-    NONE,
     SIZES,
     STAGES,
     add_outer,
@@ -29,7 +27,6 @@ from statetrack.scans.householder.kernel_sequential import (
     decayed,
     load_columns,
     load_rows,
-    place,
     read,
     store_columns,
     store_rows,

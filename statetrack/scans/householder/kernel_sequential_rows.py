@@ -11,16 +11,14 @@ program owns `COLS` key channels, which do not see each other.
 import triton
 import triton.language as tl
 
+from statetrack.scans.heads import CHANNEL, HEAD, place
 from statetrack.scans.householder.kernel_sequential import (
-    CHANNEL,
-    HEAD,
     SIZES,
     STAGES,
     add_outer,
     aligned,
     load_columns,
     load_rows,
-    place,
     read,
     store_columns,
     tile_places,

@@ -9,15 +9,14 @@ Legend: T tokens, P rank, K key channels, V value columns.
 import triton
 import triton.language as tl
 
+from statetrack.scans.heads import CHANNEL, place
 from statetrack.scans.householder.kernel_sequential import (
-    CHANNEL,
     STAGES,
     add_outer,
     aligned,
     decayed,
     load_columns,
     load_rows,
-    place,
     read,
     store_columns,
     tile_places,

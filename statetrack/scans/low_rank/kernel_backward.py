@@ -14,17 +14,14 @@ Legend as in `kernel`. What is summed over values comes out as one partial resul
 import triton
 import triton.language as tl
 
+from statetrack.scans.heads import CHANNEL, HEAD, NONE, place
 from statetrack.scans.householder.kernel_sequential import (
-    CHANNEL,
-    HEAD,
-    NONE,
     STAGES,
     add_outer,
     aligned,
     decayed,
     load_columns,
     load_rows,
-    place,
     read,
     store_columns,
     store_rows,

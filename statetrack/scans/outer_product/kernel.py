@@ -14,24 +14,13 @@ Legend: C tokens of a chunk, K key channels, V value columns, D decays of a toke
 import triton
 import triton.language as tl
 
+from statetrack.scans.heads import CHANNEL, NONE, place
 from statetrack.scans.masks import where_also
 
 SIZES = ["n1", "n2", "length"]
-NONE = tl.constexpr(0)
-HEAD = tl.constexpr(1)
-CHANNEL = tl.constexpr(2)
 TINY = tl.constexpr(2.0**-80)
 AT_ONCE = tl.constexpr(4)
 LOOK = tl.constexpr(8)
-
-
-@triton.jit
-def place(program, n1, n2):
-    """Folded batch indices of a sequence."""
-    b2 = (program % n2).to(tl.int64)
-    b1 = (program // n2 % n1).to(tl.int64)
-    b0 = (program // n2 // n1).to(tl.int64)
-    return b0, b1, b2
 
 
 @triton.jit

@@ -16,12 +16,10 @@ are sums over these blocks, one partial result each.
 import triton
 import triton.language as tl
 
+from statetrack.scans.heads import CHANNEL, HEAD, NONE, place
 from statetrack.scans.outer_product.kernel import (
     AT_ONCE,
-    CHANNEL,
-    HEAD,
     LOOK,
-    NONE,
     SIZES,
     dot,
     flip,
@@ -30,7 +28,6 @@ from statetrack.scans.outer_product.kernel import (
     load_decays,
     load_row,
     load_tile,
-    place,
     running_products,
     split,
     store_tile,

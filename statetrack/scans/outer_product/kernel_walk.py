@@ -6,16 +6,8 @@ Legend as in `kernel`.
 import triton
 import triton.language as tl
 
-from statetrack.scans.outer_product.kernel import (
-    CHANNEL,
-    HEAD,
-    NONE,
-    SIZES,
-    load_decay,
-    load_tile,
-    place,
-    walk_states,
-)
+from statetrack.scans.heads import CHANNEL, HEAD, NONE, place
+from statetrack.scans.outer_product.kernel import SIZES, load_decay, load_tile, walk_states
 
 
 @triton.jit(
