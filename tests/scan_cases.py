@@ -352,7 +352,7 @@ def _householder_case(
         },
         kernels=tuple(chunked if in_chunks else sequential),
         chain=_householder_chain if factors == 1 and not in_chunks else None,
-        share=2 if in_chunks else 3,
+        share=3,
         settings={"statetrack.scans.householder.suits_chunks": lambda *_: in_chunks},
     )
 
@@ -434,7 +434,7 @@ def _low_rank_case(rank: int, decay: str) -> ScanCase:
             "statetrack.scans.low_rank.kernel_backward",
         ),
         chain=_low_rank_chain if rank == 1 else None,
-        share=2,
+        share=4,
     )
 
 
