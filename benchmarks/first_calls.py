@@ -37,6 +37,7 @@ CASES = [
         for dtype in ("float32", "bfloat16")
         for factors in (1, 2)
     ),
+    *(case("low_rank", f"{HEADS} P1", dtype) for dtype in ("float32", "bfloat16")),
 ]
 
 
