@@ -33,7 +33,10 @@ LARGE_SIZES = (9, 16, 33, 64) if ON_GPU else (9,)
 
 @dataclass
 class Source:
-    """Random inputs of one case: values by torch, sizes and memory layouts by NumPy."""
+    """Random inputs of one case: values by torch, sizes and memory layouts by NumPy.
+
+    Values are drawn on the CPU, so that a case is the same one on every device.
+    """
 
     seed: int
     device: torch.device
@@ -45,7 +48,7 @@ class Source:
 
     def __post_init__(self) -> None:
         self.choice = np.random.default_rng(self.seed)
-        self.values = torch.Generator(self.device).manual_seed(self.seed)
+        self.values = torch.Generator().manual_seed(self.seed)
 
     def pick(self, options: Sequence[Any]) -> Any:
         return options[int(self.choice.integers(len(options)))]
@@ -53,17 +56,25 @@ class Source:
     def normal(self, *shape: int, scale: float = 1.0, lead: bool = True) -> Tensor:
         """Normal numbers of shape [leading, shape], in a memory layout drawn at random."""
         full = (*self.leading, *shape) if lead else shape
-        values = torch.randn(full, generator=self.values, device=self.device) * scale
+        values = torch.randn(full, generator=self.values) * scale
         if self.dtype.is_complex:
-            other = torch.randn(full, generator=self.values, device=self.device) * scale
+            other = torch.randn(full, generator=self.values) * scale
             values = torch.complex(values, other) / 2**0.5
-        values = values.to(self.dtype)
+        values = values.to(self.device, self.dtype)
         return values if self.plain_layout else self.laid_out(values)
 
     def uniform(self, *shape: int) -> Tensor:
         """Numbers of magnitude at most one, [leading, shape]."""
         values = self.normal(*shape)
         return torch.tanh(values) if not self.dtype.is_complex else values / (1 + values.abs())
+
+    def chances(self, shape: Sequence[int]) -> Tensor:
+        """Numbers from 0 to 1 of this shape."""
+        return torch.rand(tuple(shape), generator=self.values).to(self.device)
+
+    def integers(self, high: int, shape: Sequence[int]) -> Tensor:
+        """Integers below `high` of this shape."""
+        return torch.randint(high, tuple(shape), generator=self.values).to(self.device)
 
     def laid_out(self, values: Tensor) -> Tensor:
         """The same values in another memory layout."""
@@ -167,7 +178,7 @@ def _draw_outer_product(decay: str) -> Draw:
             if source.pick(["small and zero", "large", "large"]) == "large":
                 factors = torch.where(factors < 0, -1.0, 1.0) * (factors.abs() + 1) / 2
             else:
-                drawn = torch.rand(factors.shape, generator=source.values, device=source.device)
+                drawn = source.chances(factors.shape)
                 factors = torch.where(drawn < 0.1, 0.0, factors)
             inputs["decay"] = factors.to(source.dtype)
         if source.pick([True, False]):
@@ -257,7 +268,7 @@ def _draw_householder(factors: int, decay: str, write: bool, fewest_keys: int) -
         values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
         k = torch.nn.functional.normalize(source.normal(source.length, factors, keys), dim=-1)
         beta = 1 + source.uniform(source.length, factors)
-        choice = torch.rand(beta.shape, generator=source.values, device=source.device)
+        choice = source.chances(beta.shape)
         beta = torch.where(choice < 0.2, torch.round(beta), beta)
         inputs = {
             "q": source.normal(source.length, keys),
@@ -270,7 +281,7 @@ def _draw_householder(factors: int, decay: str, write: bool, fewest_keys: int) -
         if decay != "none":
             shape = (source.length,) if decay == "head" else (source.length, keys)
             factors_of_state = source.uniform(*shape)
-            choice = torch.rand(factors_of_state.shape, generator=source.values, device=beta.device)
+            choice = source.chances(factors_of_state.shape)
             inputs["decay"] = torch.where(choice < 0.1, 0.0, factors_of_state)
         if source.pick([True, False]):
             inputs["initial"] = source.normal(keys, values)
@@ -305,21 +316,19 @@ def _chunked_householder_operators(
     arguments = _householder_arguments(inputs)
     plain = [one.detach() for one in arguments]
     forward = householder_chunked_operator.householder_scan_chunked_triton
-    o, final, *saved = forward(*plain, "ieee", True)
+    o, final, *saved = forward(*plain, True)
     return [
-        (forward, (*arguments, "ieee", True)),
+        (forward, (*arguments, True)),
         (
             householder_chunked_operator.householder_scan_chunked_backward_triton,
-            (*plain, *saved, o, final, "ieee"),
+            (*plain, *saved, o, final),
         ),
     ]
 
 
 def _householder_chain(source: Source) -> dict[str, Tensor]:
     """Reflections along unit vectors, two a token: signs of rows change."""
-    axis = torch.randint(
-        5, (*source.leading, source.length, 2), generator=source.values, device=source.device
-    )
+    axis = source.integers(5, (*source.leading, source.length, 2))
     k = torch.nn.functional.one_hot(axis, 5).float()
     return {
         "q": torch.ones_like(k[..., 0, :]),
@@ -358,7 +367,10 @@ def _householder_case(
 
 
 def _draw_low_rank(rank: int, decay: str) -> Draw:
-    """Draw for `low_rank_scan`; left and right of rank one come without a rank axis."""
+    """Draw for `low_rank_scan`, transitions no longer than one.
+
+    Left and right of rank one come without a rank axis.
+    """
 
     def draw(source: Source) -> dict[str, Tensor]:
         on_gpu = ON_GPU and not source.tiny
@@ -369,16 +381,17 @@ def _draw_low_rank(rank: int, decay: str) -> Draw:
         values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
         shape = (source.length, keys) if rank == 1 else (source.length, rank, keys)
         right = torch.nn.functional.normalize(source.normal(*shape), dim=-1)
+        right = right if source.plain_layout else source.laid_out(right)
         inputs = {
             "q": source.normal(source.length, keys),
-            "left": right * source.uniform(source.length, *shape[1:-1], 1) / rank,
-            "right": right if source.plain_layout else source.laid_out(right),
+            "left": right * (1 + source.uniform(source.length, *shape[1:-1], 1)) / rank,
+            "right": right,
             "k": source.normal(source.length, keys),
             "v": source.normal(source.length, values),
         }
         if decay != "none":
             factors = source.uniform(source.length, keys)
-            choice = torch.rand(factors.shape, generator=source.values, device=source.device)
+            choice = source.chances(factors.shape)
             inputs["decay"] = torch.where(choice < 0.1, 0.0, factors)
         if source.pick([True, False]):
             inputs["initial"] = source.normal(keys, values)
@@ -406,9 +419,7 @@ def _low_rank_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any,
 
 def _low_rank_chain(source: Source) -> dict[str, Tensor]:
     """Swaps of two rows, or reflections along unit vectors."""
-    pair = torch.randint(
-        5, (2, *source.leading, source.length), generator=source.values, device=source.device
-    )
+    pair = source.integers(5, (2, *source.leading, source.length))
     first, second = torch.nn.functional.one_hot(pair, 5).float()
     right = torch.where((pair[0] == pair[1])[..., None], first, first - second)
     return {

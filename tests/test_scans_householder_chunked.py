@@ -43,8 +43,8 @@ def drawn(
     return [tensor.to(DEVICE, dtype) for tensor in inputs]
 
 
-def forward(inputs: list[Tensor], save: bool = True, precision: str = "ieee") -> tuple:
-    return chunked.run_chunked_forward(*inputs, precision, save)
+def forward(inputs: list[Tensor], save: bool = True) -> tuple:
+    return chunked.run_chunked_forward(*inputs, save)
 
 
 def reference(inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -52,7 +52,7 @@ def reference(inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
     return householder_scan_reference(*inputs[:5], decay, inputs[6])
 
 
-def errors(inputs: list[Tensor], outputs: tuple, precision: str = "ieee") -> dict[str, float]:
+def errors(inputs: list[Tensor], outputs: tuple) -> dict[str, float]:
     """Relative errors of outputs, final state and every gradient against float64."""
     leaves = [tensor.double().requires_grad_() for tensor in inputs]
     o, final = reference(leaves)
@@ -62,7 +62,6 @@ def errors(inputs: list[Tensor], outputs: tuple, precision: str = "ieee") -> dic
     wanted = torch.autograd.grad(loss, used)
     found = chunked.run_chunked_backward(
         tuple(inputs), outputs[2:], d_o.to(outputs[0].dtype), d_final.to(outputs[1].dtype),
-        precision,
     )  # fmt: skip
     pairs = {"o": (outputs[0], o), "final": (outputs[1], final)}
     names = [name for name, leaf in zip(NAMES, leaves, strict=True) if leaf.numel() > 0]
@@ -149,7 +148,7 @@ def test_what_is_not_finite_reaches_what_depends_on_it(name: str, value: float, 
     torch.testing.assert_close(outputs[0][good].double(), o[good], rtol=1e-4, atol=1e-4)
     leaves = [tensor.clone().requires_grad_() for tensor in inputs]
     d_o, d_final = torch.ones_like(outputs[0]), torch.ones_like(outputs[1])
-    found = chunked.run_chunked_backward(tuple(inputs), outputs[2:], d_o, d_final, "ieee")
+    found = chunked.run_chunked_backward(tuple(inputs), outputs[2:], d_o, d_final)
     o, final = reference(leaves)
     used = [leaf for leaf in leaves if leaf.numel() > 0]
     wanted = torch.autograd.grad(o.sum() + final.sum(), used)

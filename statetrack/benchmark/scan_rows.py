@@ -368,6 +368,7 @@ SCANS: dict[str, ScanRow] = {
         _state_of_heads,
         _work_householder,
         small={"H": 2, "K": 16, "V": 16, "R": 2},
+        precisions=("ieee",),
     ),
     "low_rank": ScanRow(
         "low_rank_scan",

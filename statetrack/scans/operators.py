@@ -71,6 +71,25 @@ def register_gradient(
     torch.library.register_autograd(_name(backward), _refuse, lib=LIBRARY)
 
 
+def needs_gradient(tensors: Sequence[Tensor]) -> bool:
+    """Whether a backward pass can follow, so that the forward pass keeps what it needs.
+
+    A tensor inside ``torch.func.vmap`` says no itself, whatever it is a view of.
+    """
+    if not torch.is_grad_enabled():
+        return False
+    if torch.compiler.is_compiling():
+        return any(tensor.requires_grad for tensor in tensors)
+    return any(map(_requires_grad, tensors))
+
+
+def _requires_grad(tensor: Tensor) -> bool:
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    while not tensor.requires_grad and wrapped(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor.requires_grad
+
+
 def _name(operator: Callable[..., Any]) -> str:
     return str(operator).removesuffix(".default").replace(".", "::")
 

@@ -17,6 +17,7 @@ from statetrack.scans.kernels import (
     num_items,
     with_unit_stride,
 )
+from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
 
 # One warp owns 32 channels and loads 64 bytes of each ahead (16 rows of float32): 8 such programs
@@ -127,14 +128,14 @@ def _launch_forward(
 
     plan = _Plan(states, final.dtype)
     products, ends = plan.workspace(final.dtype, x.device)
-    with torch.cuda.device_of(x):
+    with Launches(x) as launch:
         if plan.num_chunks > 1:
-            reduce_forward[plan.grid](
-                _as_real(a), _as_real(x), products, ends,
+            launch(
+                reduce_forward, plan.grid, _as_real(a), _as_real(x), products, ends,
                 *plan.numbers, *_row_strides(a), *_row_strides(x), **plan.options,
             )  # fmt: skip
-        scan_forward[plan.grid](
-            _as_real(a), _as_real(x), _as_real(initial), products, ends,
+        launch(
+            scan_forward, plan.grid, _as_real(a), _as_real(x), _as_real(initial), products, ends,
             _as_real(states), _as_real(final),
             *plan.numbers, *_row_strides(a), *_row_strides(x), *leading_strides(initial, 1),
             *_row_strides(states), **plan.options,
@@ -149,13 +150,14 @@ def _launch_backward(inputs: list[Tensor], grads: tuple[Tensor, Tensor, Tensor])
     grad_a, grad_x, grad_initial = grads
     plan = _Plan(states, grad_final.dtype)
     products, ends = plan.workspace(grad_final.dtype, a.device)
-    with torch.cuda.device_of(a):
+    with Launches(a) as launch:
         if plan.num_chunks > 1:
-            reduce_backward[plan.grid](
-                _as_real(a), _as_real(grad_states), products, ends,
+            launch(
+                reduce_backward, plan.grid, _as_real(a), _as_real(grad_states), products, ends,
                 *plan.numbers, *_row_strides(a), *_row_strides(grad_states), **plan.options,
             )  # fmt: skip
-        scan_backward[plan.grid](
+        launch(
+            scan_backward, plan.grid,
             _as_real(a), _as_real(initial), _as_real(states), _as_real(grad_states),
             _as_real(grad_final), products, ends,
             _as_real(grad_a), _as_real(grad_x), _as_real(grad_initial),

@@ -22,6 +22,7 @@ from statetrack.scans.inputs import (
     shape_of,
 )
 from statetrack.scans.kernels import fold_leading
+from statetrack.scans.operators import needs_gradient
 
 BACKENDS: dict[str, Callable[..., Any]] = {
     "reference": householder_scan_reference,
@@ -70,7 +71,8 @@ def householder_scan(
         "auto" takes the kernel on a GPU, for real inputs with K and V up to 128, and "parallel"
         elsewhere.
     precision : {"ieee", "tf32x3", "tf32"}
-        Rounding of products of float32 inputs.
+        How products of float32 inputs may be rounded on a GPU. All three compute them exactly:
+        nothing rounded was faster.
 
     Returns
     -------
@@ -88,13 +90,12 @@ def householder_scan(
     Notes
     -----
     Cost: O(T R K V) operations for "reference", in T R steps; "parallel" works in chunks of 32
-    factors. "triton" has two strategies. Exact float32 and float64 go token after token: T R short
+    factors. "triton" has two strategies. Float32 and float64 go token after token: T R short
     steps that read inputs once, with the state in registers, so that it takes many sequences to
     fill a GPU; a backward pass keeps what every factor read (V numbers) and, with decays, every
-    16th state. Bfloat16, and float32 with tf32 products, go in chunks of 32 and 16 factors on
-    tensor cores, where what is computed from bfloat16 inputs is split in two such numbers; a
-    backward pass keeps what every factor wrote and the state before every chunk. Less than a
-    chunk, decays per channel, and decays with several bfloat16 factors go token after token.
+    16th state. Bfloat16 goes in chunks of 32 factors on tensor cores, where what is computed from
+    the inputs is split in two such numbers; a backward pass keeps what every factor wrote and the
+    state before every chunk. Less than a chunk and decays per channel go token after token.
     Sources: Yang et al. 2024
     (arXiv 2406.06484) for the delta rule, Siems et al. 2025 (arXiv 2502.10297) for products of
     factors.
@@ -150,7 +151,7 @@ def householder_scan(
         named["decay"] = (q.detach()[..., :0], 2)
     names = ("q", "k", "v", "beta", "write", "decay", "initial")
     if chosen == "triton":
-        return _run_kernel([prepare(name) for name in names], dtype, precision)
+        return _run_kernel([prepare(name) for name in names], dtype)
     outputs, final_state = BACKENDS[chosen](
         *(prepare(name).to(dtype) if name in named else None for name in names)
     )
@@ -180,15 +181,15 @@ def _choose(
     return chosen
 
 
-def _run_kernel(inputs: list[Tensor], dtype: torch.dtype, precision: str) -> tuple[Tensor, Tensor]:
+def _run_kernel(inputs: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     *tensors, initial = inputs
-    tensors.append(initial.to(dtype))
+    tensors = [*tensors, initial.to(dtype)]
     leading = initial.shape[:-2]
-    save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    save = needs_gradient(tensors)
     own_axes = (2, 3, 3, 2, 2, 2, 2)
     folded = [fold_leading(tensor, own) for tensor, own in zip(tensors, own_axes, strict=True)]
-    if suits_chunks(folded, precision):
-        o, final_state, *_ = householder_scan_chunked_triton(*folded, precision, save)
+    if suits_chunks(folded):
+        o, final_state, *_ = householder_scan_chunked_triton(*folded, save)
     else:
         o, final_state, *_ = householder_scan_triton(*folded, save)
     if len(leading) != o.dim() - 2:

@@ -18,6 +18,7 @@ from statetrack.scans.kernels import (
     num_items,
     with_unit_stride,
 )
+from statetrack.scans.launches import Launches
 
 
 @dataclass(frozen=True)
@@ -111,31 +112,25 @@ class Tiles:
         }
 
 
-def suits(inputs: Sequence[Tensor], precision: str) -> bool:
+def suits(inputs: Sequence[Tensor]) -> bool:
     """Whether a scan goes in chunks of factors rather than token after token.
 
-    It does for bfloat16, and for float32 where tf32 products are allowed. Exact float32 is faster
-    token after token at both sizes measured on an H200 (K = V = 64, T = 512 and 4096). A decay per
-    channel, or one per head with several bfloat16 factors (not proved on a GPU), and less than a
-    chunk of factors go token after token as well.
+    Bfloat16 does, but for a decay per channel and for less than a chunk of factors. Float32 does
+    not: exact products token after token took 60 to 85 % of the time of chunks, on an H200, and so
+    they did of chunks in tf32x3.
 
     Parameters
     ----------
     inputs : q, k, v, beta, write, decay, initial
         As in `run_chunked_forward`; `decay` may be per channel here.
-    precision : {"ieee", "tf32x3", "tf32"}
     """
     q, k, v, _beta, _write, decay, initial = inputs
     length, factors = k.shape[-3:-1]
-    if {q.dtype, k.dtype, v.dtype} != {v.dtype} or initial.dtype != torch.float32:
-        return False
-    if v.dtype == torch.bfloat16:
-        return length * factors >= 32 and decay.shape[-1] <= (1 if factors == 1 else 0)
     return (
-        v.dtype == torch.float32
-        and precision != "ieee"
-        and length * factors >= 16
+        {q.dtype, k.dtype, v.dtype} == {torch.bfloat16}
+        and initial.dtype == torch.float32
         and decay.shape[-1] <= 1
+        and length * factors >= 32
     )
 
 
@@ -143,9 +138,7 @@ def _power_of_two(size: int) -> int:
     return max(16, 1 << (size - 1).bit_length())
 
 
-def choose_tiles(
-    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, initial: Tensor, precision: str
-) -> Tiles:
+def choose_tiles(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, initial: Tensor) -> Tiles:
     """Sizes for inputs of these shapes and types, the same forwards and backwards."""
     dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
     on_gpu = q.device.type == "cuda"
@@ -154,7 +147,7 @@ def choose_tiles(
     values = v.shape[-1]
     block_keys = _power_of_two(keys)
     block_values = min(_power_of_two(values), 64)
-    state, operand = initial.dtype, torch.float32
+    state, operand, precision = initial.dtype, torch.float32, "ieee"
     chunk, warps, stages = 16, 4, 2
     gradient_warps, gradient_registers = 4, 0
     if dtype == torch.float64 or state == torch.float64:
@@ -170,7 +163,7 @@ def choose_tiles(
         gradient_registers = 168 if block_keys == 64 else 0
     elif dtype == torch.float16:
         precision = "tf32x3"
-    elif precision == "ieee" and doubles:
+    elif doubles:
         # Products of float32 numbers are exact in float64, whose tensor cores are as fast as the
         # float32 units.
         state = operand = torch.float64
@@ -193,7 +186,6 @@ def run_chunked_forward(
     write: Tensor,
     decay: Tensor,
     initial: Tensor,
-    precision: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final state and what the backward pass needs, for at least one token and sequence.
@@ -208,7 +200,6 @@ def run_chunked_forward(
         D = 0 for none, 1 for one per head.
     initial : Tensor, [..., K, V]
         In the type of the state.
-    precision : {"ieee", "tf32x3", "tf32"}
     save : bool
         Keep what the backward pass needs; else the last two are empty.
 
@@ -225,22 +216,22 @@ def run_chunked_forward(
     from statetrack.scans.householder.kernel_chunked import scan_forward
     from statetrack.scans.householder.kernel_chunked_solve import solve_chunks
 
-    o, final, updates, states, inverses = allocate(
-        q, k, v, beta, write, decay, initial, precision, save
-    )
+    o, final, updates, states, inverses = allocate(q, k, v, beta, write, decay, initial, save)
     inputs = _prepare(q, k, v, beta, write, decay, initial)
     q, k, v, beta, write, decay, initial = inputs
-    tiles = choose_tiles(q, k, v, decay, initial, precision)
+    tiles = choose_tiles(q, k, v, decay, initial)
     leading, length = v.shape[:-3], v.shape[-3]
     sizes = leading_sizes(leading)
     strides = [*_strides(q, k, v, beta, write, decay), *_row_strides(initial), *_row_strides(o)]
-    with torch.cuda.device_of(q):
-        solve_chunks[(num_items(sizes) * tiles.num_chunks(length),)](
+    with Launches(q) as launch:
+        launch(
+            solve_chunks, (num_items(sizes) * tiles.num_chunks(length),),
             k, beta, decay, inverses, *sizes[1:], length,
             *_factor_strides(k, 3), *_factor_strides(beta, 2), *_row_strides(decay),
             ALIGNED=_aligned(k), **tiles.solve_options(initial.dtype),
         )  # fmt: skip
-        scan_forward[(num_items(sizes) * tiles.num_blocks,)](
+        launch(
+            scan_forward, (num_items(sizes) * tiles.num_blocks,),
             q, k, v, beta, write, decay, initial, inverses, o, final, updates, states,
             *sizes[1:], length, *strides,
             SAVE=save, ALIGNED=_aligned(q, k, v), **tiles.options(),
@@ -256,12 +247,11 @@ def allocate(
     write: Tensor,
     decay: Tensor,
     initial: Tensor,
-    precision: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Room for what `run_chunked_forward` returns."""
     dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
-    tiles = choose_tiles(q, k, v, decay, initial, precision)
+    tiles = choose_tiles(q, k, v, decay, initial)
     leading, length = v.shape[:-3], v.shape[-3]
     saved_type = torch.bfloat16 if dtype == torch.bfloat16 else initial.dtype
     chunks = tiles.num_chunks(length)
@@ -279,7 +269,6 @@ def run_chunked_backward(
     saved: tuple[Tensor, Tensor, Tensor],
     grad_o: Tensor,
     grad_final: Tensor,
-    precision: str,
 ) -> tuple[Tensor, ...]:
     """Gradients of q, k, v, beta, write, decay and initial state.
 
@@ -290,7 +279,6 @@ def run_chunked_backward(
     saved : updates, states, inverses
     grad_o : Tensor, [..., T, V]
     grad_final : Tensor, [..., K, V]
-    precision : str
     """
     from statetrack.scans.householder.kernel_chunked_backward import scan_backward
     from statetrack.scans.householder.kernel_chunked_gradients import chunk_gradients
@@ -299,7 +287,7 @@ def run_chunked_backward(
     q, k, v, beta, write, decay, initial = _prepare(*inputs)
     updates, states, inverses = saved
     grad_o, grad_final = with_unit_stride(grad_o), with_unit_stride(grad_final)
-    tiles = choose_tiles(q, k, v, decay, initial, precision)
+    tiles = choose_tiles(q, k, v, decay, initial)
     length = v.shape[-3]
     sizes = leading_sizes(v.shape[:-3])
     sequences = num_items(sizes)
@@ -310,14 +298,16 @@ def run_chunked_backward(
     of_q, of_k, of_v = _row_strides(q), _factor_strides(k, 3), _factor_strides(v, 3)
     of_beta, of_write = _factor_strides(beta, 2), _factor_strides(write, 2)
     of_decay, of_o = _row_strides(decay), _row_strides(grad_o)
-    with torch.cuda.device_of(q):
-        scan_backward[(sequences * tiles.num_blocks,)](
+    with Launches(q) as launch:
+        launch(
+            scan_backward, (sequences * tiles.num_blocks,),
             q, k, beta, write, decay, inverses, grad_o, grad_final,
             grad_updates, grad_v, adjoints, grad_initial, *sizes[1:], length,
             *of_q, *of_k, *of_beta, *of_write, *of_decay, *of_o, *_row_strides(grad_final),
             ALIGNED=_aligned(q, k, grad_o), **tiles.options(),
         )  # fmt: skip
-        chunk_gradients[(sequences * tiles.num_chunks(length),)](
+        launch(
+            chunk_gradients, (sequences * tiles.num_chunks(length),),
             q, k, v, beta, decay, states, adjoints, updates, grad_updates, grad_o,
             grad_q, grad_k, grad_beta, grad_write, grad_decay, *sizes[1:], length,
             *of_q, *of_k, *of_v, *of_beta, *of_decay, *of_o,

@@ -21,11 +21,10 @@ def _run(
     write: Tensor,
     decay: Tensor,
     initial: Tensor,
-    precision: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final state, and what the backward pass needs (empty but for `save`)."""
-    arguments = (q, k, v, beta, write, decay, initial, precision, save)
+    arguments = (q, k, v, beta, write, decay, initial, save)
     if q.shape[-2] == 0 or initial.shape[:-2].numel() == 0:
         outputs = allocate(*arguments)
         outputs[1].copy_(initial)
@@ -47,17 +46,16 @@ def _run_backward(
     inverses: Tensor,
     grad_o: Tensor,
     grad_final: Tensor,
-    precision: str,
 ) -> tuple[Tensor, ...]:
     """Gradients of q, k, v, beta, write, decay and initial state."""
     inputs = (q, k, v, beta, write, decay, initial)
     if q.shape[-2] == 0 or initial.shape[:-2].numel() == 0:
         return *(torch.zeros_like(one) for one in inputs[:-1]), grad_final.clone()
-    return run_chunked_backward(inputs, (updates, states, inverses), grad_o, grad_final, precision)
+    return run_chunked_backward(inputs, (updates, states, inverses), grad_o, grad_final)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    *tensors, ctx.precision, ctx.saved = inputs
+    *tensors, ctx.saved = inputs
     ctx.set_materialize_grads(False)
     ctx.output_dtype = output[0].dtype
     ctx.save_for_backward(*tensors, *output[2:])
@@ -73,13 +71,11 @@ def _differentiate(
     if grad_final is None:
         grad_final = initial.new_zeros(()).expand(initial.shape)
     if not ctx.saved:
-        _o, _final, updates, states, inverses = householder_scan_chunked_triton(
-            *inputs, ctx.precision, True
-        )
+        _o, _final, updates, states, inverses = householder_scan_chunked_triton(*inputs, True)
     grads = householder_scan_chunked_backward_triton(
-        *inputs, updates, states, inverses, grad_o, grad_final, ctx.precision
+        *inputs, updates, states, inverses, grad_o, grad_final
     )
-    return *grads, None, None
+    return *grads, None
 
 
 def _allocate_gradients(*arguments: Any) -> tuple[Tensor, ...]:
@@ -91,15 +87,14 @@ def _allocate_gradients(*arguments: Any) -> tuple[Tensor, ...]:
 _INPUTS = "Tensor q, Tensor k, Tensor v, Tensor beta, Tensor write, Tensor decay, Tensor initial"
 
 householder_scan_chunked_triton = register_operator(
-    f"householder_scan_chunked({_INPUTS}, str precision, bool save) -> "
-    "(Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"householder_scan_chunked({_INPUTS}, bool save) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _run,
     allocate,
     own_axes=(2, 3, 3, 2, 2, 2, 2),
 )
 householder_scan_chunked_backward_triton = register_operator(
     f"householder_scan_chunked_backward({_INPUTS}, Tensor updates, Tensor states, Tensor inverses, "
-    "Tensor grad_o, Tensor grad_final, str precision) -> "
+    "Tensor grad_o, Tensor grad_final) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     _run_backward,
     _allocate_gradients,

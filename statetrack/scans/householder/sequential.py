@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from statetrack.scans.kernels import leading_sizes, leading_strides, num_items, with_unit_stride
+from statetrack.scans.launches import Launches
 
 MAX_SIZE = 128
 CHUNK = 16  # tokens between the states that are kept for the gradient of decays
@@ -154,8 +155,9 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     o_strides, final_strides = row_strides(grad_o, 2), row_strides(grad_final, 2)
     initial_strides = row_strides(initial, 2)
     of_decay = strides[5 : 5 + mode // 2]
-    with torch.cuda.device_of(q):
-        scan_backward[(sequences * blocks,)](
+    with Launches(q) as launch:
+        launch(
+            scan_backward, (sequences * blocks,),
             q, k, v, beta, write, decay, y, states, grad_o, grad_final, u, du, grad_v, read,
             *parts, grad_initial, *sizes, *all_strides, *o_strides, *final_strides,
             K=k.shape[-1], V=v.shape[-1], DECAY=mode, CHUNK=CHUNK if mode > 0 else 0,
@@ -164,7 +166,8 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
             **tiles.options(),
         )  # fmt: skip
         tiles = choose_tiles(v.shape[-1], k.shape[-1], num_factors, state, 32)
-        rows_backward[(sequences * tiles.blocks(k.shape[-1]),)](
+        launch(
+            rows_backward, (sequences * tiles.blocks(k.shape[-1]),),
             k, beta, decay, initial, grad_o, u, du, read, grad_q, grad_k, *sizes,
             *strides[1], *strides[3], *strides[5], *o_strides, *initial_strides,
             K=k.shape[-1], V=v.shape[-1], BLOCKS=blocks, DECAY=mode, STATE=type_of(grad_initial),

@@ -21,6 +21,7 @@ from statetrack.scans.low_rank.launch import MAX_RANK
 from statetrack.scans.low_rank.operator import low_rank_scan_triton
 from statetrack.scans.low_rank.parallel import low_rank_scan_parallel
 from statetrack.scans.low_rank.reference import low_rank_scan_reference
+from statetrack.scans.operators import needs_gradient
 
 BACKENDS: dict[str, Callable[..., Any]] = {
     "reference": low_rank_scan_reference,
@@ -186,9 +187,9 @@ def _choose(name: str, backend: str, precision: str, q: Tensor, v: Tensor, right
 
 def _run_kernel(inputs: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     *tensors, initial = inputs
-    tensors.append(initial.to(dtype))
+    tensors = [*tensors, initial.to(dtype)]
     leading = initial.shape[:-2]
-    save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    save = needs_gradient(tensors)
     own_axes = (2, 3, 3, 2, 2, 2, 2)
     o, final_state, *_ = low_rank_scan_triton(
         *(fold_leading(tensor, own) for tensor, own in zip(tensors, own_axes, strict=True)), save

@@ -14,6 +14,7 @@ from statetrack.scans.householder.sequential import (
     type_of,
 )
 from statetrack.scans.kernels import leading_sizes, num_items, with_unit_stride
+from statetrack.scans.launches import Launches
 
 MAX_RANK = 4
 CHUNK = 16  # tokens between the states that are kept for the gradient of decays
@@ -89,8 +90,9 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     o_strides, final_strides = row_strides(grad_o, 2), row_strides(grad_final, 2)
     initial_strides = row_strides(initial, 2)
     rows = strides[: 5 + mode // 2]
-    with torch.cuda.device_of(q):
-        scan_backward[(sequences * blocks,)](
+    with Launches(q) as launch:
+        launch(
+            scan_backward, (sequences * blocks,),
             *tensors, x, states, grad_o, grad_final, dx, grad_v, *parts, grad_initial, *sizes,
             sequences, *(stride for row in strides for stride in row), *o_strides, *final_strides,
             CHUNK=CHUNK if mode > 0 else 0,
@@ -98,7 +100,8 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
             **_options(tiles, q, right, v, decay, grad_initial),
         )  # fmt: skip
         tiles = _tiles(v.shape[-1], q.shape[-1], grad_initial.dtype)
-        rows_backward[(sequences * tiles.blocks(q.shape[-1]),)](
+        launch(
+            rows_backward, (sequences * tiles.blocks(q.shape[-1]),),
             left, k, v, decay, initial, grad_o, x, dx, grad_q, grad_right, *sizes, *strides[1],
             *strides[3], *strides[4], *strides[5], *o_strides, *initial_strides,
             ALIGNED=multiples_of_four([strides[1], *rows[3:], o_strides, initial_strides]),

@@ -15,6 +15,7 @@ from statetrack.scans.kernels import (
     multiprocessors,
     num_items,
 )
+from statetrack.scans.launches import Launches
 from statetrack.scans.matrix import launch_fragments
 from statetrack.scans.matrix.addressing import (
     are_aligned,
@@ -185,20 +186,22 @@ def run_forward(
     steps = [strides(a, 3), strides(b, 3), strides(initial, 2), of_readout, strides(outputs, 3)]
     options = plan.options(are_aligned(*steps)) | {"HAS_B": has_b}
     workspace = plan.workspace()
-    with torch.cuda.device_of(a):
+    with Launches(a) as launch:
         if plan.chunks > 1:
             reduce = reduce_rows if plan.in_rows else reduce_tiles
-            reduce[plan.programs, plan.chunks - 1](
-                a, b, *workspace, *plan.numbers, *steps[0], *steps[1], **options
-            )
+            launch(
+                reduce, (plan.programs, plan.chunks - 1),
+                a, b, *workspace, *plan.numbers, *steps[0], *steps[1], **options,
+            )  # fmt: skip
         flat = [step for of_tensor in steps for step in of_tensor]
         if plan.in_rows:
-            scan_rows[plan.grid](
-                a, b, initial, *workspace, outputs, final, *plan.numbers, *flat, **options
-            )
+            launch(
+                scan_rows, plan.grid,
+                a, b, initial, *workspace, outputs, final, *plan.numbers, *flat, **options,
+            )  # fmt: skip
         else:
-            scan_tiles[plan.grid](
-                a, b, initial, readout, *workspace, outputs, final,
+            launch(
+                scan_tiles, plan.grid, a, b, initial, readout, *workspace, outputs, final,
                 *plan.numbers, *flat, **options, **constants,
             )  # fmt: skip
 
@@ -239,16 +242,18 @@ def run_backward(inputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...], prec
     ]  # fmt: skip
     options = plan.options(are_aligned(*steps))
     workspace = plan.workspace()
-    with torch.cuda.device_of(a):
+    with Launches(a) as launch:
         if plan.chunks > 1:
             reduce = reduce_rows_backward if plan.in_rows else reduce_tiles_backward
-            reduce[plan.programs, plan.chunks - 1](
+            launch(
+                reduce, (plan.programs, plan.chunks - 1),
                 a, grad_states, *workspace, *plan.numbers, *steps[0], *steps[3],
                 **options, HAS_B=True,
             )  # fmt: skip
         scan = scan_rows_backward if plan.in_rows else scan_tiles_backward
-        scan[plan.grid](
-            a, initial, states, grad_states, grad_final, *workspace, grad_a, grad_b, grad_initial,
+        launch(
+            scan, plan.grid, a, initial, states, grad_states, grad_final,
+            *workspace, grad_a, grad_b, grad_initial,
             *plan.numbers, *(step for of_tensor in steps for step in of_tensor),
             **options, HAS_B=has_b,
         )  # fmt: skip

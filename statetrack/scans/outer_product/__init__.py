@@ -16,6 +16,7 @@ from statetrack.scans.inputs import (
     shape_of,
 )
 from statetrack.scans.kernels import fold_leading
+from statetrack.scans.operators import needs_gradient
 from statetrack.scans.outer_product.operator import outer_product_scan_triton
 from statetrack.scans.outer_product.parallel import outer_product_scan_parallel
 from statetrack.scans.outer_product.reference import outer_product_scan_reference
@@ -167,7 +168,7 @@ def _run_kernel(
     if decay is None:
         decay = q.detach()[..., :0]  # or its gradient would be one more sum over `q`
     inputs = [q, k, v, decay, initial]
-    save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+    save = needs_gradient(inputs)
     o, final_state, _ = outer_product_scan_triton(
         *(fold_leading(tensor, 2) for tensor in inputs), precision, save
     )

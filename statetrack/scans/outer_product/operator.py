@@ -16,6 +16,7 @@ from statetrack.scans.kernels import (
     num_items,
     with_unit_stride,
 )
+from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
 from statetrack.scans.outer_product.tiles import Tiles, choose_tiles, num_chunks
 
@@ -154,18 +155,20 @@ def _launch_backward(
         q, k, v, decay, grad_o, states, adjoints, parts[0], parts[1], grad_v, parts[2], again,
         *leading[1:], v.shape[-2], sequences, *(stride for row in rows for stride in row), *of_o,
     )  # fmt: skip
-    with torch.cuda.device_of(q):
-        sweep_adjoints[(sequences * tiles.num_blocks,)](
+    with Launches(q) as launch:
+        launch(
+            sweep_adjoints, (sequences * tiles.num_blocks,),
             q, decay, grad_o, grad_final, adjoints, grad_initial, *leading[1:], v.shape[-2],
             *of_q, *of_decay, *of_o, *_row_strides(grad_final), ALIGNED=aligned,
             **tiles.products(), **options, **tiles.launch("sweep"),
         )  # fmt: skip
         for number in tiles.passes:
-            chunk_backward[(again.numel(),)](
-                *of_chunks, ALIGNED=aligned, SMALL=tiles.small, PASS=number, **tiles.products(),
-                **options, **tiles.launch("chunks"),
+            launch(
+                chunk_backward, (again.numel(),), *of_chunks, ALIGNED=aligned,
+                SMALL=tiles.small, PASS=number, **tiles.products(), **options,
+                **tiles.launch("chunks"),
             )  # fmt: skip
-        walk_backward[(again.numel(),)](*of_chunks, **options, num_warps=4)
+        launch(walk_backward, (again.numel(),), *of_chunks, **options, num_warps=4)
     grad_q, grad_k, grad_decay = (
         part[0] if tiles.num_blocks == 1 else part.sum(0).to(tensor.dtype)
         for part, tensor in zip(parts, (q, k, decay), strict=True)
