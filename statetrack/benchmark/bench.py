@@ -24,7 +24,7 @@ from statetrack.scans.kernels import why_unavailable
 
 WORKER = ("-m", "statetrack.benchmark.worker")
 KERNELS = "statetrack triton"
-START_SECONDS, FIRST_SECONDS, EACH_SECONDS = 60.0, 90.0, 30.0
+START_SECONDS, FIRST_SECONDS, EACH_SECONDS = 60.0, 90.0, 60.0
 
 
 @dataclass(frozen=True)

@@ -84,12 +84,13 @@ def _delta_rule(module: str, name: str) -> Any:
     return prepare
 
 
+# Last those that try many configurations, for minutes, before their first answer.
 FLA = [
     Contestant(
-        "fla chunk_gla",
-        ("outer_product",),
-        _gated("fla.ops.gla", "chunk_gla"),
-        only("decay per channel only", lambda case: case.variant == "channel"),
+        "fla chunk_hgrn",
+        ("diagonal",),
+        _hgrn("chunk_hgrn"),
+        only("real numbers only", is_real),
         needs="fla",
         imports="fla.ops",
         positive=True,
@@ -104,22 +105,12 @@ FLA = [
         positive=True,
     ),
     Contestant(
-        "fla chunk_simple_gla",
-        ("outer_product",),
-        _gated("fla.ops.simple_gla", "chunk_simple_gla"),
-        only("no decay, or one per head", lambda case: case.variant != "channel"),
+        "fla fused_recurrent_delta_rule",
+        ("householder",),
+        _delta_rule("fla.ops.delta_rule", "fused_recurrent_delta_rule"),
+        only("one factor a token", has_one_factor),
         needs="fla",
         imports="fla.ops",
-        positive=True,
-    ),
-    Contestant(
-        "fla chunk_hgrn",
-        ("diagonal",),
-        _hgrn("chunk_hgrn"),
-        only("real numbers only", is_real),
-        needs="fla",
-        imports="fla.ops",
-        positive=True,
     ),
     Contestant(
         "fla chunk_delta_rule",
@@ -138,11 +129,21 @@ FLA = [
         imports="fla.ops",
     ),
     Contestant(
-        "fla fused_recurrent_delta_rule",
-        ("householder",),
-        _delta_rule("fla.ops.delta_rule", "fused_recurrent_delta_rule"),
-        only("one factor a token", has_one_factor),
+        "fla chunk_simple_gla",
+        ("outer_product",),
+        _gated("fla.ops.simple_gla", "chunk_simple_gla"),
+        only("no decay, or one per head", lambda case: case.variant != "channel"),
         needs="fla",
         imports="fla.ops",
+        positive=True,
+    ),
+    Contestant(
+        "fla chunk_gla",
+        ("outer_product",),
+        _gated("fla.ops.gla", "chunk_gla"),
+        only("decay per channel only", lambda case: case.variant == "channel"),
+        needs="fla",
+        imports="fla.ops",
+        positive=True,
     ),
 ]

@@ -108,7 +108,7 @@ class _Plan:
         )
         self.options = {
             "BLOCK": BLOCK,
-            "UNROLL": BYTES_AHEAD // min(rows.element_size(), 4),
+            "UNROLL": BYTES_AHEAD // min(rows.element_size(), 8),
             "STATE": tl.float64 if state in (torch.float64, torch.complex128) else tl.float32,
             "COMPLEX": state.is_complex,
             "num_warps": 1,
