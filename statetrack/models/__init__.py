@@ -8,6 +8,8 @@ from statetrack.models import householder as _householder
 from statetrack.models import lstm as _lstm
 from statetrack.models import mru as _mru
 from statetrack.models.backbone import Backbone as Backbone
+from statetrack.models.checks import ModelCheckError as ModelCheckError
+from statetrack.models.checks import check_model as check_model
 from statetrack.models.config import build_model as build_model
 from statetrack.models.config import list_models as list_models
 from statetrack.models.config import model_config as model_config

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from automata.errors import InputError
 from statetrack.models.config import BackboneConfig
-from statetrack.models.modules import MLP, RMSNorm
+from statetrack.models.modules import MLP, RMSNorm, ShortConvolution
 
 State = tuple[Tensor, ...]
 
@@ -45,15 +45,28 @@ class Block(nn.Module):
     def __init__(self, mixer: nn.Module, config: BackboneConfig) -> None:
         super().__init__()
         self.mixer_norm = RMSNorm(config.width)
+        size = config.short_convolution
+        self.convolution = ShortConvolution(config.width, size) if size > 0 else None
         self.mixer = mixer
         self.mlp_norm = RMSNorm(config.width)
         self.mlp = MLP(config.width, config.mlp_ratio * config.width)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Run the block from a state."""
-        mixed_BTD, state = self.mixer(self.mixer_norm(x_BTD), state)
+        seen_BTD, *past = self.mixer_input(x_BTD, state)
+        mixed_BTD, state = self.mixer(seen_BTD, state[len(past) :])
         x_BTD = x_BTD + mixed_BTD
-        return x_BTD + self.mlp(self.mlp_norm(x_BTD)), state
+        return x_BTD + self.mlp(self.mlp_norm(x_BTD)), (*past, *state)
+
+    def mixer_input(self, x_BTD: Tensor, state: State) -> tuple[Tensor, ...]:
+        """What the mixer gets [B, T, D], and the convolution's state where there is one."""
+        x_BTD = self.mixer_norm(x_BTD)
+        return (x_BTD,) if self.convolution is None else self.convolution(x_BTD, state[0])
+
+    def initial_state(self, batch_size: int) -> State:
+        """State before the first token: the convolution's, then the mixer's."""
+        past = () if self.convolution is None else (self.convolution.initial_state(batch_size),)
+        return (*past, *self.mixer.initial_state(batch_size))  # type: ignore[operator]
 
 
 class Backbone(nn.Module):
@@ -123,7 +136,7 @@ class Backbone(nn.Module):
 
     def initial_state(self, batch_size: int) -> list[State]:
         """State before the first token, for `batch_size` words."""
-        return [block.mixer.initial_state(batch_size) for block in self.blocks]  # type: ignore[operator, union-attr]
+        return [block.initial_state(batch_size) for block in self.blocks]  # type: ignore[operator]
 
     @property
     def state_size(self) -> int:
@@ -155,7 +168,8 @@ class Backbone(nn.Module):
         x_BTD = self.embedding(tokens_BT)
         found: list[Tensor | None] = []
         for block, before in zip(self.blocks, self.initial_state(tokens_BT.shape[0]), strict=True):
-            found.append(block.mixer.transitions(block.mixer_norm(x_BTD)))  # type: ignore[operator, union-attr]
+            seen_BTD, *_ = block.mixer_input(x_BTD, before)  # type: ignore[operator]
+            found.append(block.mixer.transitions(seen_BTD))  # type: ignore[operator, union-attr]
             x_BTD, _ = block(x_BTD, before)
         return found
 

@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 from automata.errors import InputError, unknown_name
@@ -22,6 +23,10 @@ class BackboneConfig:
         Blocks, each one recurrence and one MLP.
     mlp_ratio : int
         Hidden channels of the MLP per channel of the stream.
+    short_convolution : int
+        Tokens that a causal convolution before each recurrence sees, channel by channel; 0 for
+        none. It mixes over time by itself, so what a model does with it does not show what its
+        recurrence can do.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -29,9 +34,12 @@ class BackboneConfig:
     width: int = 64
     num_layers: int = 1
     mlp_ratio: int = 2
+    short_convolution: int = 0
 
     def __post_init__(self) -> None:
         require_positive(self, "width", "num_layers", "mlp_ratio")
+        if self.short_convolution != 0:
+            require_positive(self, "short_convolution")
 
 
 def require_positive(config: object, *names: str) -> None:
@@ -42,6 +50,22 @@ def require_positive(config: object, *names: str) -> None:
             raise InputError(
                 f"{type(config).__name__}.{name} = {value!r}: expected a whole number >= 1"
             )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published configuration.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Fields of the model's configuration.
+    source : str
+        Paper or code, and where in it.
+    """
+
+    parameters: Mapping[str, Any]
+    source: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +84,8 @@ class ModelEntry:
         Raised when the same configuration gives other numbers than before.
     summary : str
         One line for listings.
+    presets : mapping of str to Preset
+        Published configurations by name.
     """
 
     name: str
@@ -67,6 +93,19 @@ class ModelEntry:
     build: Callable[[Any, int, int], nn.Module]
     semantics: int
     summary: str
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+
+    def num_parameters(self, num_tokens: int = 2, num_classes: int = 2, **parameters: Any) -> int:
+        """Trainable numbers of the model, with its defaults but for `parameters`.
+
+        Examples
+        --------
+        >>> list_models()["diagonal"].num_parameters(width=8, num_channels=4)
+        467
+        """
+        with torch.random.fork_rng(devices=[]):
+            model = self.build(model_config(self.name, parameters), num_tokens, num_classes)
+        return sum(one.numel() for one in model.parameters() if one.requires_grad)
 
 
 _REGISTRY: dict[str, ModelEntry] = {}
@@ -79,6 +118,7 @@ def register_model(
     *,
     semantics: int = 1,
     summary: str = "",
+    presets: Mapping[str, Preset] | None = None,
 ) -> None:
     """Make a model known by name, from this package or from outside.
 
@@ -94,28 +134,36 @@ def register_model(
         Raise it when the numbers of an unchanged configuration change.
     summary : str
         One line for listings.
+    presets : mapping of str to Preset, optional
+        Published configurations by name.
 
     Raises
     ------
     InputError
-        The name is taken, or `config_class` is not a dataclass.
+        The name is taken, `config_class` is not a dataclass, or a preset does not fit it.
     """
     if name in _REGISTRY:
         raise InputError(f"model {name!r} is registered already; choose another name")
     if not dataclasses.is_dataclass(config_class):
         raise InputError(f"model {name!r}: config_class must be a dataclass, got {config_class!r}")
-    _REGISTRY[name] = ModelEntry(name, config_class, build, semantics, summary)
+    entry = ModelEntry(name, config_class, build, semantics, summary, dict(presets or {}))
+    for preset in entry.presets.values():
+        check_parameter_names(entry, preset.parameters)
+        config_class(**preset.parameters)
+    _REGISTRY[name] = entry
 
 
-def list_models() -> list[str]:
-    """Names that `build_model` knows.
+def list_models() -> dict[str, ModelEntry]:
+    """Rows of the registry by name, sorted.
 
     Examples
     --------
     >>> "diagonal" in list_models()
     True
+    >>> list_models()["diagonal"].summary
+    'diagonal linear RNN, eigenvalues by token'
     """
-    return sorted(_REGISTRY)
+    return {name: _REGISTRY[name] for name in sorted(_REGISTRY)}
 
 
 def model_entry(name: str) -> ModelEntry:
@@ -163,7 +211,14 @@ def check_parameter_names(entry: ModelEntry, names: Iterable[str]) -> None:
             raise unknown_name(f"parameter of model {entry.name!r}", name, known)
 
 
-def build_model(name: str, num_tokens: int, num_classes: int, **parameters: Any) -> nn.Module:
+def build_model(
+    name: str,
+    num_tokens: int,
+    num_classes: int,
+    *,
+    preset: str | None = None,
+    **parameters: Any,
+) -> nn.Module:
     """Build a model with fresh random weights.
 
     Parameters
@@ -174,8 +229,10 @@ def build_model(name: str, num_tokens: int, num_classes: int, **parameters: Any)
         Size of the alphabet, padding included.
     num_classes : int
         Size of the output at every position.
+    preset : str, optional
+        A published configuration: one of ``list_models()[name].presets``.
     **parameters
-        Fields of the model's configuration.
+        Fields of the model's configuration; they go before those of the preset.
 
     Returns
     -------
@@ -185,7 +242,7 @@ def build_model(name: str, num_tokens: int, num_classes: int, **parameters: Any)
     Raises
     ------
     InputError
-        Unknown model or parameter (the message gives the nearest name), or a bad value.
+        Unknown model, preset or parameter (the message gives the nearest name), or a bad value.
 
     Examples
     --------
@@ -196,4 +253,8 @@ def build_model(name: str, num_tokens: int, num_classes: int, **parameters: Any)
     (1, 3, 2)
     """
     entry = model_entry(name)
+    if preset is not None:
+        if preset not in entry.presets:
+            raise unknown_name(f"preset of model {name!r}", preset, entry.presets)
+        parameters = {**entry.presets[preset].parameters, **parameters}
     return entry.build(model_config(name, parameters), num_tokens, num_classes)

@@ -44,3 +44,38 @@ class MLP(nn.Module):
         """Map `x`, [..., width], position by position."""
         y: Tensor = self.down(nn.functional.gelu(self.up(x)))
         return y
+
+
+class ShortConvolution(nn.Module):
+    """Causal convolution over time, channel by channel, then SiLU.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    size : int
+        Tokens seen: this one and the ``size - 1`` before it.
+
+    Notes
+    -----
+    As in Mamba (Gu and Dao 2023) and DeltaNet. Before the first token there are zeros.
+    """
+
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(size, width) / size**0.5)
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x_BTD: Tensor, past_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs [B, T, D] and the last inputs [B, size - 1, D]."""
+        length = x_BTD.shape[-2]
+        seen_BSD = torch.cat([past_BSD, x_BTD], dim=-2)
+        y_BTD = self.bias.expand_as(x_BTD)
+        for back, weight_D in enumerate(self.weight):
+            y_BTD = y_BTD + weight_D * seen_BSD[:, back : back + length]
+        return nn.functional.silu(y_BTD), seen_BSD[:, length:]
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        """Zeros [B, size - 1, D]."""
+        size, width = self.weight.shape
+        return self.weight.new_zeros(batch_size, size - 1, width)

@@ -1,11 +1,10 @@
 """Matrix Recurrent Unit: the state is a product of input-dependent matrices.
 
-``H_t = H_{t-1} A(x_t)`` (Levi 2024, mru-lm). The axis of the family is the *input method*: how
-the numbers a linear layer computes become the matrix ``A``.
+``H_t = H_{t-1} A(x_t)`` (Levi 2024, mru-lm). The axis of the family is the *input method*
+(`mru_matrices`): how the numbers a linear layer computes become the matrix ``A``.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,43 +14,11 @@ from automata.errors import unknown_name
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
 from statetrack.models.modules import RMSNorm
+from statetrack.models.mru_matrices import INPUT_METHODS
 from statetrack.scans import ScaledStates, matrix_scan
 
-
-def residual_matrix(x_NN: Tensor) -> Tensor:
-    """Identity plus the input: GL(n), determinant free, products unbounded."""
-    return torch.eye(x_NN.shape[-1], dtype=x_NN.dtype, device=x_NN.device) + x_NN
-
-
-def exponential_matrix(x_NN: Tensor) -> Tensor:
-    """Exponential of the skew part: all of SO(n), so products keep their size."""
-    lower = torch.tril(x_NN, diagonal=-1)
-    return torch.linalg.matrix_exp(lower - lower.transpose(-1, -2))
-
-
-def cayley_matrix(x_NN: Tensor) -> Tensor:
-    """Cayley map of the skew part: rotations without the eigenvalue -1."""
-    lower = torch.tril(x_NN, diagonal=-1)
-    skew = lower - lower.transpose(-1, -2)
-    identity = torch.eye(x_NN.shape[-1], dtype=x_NN.dtype, device=x_NN.device)
-    return torch.linalg.solve(identity - skew, identity + skew)
-
-
-def ldu_matrix(x_NN: Tensor) -> Tensor:
-    """Lower times diagonal times upper with determinant 1: a dense part of SL(n)."""
-    diagonal = torch.diagonal(x_NN, dim1=-2, dim2=-1)
-    root = torch.exp(0.5 * (diagonal - diagonal.mean(dim=-1, keepdim=True)))
-    lower = torch.tril(x_NN, diagonal=-1) + torch.diag_embed(root)
-    upper = torch.triu(x_NN, diagonal=1) + torch.diag_embed(root)
-    return lower @ upper
-
-
-INPUT_METHODS: dict[str, Callable[[Tensor], Tensor]] = {
-    "residual": residual_matrix,
-    "exponential": exponential_matrix,
-    "cayley": cayley_matrix,
-    "ldu": ldu_matrix,
-}
+READOUTS = ("normalised", "linear")
+INITIALISATIONS = ("small", "identity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,52 +27,97 @@ class MRUConfig(BackboneConfig):
 
     Parameters
     ----------
-    input_method : {"residual", "exponential", "cayley", "ldu"}
-        How a token's numbers become its matrix.
+    input_method : str
+        How a token's numbers become its matrix: a name of `mru_matrices.INPUT_METHODS`.
     num_heads, head_size : int
         Heads, and the order n of the n x n state of each.
+    additive : bool
+        Add a matrix of the token to the state: ``H_t = H_{t-1} A_t + B_t``.
+    readout : {"normalised", "linear"}
+        All n x n numbers divided by their root mean square, or ``H_t W`` with W [n, readout_size]
+        of every head, as published.
+    readout_size : int
+        Columns of W.
+    initialisation : {"small", "identity"}
+        Small random input matrices, or all of them the identity and small output weights, as
+        published.
     """
 
     input_method: str = "ldu"
     num_heads: int = 4
     head_size: int = 4
+    additive: bool = False
+    readout: str = "normalised"
+    readout_size: int = 4
+    initialisation: str = "small"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "num_heads", "head_size")
-        if self.input_method not in INPUT_METHODS:
-            raise unknown_name("MRU input_method", self.input_method, INPUT_METHODS)
+        require_positive(self, "num_heads", "head_size", "readout_size")
+        for kind, value, known in (
+            ("input_method", self.input_method, INPUT_METHODS),
+            ("readout", self.readout, READOUTS),
+            ("initialisation", self.initialisation, INITIALISATIONS),
+        ):
+            if value not in known:
+                raise unknown_name(f"MRU {kind}", value, known)
 
     @property
     def label(self) -> str:
         """Name in legends."""
-        return f"MRU {self.input_method}"
+        return f"MRU {self.input_method}" + " + B" * self.additive
 
 
 class MRUMixer(nn.Module):
-    """Heads of cumulative matrix products with a normalised, scale-free readout.
+    """Heads of cumulative matrix products.
+
+    The scale of a state is carried apart, so that long products stay finite; the normalised readout
+    does not see it.
 
     Parameters
     ----------
     config : MRUConfig
     """
 
-    scale_free_state = True
-
     def __init__(self, config: MRUConfig) -> None:
         super().__init__()
         heads, size = config.num_heads, config.head_size
         self.heads, self.size = heads, size
-        self.to_matrix = INPUT_METHODS[config.input_method]
+        self.scale_free_state = config.readout == "normalised" and not config.additive
+        self.to_matrix = INPUT_METHODS[config.input_method].matrix
         self.to_elements = nn.Linear(config.width, heads * size * size, bias=False)
         nn.init.normal_(self.to_elements.weight, std=0.5 / math.sqrt(config.width * size))
-        self.norm = RMSNorm(size * size, (heads, 1))
-        self.output = nn.Linear(heads * size * size, config.width, bias=False)
+        self.to_addition = (
+            nn.Linear(config.width, heads * size * size, bias=False) if config.additive else None
+        )
+        if config.readout == "normalised":
+            self.norm: RMSNorm | None = RMSNorm(size * size, (heads, 1))
+            seen = size * size
+        else:
+            self.norm = None
+            self.readout = nn.Parameter(torch.randn(heads, size, config.readout_size) / size)
+            seen = size * config.readout_size
+        self.output = nn.Linear(heads * seen, config.width, bias=False)
+        if config.initialisation == "identity":
+            nn.init.zeros_(self.to_elements.weight)
+            nn.init.normal_(self.output.weight, std=0.02 / math.sqrt(2 * config.num_layers))
+            if self.norm is None:
+                nn.init.normal_(self.readout, std=0.02 * math.sqrt(size))
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state after the last token."""
-        h, after = matrix_scan(self._matrices(x_BTD), initial=ScaledStates(*state), rescale=True)
-        return self.output(merge_heads(self.norm(h.values.flatten(-2)))), tuple(after)
+        h, after = matrix_scan(
+            self._matrices(x_BTD),
+            None if self.to_addition is None else self._as_matrices(self.to_addition(x_BTD)),
+            initial=ScaledStates(*state),
+            rescale=True,
+        )
+        if self.norm is not None:
+            y_BHTE = self.norm(h.values.flatten(-2))
+        else:
+            seen_BHTNC = h.values @ self.readout.unsqueeze(-3)
+            y_BHTE = torch.ldexp(seen_BHTNC, h.log2_scale[..., None, None]).flatten(-2)
+        return self.output(merge_heads(y_BHTE)), tuple(after)
 
     def initial_state(self, batch_size: int) -> State:
         """Identity in every head, with its scale 2**0."""
@@ -121,9 +133,19 @@ class MRUMixer(nn.Module):
         """The input matrices themselves, [B, T, H, N, N]."""
         return self._matrices(x_BTD).transpose(1, 2)
 
+    def relative_learning_rates(self, length: int) -> dict[str, float]:
+        """Published factors of the learning rate, by parameter, for words of `length` tokens.
+
+        A matrix acts on all later outputs, length / 2 on average, and its fan-in is n (mru-lm,
+        training script): ``sqrt(2 / length) / n`` for the input map.
+        """
+        return {"to_elements.weight": math.sqrt(2.0 / length) / self.size}
+
     def _matrices(self, x_BTD: Tensor) -> Tensor:
-        elements = split_heads(self.to_elements(x_BTD), self.heads)
-        return self.to_matrix(elements.unflatten(-1, (self.size, self.size)))
+        return self.to_matrix(self._as_matrices(self.to_elements(x_BTD)))
+
+    def _as_matrices(self, numbers_BTE: Tensor) -> Tensor:
+        return split_heads(numbers_BTE, self.heads).unflatten(-1, (self.size, self.size))
 
 
 def build(config: MRUConfig, num_tokens: int, num_classes: int) -> Backbone:

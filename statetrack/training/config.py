@@ -20,7 +20,7 @@ from torch import nn
 
 from automata.errors import InputError, unknown_name
 from automata.tasks import Task, complete_parameters, get_task
-from statetrack.models.config import build_model, check_parameter_names, model_entry
+from statetrack.models.config import check_parameter_names, model_config, model_entry
 
 TRAINER_SEMANTICS = 1
 """Raised when the same configuration begins to give other numbers."""
@@ -109,7 +109,9 @@ class ModelConfig(Frozen):
 
     def build(self, task: Task) -> nn.Module:
         """Build the model for a task, with fresh weights from torch's generator."""
-        return build_model(self.name, task.num_tokens, task.num_classes, **self.parameters)
+        entry = model_entry(self.name)
+        config = model_config(self.name, self.parameters)
+        return entry.build(config, task.num_tokens, task.num_classes)
 
 
 class TrainingConfig(Frozen):
