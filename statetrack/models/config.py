@@ -101,7 +101,7 @@ class ModelEntry:
         Examples
         --------
         >>> list_models()["diagonal"].num_parameters(width=8, num_channels=4)
-        467
+        450
         """
         with torch.random.fork_rng(devices=[]):
             model = self.build(model_config(self.name, parameters), num_tokens, num_classes)
