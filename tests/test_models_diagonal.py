@@ -135,15 +135,15 @@ def loop_mamba(m, xs, parameters):
 
 
 def loop_aussm(m, xs, parameters):
-    """Exponential of ``i Delta A(u)``, diagonal form of a skew-symmetric generator."""
+    """Karuvally et al. 2025, published code: rotation by A(u), no step in the angle."""
     channels, size = m.start.shape[0], m.start.shape[1] // 2
     h, outputs = pairs(m.start), []
     for x in xs:
         u = affine(m.to_input, x)
         step = softplus(affine(m.to_step, m.to_step_rank.weight @ u))[:, None]
-        frequency = affine(m.to_frequency, u).reshape(channels, size)
-        h = torch.exp(1j * step * frequency) * h + step * pairs(m.write)[None, :] * u[:, None]
-        y = (h @ pairs(m.read)).real + m.skip * u
+        angle = affine(m.to_angle, u).reshape(channels, size)
+        h = torch.exp(1j * angle) * h + step * pairs(m.write)[None, :] * silu(u)[:, None]
+        y = (h @ pairs(m.read)).real + m.skip * silu(u)
         outputs.append(m.output.weight @ (y * silu(affine(m.to_gate, x))))
     return outputs, h
 
@@ -200,7 +200,7 @@ def loop_hgrn(m, xs, parameters):
         f = bound + (1 - bound) * torch.sigmoid(affine(m.to_forget, x))
         h = (lo + span * f) * h + (1 - f) * silu(affine(m.to_value, x))
         gate = torch.sigmoid(affine(m.to_gate, x))
-        outputs.append(m.output.weight @ (gate * rms_norm(m.norm, h)))
+        outputs.append(m.output.weight @ rms_norm(m.norm, gate * h))
     return outputs, h
 
 
@@ -289,7 +289,7 @@ def test_stacked_models_are_the_models_alone(name, parameters):
 
 
 SCALED = {
-    "aussm": ["to_frequency.weight"],
+    "aussm": ["to_angle.weight"],
     "complex_diagonal": ["to_eigenvalue.weight"],
     "hgrn": ["to_forget.weight"],
     "mamba": ["to_step.weight"],

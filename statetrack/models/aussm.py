@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import as_complex, step_bias
+from statetrack.models.modules import as_complex
 from statetrack.models.ranges import UnitCircle
 from statetrack.scans import diagonal_scan
 
@@ -46,9 +46,10 @@ class AUSSMConfig(BackboneConfig):
 class AUSSMMixer(nn.Module):
     """Adaptive unitary recurrence with the gate of its block, without the short convolution.
 
-    For every channel ``h_t = exp(i Delta_t A(u_t)) h_{t-1} + Delta_t B u_t`` and
-    ``y_t = Re(C h_t) + D u_t``: the frequencies A come from all channels of the token, B and C are
-    fixed and shared by the channels. The state starts from learned numbers instead of zeros.
+    With ``v_t = silu(u_t)``, for every channel ``h_t = exp(i A(u_t)) h_{t-1} + Delta_t B v_t`` and
+    ``y_t = Re(C h_t) + D v_t``: the angles A come from all channels of the token and, as in the
+    published code, do not depend on the time step Delta; B and C are fixed and shared by the
+    channels. The state starts from learned numbers instead of zeros.
 
     Parameters
     ----------
@@ -63,9 +64,8 @@ class AUSSMMixer(nn.Module):
         self.to_gate = nn.Linear(config.width, channels, bias=False)
         self.to_step_rank = nn.Linear(channels, config.step_rank, bias=False)
         self.to_step = nn.Linear(config.step_rank, channels)
-        self.to_step.bias = nn.Parameter(step_bias(channels, longest=1.0))
-        self.to_frequency = nn.Linear(channels, channels * size)
-        nn.init.uniform_(self.to_frequency.bias, -math.pi, math.pi)
+        self.to_angle = nn.Linear(channels, channels * size)
+        nn.init.uniform_(self.to_angle.bias, -math.pi, math.pi)
         self.write = nn.Parameter(torch.randn(2 * size) / math.sqrt(2))
         self.read = nn.Parameter(torch.randn(2 * size) / math.sqrt(2))
         self.skip = nn.Parameter(torch.ones(channels))
@@ -76,12 +76,13 @@ class AUSSMMixer(nn.Module):
         """Outputs [B, T, D] and the complex state [B, channels, N] after the last token."""
         (before_BCN,) = state
         u_BTC = self.to_input(x_BTD)
-        step_BTC = self._steps(u_BTC)
-        input_BTCN = (step_BTC * u_BTC).unsqueeze(-1) * as_complex(self.write)
+        v_BTC = nn.functional.silu(u_BTC)
+        step_BTC = nn.functional.softplus(self.to_step(self.to_step_rank(u_BTC)))
+        input_BTCN = (step_BTC * v_BTC).unsqueeze(-1) * as_complex(self.write)
         h_BTCN, after_BCN = diagonal_scan(
-            self._eigenvalues(u_BTC, step_BTC), input_BTCN, before_BCN, state_axes=2
+            self._eigenvalues(u_BTC), input_BTCN, before_BCN, state_axes=2
         )
-        y_BTC = (as_complex(self.read) * h_BTCN).sum(dim=-1).real + self.skip * u_BTC
+        y_BTC = (as_complex(self.read) * h_BTCN).sum(dim=-1).real + self.skip * v_BTC
         return self.output(y_BTC * nn.functional.silu(self.to_gate(x_BTD))), (after_BCN,)
 
     def initial_state(self, batch_size: int) -> State:
@@ -90,15 +91,11 @@ class AUSSMMixer(nn.Module):
 
     def transitions(self, x_BTD: Tensor) -> Tensor:
         """Complex 1 x 1 blocks [B, T, channels * state_size, 1, 1]."""
-        u_BTC = self.to_input(x_BTD)
-        return self._eigenvalues(u_BTC, self._steps(u_BTC)).flatten(-2)[..., None, None]
+        return self._eigenvalues(self.to_input(x_BTD)).flatten(-2)[..., None, None]
 
-    def _steps(self, u_BTC: Tensor) -> Tensor:
-        return nn.functional.softplus(self.to_step(self.to_step_rank(u_BTC)))
-
-    def _eigenvalues(self, u_BTC: Tensor, step_BTC: Tensor) -> Tensor:
-        frequency_BTCN = self.to_frequency(u_BTC).unflatten(-1, (*self.start.shape[:-1], -1))
-        return self.range.eigenvalue_of_angle(step_BTC.unsqueeze(-1) * frequency_BTCN)
+    def _eigenvalues(self, u_BTC: Tensor) -> Tensor:
+        angle_BTE = self.to_angle(u_BTC)
+        return self.range.eigenvalue_of_angle(angle_BTE.unflatten(-1, (u_BTC.shape[-1], -1)))
 
 
 def build(config: AUSSMConfig, num_tokens: int, num_classes: int) -> Backbone:

@@ -45,7 +45,7 @@ class HGRNConfig(BackboneConfig):
 
 
 class HGRNMixer(nn.Module):
-    """Forget gate with a lower bound, tied input gate, output gate over normalised states.
+    """Forget gate with a lower bound, tied input gate, output gate, normalised readout.
 
     ``f_t = bound + (1 - bound) sigmoid(W x_t)``, ``h_t = stretch(f_t) h_{t-1} + (1 - f_t) c_t``;
     ``stretch`` is the affine map of the range (Grazzi et al. 2024, arXiv 2411.12537), for [0,1] the
@@ -78,7 +78,8 @@ class HGRNMixer(nn.Module):
         forget_BTN = self._forget(x_BTD)
         input_BTN = (1.0 - forget_BTN) * nn.functional.silu(self.to_value(x_BTD))
         h_BTN, after_BN = diagonal_scan(self.range.stretch(forget_BTN), input_BTN, before_BN)
-        return self.output(torch.sigmoid(self.to_gate(x_BTD)) * self.norm(h_BTN)), (after_BN,)
+        gated_BTN = torch.sigmoid(self.to_gate(x_BTD)) * h_BTN
+        return self.output(self.norm(gated_BTN)), (after_BN,)
 
     def initial_state(self, batch_size: int) -> State:
         """Learned state before the first token."""
