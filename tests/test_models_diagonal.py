@@ -161,7 +161,7 @@ def loop_mamba3(m, xs, parameters):
         step = softplus(affine(m.to_step, x))
         decay = lo + span * torch.exp(-step * softplus(affine(m.to_rate, x)))
         share = torch.sigmoid(affine(m.to_trapezoid, x))
-        angle = step[:, None] * affine(m.to_frequency, x)[None, :]
+        angle = step[:, None] * math.pi * torch.tanh(affine(m.to_frequency, x))
         b = rms_norm(m.write_norm, affine(m.to_write, x)) + m.write_bias
         c = rms_norm(m.read_norm, affine(m.to_read, x)) + m.read_bias
         write = torch.stack([part[:, :, None] * u[:, None, :] for part in (b[:, :n], b[:, n:])])

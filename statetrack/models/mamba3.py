@@ -4,6 +4,7 @@ A pair of real numbers turned in its plane is one complex number: the transition
 diagonal. Source: Mamba-3 (ICLR 2026), propositions 1 (trapezoidal rule) and 2 to 4 (rotations).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +52,8 @@ class Mamba3Mixer(nn.Module):
 
     With ``a_t = stretch(exp(-Delta_t A_t)) exp(i Delta_t theta_t)`` and writes ``w_t = B_t u_t``:
     ``h_t = a_t h_{t-1} + (1 - lambda_t) Delta_t a_t w_{t-1} + lambda_t Delta_t w_t`` and
-    ``y_t = Re(conj(C_t) h_t) + D u_t``. The state is h and the write of the token before; h starts
+    ``y_t = Re(conj(C_t) h_t) + D u_t``, where ``theta_t = pi tanh(W x_t)`` as in the published code
+    and ``A_t = softplus(W x_t)``. The state is h and the write of the token before; h starts
     from learned numbers instead of zeros, the write from zeros.
 
     Parameters
@@ -118,7 +120,7 @@ class Mamba3Mixer(nn.Module):
         step_BTH1 = nn.functional.softplus(self.to_step(x_BTD)).unsqueeze(-1)
         rate_BTH1 = nn.functional.softplus(self.to_rate(x_BTD)).unsqueeze(-1)
         decay_BTH1 = self.decays.stretch(torch.exp(-step_BTH1 * rate_BTH1))
-        angle_BTHN = step_BTH1 * self.to_frequency(x_BTD).unsqueeze(-2)
+        angle_BTHN = step_BTH1 * (math.pi * torch.tanh(self.to_frequency(x_BTD))).unsqueeze(-2)
         return (decay_BTH1 * self.rotations.eigenvalue_of_angle(angle_BTHN)).flatten(-2)
 
 
