@@ -258,9 +258,8 @@ def _separated_point(matrices: Matrices, *, up_to_sign: bool) -> NDArray[np.floa
     """Unit vector whose images under the group lie far apart: the best of some random ones."""
     source = np.random.default_rng(0)
     best, widest = np.zeros(matrices.shape[-1]), -1.0
-    for _ in range(CANDIDATES):
-        point = source.standard_normal(matrices.shape[-1])
-        point /= np.linalg.norm(point)
+    for point in source.standard_normal((CANDIDATES, matrices.shape[-1])):
+        point = point / np.linalg.norm(point)
         # Distances between all images are those to the point itself.
         alike = matrices[1:] @ point @ point
         gap = 1.0 - float(np.max(np.abs(alike) if up_to_sign else alike, initial=-1.0))

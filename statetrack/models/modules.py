@@ -1,4 +1,6 @@
-"""Small modules that every model shares."""
+"""Small modules and functions that every model shares."""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -79,3 +81,23 @@ class ShortConvolution(nn.Module):
         """Zeros [B, size - 1, D]."""
         size, width = self.weight.shape
         return self.weight.new_zeros(batch_size, size - 1, width)
+
+
+def as_complex(x: Tensor) -> Tensor:
+    """Read [..., 2 N] as complex [..., N]: real parts first, imaginary parts after."""
+    real, imaginary = x.chunk(2, dim=-1)
+    return torch.complex(real, imaginary)
+
+
+def as_real(x: Tensor) -> Tensor:
+    """Write complex [..., N] as [..., 2 N]: real parts first, imaginary parts after."""
+    return torch.cat([x.real, x.imag], dim=-1)
+
+
+def step_bias(size: int, shortest: float = 1e-3, longest: float = 1e-1) -> Tensor:
+    """Biases whose softplus is a time step, log-uniform between two ends.
+
+    Source: Gu and Dao 2023 (arXiv 2312.00752), section 3.6.
+    """
+    log_step = math.log(shortest) + (math.log(longest) - math.log(shortest)) * torch.rand(size)
+    return torch.log(torch.expm1(torch.exp(log_step)))

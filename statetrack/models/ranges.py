@@ -2,17 +2,18 @@
 
 A range is a parametrisation in front of a scan. It turns unbounded numbers (what a linear layer
 computes) into eigenvalues, or into the strengths beta of Householder factors, inside ``(lo, hi)``;
-the ends are approached, never left.
+the ends are approached, never left. Complex eigenvalues lie in the unit disc or on the unit circle.
 """
 
 import math
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from automata.errors import InputError
+from automata.errors import InputError, unknown_name
 
 NAMED_RANGES = ("[0,1]", "[-1,1]")
 
@@ -84,7 +85,15 @@ class EigenvalueRange:
 
     def eigenvalue(self, raw: Tensor) -> Tensor:
         """Map raw numbers to ``lo + (hi - lo) sigmoid(steepness raw)``, in (lo, hi)."""
-        return self.lo + (self.hi - self.lo) * torch.sigmoid(self.steepness * raw)
+        return self.stretch(torch.sigmoid(self.steepness * raw))
+
+    def stretch(self, share: Tensor) -> Tensor:
+        """Map decays in (0, 1) to ``lo + (hi - lo) share``; for models with decays of their own.
+
+        The affine map of Grazzi et al. 2024 (arXiv 2411.12537, section 4): ``s -> 2 s - 1`` for
+        [-1, 1], and nothing changes for [0, 1].
+        """
+        return self.lo + (self.hi - self.lo) * share
 
     def beta(self, raw: Tensor) -> Tensor:
         """Map raw numbers to beta in (1 - hi, 1 - lo), so that ``1 - beta`` lies in the range."""
@@ -108,6 +117,90 @@ class EigenvalueRange:
     def __str__(self) -> str:
         """Text that `parse` reads."""
         return f"[{self.lo:g},{self.hi:g}]"
+
+
+@dataclass(frozen=True)
+class UnitDisc:
+    """Complex eigenvalues of modulus below 1, of any angle.
+
+    Parameters
+    ----------
+    steepness : float
+        How fast raw moduli reach 0 and 1, as in `EigenvalueRange`.
+
+    Raises
+    ------
+    InputError
+        A steepness that is no number > 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> half_turn = torch.tensor([20.0, 1.0], dtype=torch.float64)
+    >>> round(UnitDisc().eigenvalue(half_turn).real.item(), 6)
+    -1.0
+    """
+
+    name: ClassVar[str] = "disc"
+    raw_numbers: ClassVar[int] = 2
+
+    steepness: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.steepness < math.inf:
+            raise InputError(f"range steepness {self.steepness:g}: expected a number > 0")
+
+    def eigenvalue(self, raw: Tensor) -> Tensor:
+        """Map raw pairs [..., 2], modulus and angle in half turns, to complex eigenvalues [...]."""
+        modulus = torch.sigmoid(self.steepness * raw[..., 0])
+        return modulus * _unit(math.pi * raw[..., 1])
+
+    def eigenvalue_of_rate(self, log_rate: Tensor, angle: Tensor) -> Tensor:
+        """Eigenvalues ``exp(-exp(log_rate) + i angle)``: real numbers of any size, radians."""
+        return torch.exp(-torch.exp(log_rate)) * _unit(angle)
+
+
+@dataclass(frozen=True)
+class UnitCircle:
+    """Complex eigenvalues of modulus 1: nothing is forgotten.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(UnitCircle().eigenvalue(torch.tensor([0.5], dtype=torch.float64)).imag.item(), 6)
+    1.0
+    """
+
+    name: ClassVar[str] = "circle"
+    raw_numbers: ClassVar[int] = 1
+
+    def eigenvalue(self, raw: Tensor) -> Tensor:
+        """Map raw angles [..., 1] in half turns to complex eigenvalues [...]."""
+        return self.eigenvalue_of_angle(math.pi * raw[..., 0])
+
+    def eigenvalue_of_angle(self, angle: Tensor) -> Tensor:
+        """Map radians to ``exp(i angle)``."""
+        return _unit(angle)
+
+
+def complex_range(name: str, steepness: float = 4.0) -> UnitDisc | UnitCircle:
+    """Range of complex eigenvalues by name, "disc" or "circle".
+
+    Raises
+    ------
+    InputError
+        Unknown name; the message gives the nearest one.
+    """
+    disc = UnitDisc(steepness)
+    if name == UnitDisc.name:
+        return disc
+    if name == UnitCircle.name:
+        return UnitCircle()
+    raise unknown_name("complex eigenvalue range", name, (UnitDisc.name, UnitCircle.name))
+
+
+def _unit(angle: Tensor) -> Tensor:
+    return torch.complex(torch.cos(angle), torch.sin(angle))
 
 
 def _nearest_range(text: str) -> str:
