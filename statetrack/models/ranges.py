@@ -84,7 +84,11 @@ class EigenvalueRange:
 
     def eigenvalue(self, raw: Tensor) -> Tensor:
         """Map raw numbers to ``lo + (hi - lo) sigmoid(steepness raw)``, in (lo, hi)."""
-        return self.lo + (self.hi - self.lo) * torch.sigmoid(self.steepness * raw)
+        return self.at_share(torch.sigmoid(self.steepness * raw))
+
+    def at_share(self, share: Tensor) -> Tensor:
+        """Map gates in [0, 1] to ``lo + (hi - lo) share``, the affine map of Grazzi et al. 2024."""
+        return self.lo + (self.hi - self.lo) * share
 
     def beta(self, raw: Tensor) -> Tensor:
         """Map raw numbers to beta in (1 - hi, 1 - lo), so that ``1 - beta`` lies in the range."""
