@@ -7,14 +7,30 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
+from automata.errors import InputError
 from statetrack.models import block_diagonal as _block_diagonal
-from statetrack.models import build_model
+from statetrack.models import build_model, model_config
 from statetrack.models import dense as _dense
 from statetrack.models import gated_householder as _gated_householder
+from statetrack.models import gru as _gru
 from statetrack.models import kda as _kda
+from statetrack.models import permutation_diagonal as _permutation_diagonal
+from statetrack.models import rnn as _rnn
 from statetrack.models import rwkv7 as _rwkv7
+from statetrack.models import slstm as _slstm
+from statetrack.models.config import model_label
 
-FAMILIES = (_block_diagonal, _dense, _gated_householder, _kda, _rwkv7)
+FAMILIES = (
+    _block_diagonal,
+    _dense,
+    _gated_householder,
+    _gru,
+    _kda,
+    _permutation_diagonal,
+    _rnn,
+    _rwkv7,
+    _slstm,
+)
 TOKENS, CLASSES = 6, 5
 GATED = {"num_heads": 2, "head_size": 4}
 LINEAR = [
@@ -30,8 +46,18 @@ LINEAR = [
     ("block_diagonal", {"num_blocks": 3, "block_size": 2, "block_norm": "none"}),
     ("dense", {"head_size": 6}),
     ("dense", {"head_size": 4, "num_heads": 2, "norm_order": 1.4, "num_layers": 2}),
+    ("permutation_diagonal", {"head_size": 6, "num_layers": 2}),
+    (
+        "permutation_diagonal",
+        {"head_size": 4, "num_heads": 2, "complex_diagonal": False, "eigenvalue_range": "[-1,1]"},
+    ),
 ]
-NONLINEAR = []
+NONLINEAR = [
+    ("rnn", {"num_layers": 2}),
+    ("gru", {"num_layers": 2}),
+    ("slstm", {"num_heads": 2, "num_layers": 2}),
+    ("slstm", {"num_heads": 4, "forget_gate": "exponential"}),
+]
 UNMAPPED = ("rnn", "gru")  # torch's fused cells have no rule for vmap
 STATE_FIRST = {"GatedHouseholderMixer", "KDAMixer", "RWKV7Mixer"}
 
@@ -57,10 +83,6 @@ def words(batch=3, length=12, seed=0):
 
 def numbers(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
-
-
-def mixer_of(name, **parameters):
-    return make((name, parameters)).blocks[0].mixer
 
 
 def test_stepwise_is_parallel_and_states_carry_over_cuts(variant):
@@ -148,176 +170,32 @@ def test_transitions_carry_differences_of_states(variant):
     torch.testing.assert_close(ends[1] - ends[0], expected)
 
 
-@pytest.mark.parametrize("name", ["gated_householder", "kda"])
-@pytest.mark.parametrize("factors", [1, 3])
-@pytest.mark.parametrize("decay_range", [None, "[-1,1]"])
-@pytest.mark.parametrize("gate", [False, True])
-def test_gated_delta_rule_is_its_equation(name, factors, decay_range, gate):
-    heads, size = 2, 4
-    mixer = mixer_of(name, **GATED, num_factors=factors, decay_range=decay_range, output_gate=gate)
-    x, s = numbers(7, 16, seed=3), mixer.start.clone()
-    rows = []
-    for token in x:
-        q = mixer.to_query(token).view(heads, size)
-        k = mixer.to_key(token).view(heads, factors, size)
-        k = k / k.norm(dim=-1, keepdim=True)
-        v = mixer.to_value(token).view(heads, factors, size)
-        beta = 2 * torch.sigmoid(4 * mixer.to_beta(token)).view(heads, factors)
-        raw = mixer.decay.projection(token).view(heads, -1)
-        if decay_range is None:
-            step = torch.log1p(torch.exp(raw))
-            decay = torch.exp(-torch.exp(mixer.decay.log_rate.view(heads, 1)) * step)
-        else:
-            decay = 2 * torch.sigmoid(4 * raw) - 1
-        read = []
-        after = torch.empty_like(s)
-        for h in range(heads):
-            state = torch.diag(decay[h].expand(size)) @ s[h]
-            for r in range(factors):
-                erase = torch.eye(size, dtype=x.dtype) - beta[h, r] * torch.outer(k[h, r], k[h, r])
-                state = erase @ state + beta[h, r] * torch.outer(k[h, r], v[h, r])
-            after[h] = state
-            o = state.T @ q[h]
-            read.append(o / torch.sqrt(o.square().mean() + 1e-6))
-        s, o = after, torch.cat(read)
-        if gate:
-            raw = mixer.to_gate(token)
-            o = o * (torch.sigmoid(raw) if name == "kda" else raw * torch.sigmoid(raw))
-        rows.append(mixer.output(o))
-    found, (end,) = mixer(x.unsqueeze(0), mixer.initial_state(1))
-    torch.testing.assert_close(found[0], torch.stack(rows))
-    torch.testing.assert_close(end[0], s)
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("gated_householder", {"decay_range": "[1,0]"}, "range"),
+        ("rwkv7", {"eigenvalue_range": "[-2,1]"}, "range"),
+        ("block_diagonal", {"block_norm": "column"}, "did you mean 'columns'"),
+        ("block_diagonal", {"norm_order": 1.0}, "expected a finite number > 1"),
+        ("block_diagonal", {"block_size": 1}, "expected >= 2"),
+        ("dense", {"dictionary_size": 0}, "whole number >= 1"),
+        ("slstm", {"num_heads": 3}, "does not divide"),
+        ("slstm", {"forget_gate": "sigmoit"}, "did you mean 'sigmoid'"),
+    ],
+)
+def test_bad_parameters_are_named(name, parameters, message):
+    with pytest.raises(InputError, match=message):
+        model_config(name, parameters)
 
 
-@pytest.mark.parametrize("name", ["gated_householder", "kda"])
-@pytest.mark.parametrize("decay_range", [None, "[-1,1]", "[-0.5,0.5]"])
-def test_gated_transitions_never_expand_and_obey_their_decays(name, decay_range):
-    mixer = mixer_of(name, **GATED, num_factors=2, decay_range=decay_range)
-    x = 30 * numbers(1, 50, 16)
-    assert torch.linalg.matrix_norm(mixer.transitions(x), ord=2).max() <= 1 + 1e-12
-    lo, hi = (0, 1) if decay_range is None else map(float, decay_range[1:-1].split(","))
-    assert mixer.decay(x).min() >= lo and mixer.decay(x).max() <= hi
-
-
-def test_gates_of_a_householder_model_change_no_number_of_the_plain_one():
-    plain = make(("householder", GATED))
-    gated = make(("gated_householder", {**GATED, "decay_range": "[-1,1]", "decay_bias": 30.0}))
-    with torch.no_grad():
-        gated.blocks[0].mixer.decay.projection.weight.zero_()
-    gated.load_state_dict(plain.state_dict(), strict=False)
-    torch.testing.assert_close(gated(words())[0], plain(words())[0])
-
-
-@pytest.mark.parametrize("eigenvalue_range", [None, "[-1,1]"])
-@pytest.mark.parametrize("more", [False, True])
-def test_rwkv7_is_its_equation(eigenvalue_range, more):
-    heads, size = 2, 4
-    mixer = mixer_of(
-        "rwkv7", **GATED, eigenvalue_range=eigenvalue_range, token_shift=more, output_gate=more
-    )
-    with torch.no_grad():
-        mixer.replacement_mix.normal_()
-        mixer.removal_scale.normal_()
-    x, before = numbers(7, 16, seed=3), torch.zeros(16, dtype=torch.float64)
-    s = mixer.start.mT.clone()  # the paper's orientation: rows for values
-    rows = []
-    for token in x:
-        mixes = mixer.shift if more else torch.zeros(6, 16, dtype=x.dtype)
-        x_r, x_k, x_v, x_w, x_a, x_g = (token + (before - token) * mix for mix in mixes)
-        r, k, v = mixer.to_receptance(x_r), mixer.to_key(x_k), mixer.to_value(x_v)
-        raw = mixer.to_decay.up(torch.tanh(mixer.to_decay.down(x_w)))
-        w = torch.exp(-0.6065306597126334 * torch.sigmoid(raw))
-        a = torch.sigmoid(4 * mixer.to_rate.up(mixer.to_rate.down(x_a)))
-        a = a if eigenvalue_range is None else 2 * a
-        kappa = (k * mixer.removal_scale.flatten()).view(heads, size)
-        kappa = kappa / kappa.norm(dim=-1, keepdim=True)
-        k = k * (1 + mixer.replacement_mix.flatten() * (a - 1))
-        r, k, v, w, a = (one.view(heads, size) for one in (r, k, v, w, a))
-        read, after = [], torch.empty_like(s)
-        for h in range(heads):
-            removed = a[h] * kappa[h] if eigenvalue_range is None else w[h] * a[h] * kappa[h]
-            after[h] = s[h] @ (torch.diag(w[h]) - torch.outer(kappa[h], removed))
-            after[h] = after[h] + torch.outer(v[h], k[h])
-            p = after[h] @ r[h]
-            p = p / torch.sqrt(p.square().mean() + 1e-6)
-            read.append(p + (r[h] * mixer.bonus[h, 0] * k[h]).sum() * v[h])
-        s, before, o = after, token, torch.cat(read)
-        if more:
-            o = o * mixer.to_gate.up(torch.sigmoid(mixer.to_gate.down(x_g)))
-        rows.append(mixer.output(o))
-    found, (end, *_) = mixer(x.unsqueeze(0), mixer.initial_state(1))
-    torch.testing.assert_close(found[0], torch.stack(rows))
-    torch.testing.assert_close(end[0].mT, s)
-
-
-@pytest.mark.parametrize("text", [None, "[0,1]", "[-1,1]", "[-0.5,1]"])
-def test_rwkv7_eigenvalues_are_real_and_in_their_range(text):
-    mixer = mixer_of("rwkv7", **GATED, eigenvalue_range=text)
-    spectrum = torch.linalg.eigvals(mixer.transitions(30 * numbers(1, 50, 16)))
-    lo = -0.4548 if text is None else float(text[1:-1].split(",")[0])
-    assert spectrum.imag.abs().max() < 1e-6
-    assert spectrum.real.min() >= lo - 1e-9 and spectrum.real.max() <= 1 + 1e-9
-
-
-@pytest.mark.parametrize("block_norm", ["columns", "none"])
-def test_block_diagonal_is_its_equation(block_norm):
-    blocks, size, p = 3, 4, 1.2
-    mixer = mixer_of("block_diagonal", num_blocks=blocks, block_size=size, block_norm=block_norm)
-    x, h = numbers(7, 16, seed=3), mixer.start.clone()
-    rows = []
-    for token in x:
-        a = mixer.to_blocks(token).view(blocks, size, size)
-        v = mixer.to_value(token).view(blocks, size)
-        after = torch.empty_like(h)
-        for g in range(blocks):
-            block = a[g]
-            if block_norm == "columns":
-                columns = [column - column.mean() for column in block.T]
-                largest = max((c.abs() ** p).sum() ** (1 / p) for c in columns)
-                block = torch.stack(columns, dim=1) / largest
-            after[g] = block @ h[g] + v[g]
-        h, flat = after, after.flatten()
-        rows.append(mixer.output(flat / torch.sqrt(flat.square().mean() + 1e-6)))
-    found, (end,) = mixer(x.unsqueeze(0), mixer.initial_state(1))
-    torch.testing.assert_close(found[0], torch.stack(rows))
-    torch.testing.assert_close(end[0], h)
-
-
-@pytest.mark.parametrize("p", [1.1, 1.2, 2.0])
-def test_columns_of_blocks_have_mean_0_and_norm_at_most_1(p):
-    mixer = mixer_of("block_diagonal", num_blocks=2, block_size=4, norm_order=p)
-    columns = mixer.transitions(30 * numbers(1, 50, 16))  # row form: its rows are the columns
-    norms = torch.linalg.vector_norm(columns, ord=p, dim=-1)
-    torch.testing.assert_close(norms.amax(-1), torch.ones_like(norms.amax(-1)))
-    assert columns.mean(-1).abs().max() < 1e-12
-
-
-@pytest.mark.parametrize("heads", [1, 2])
-def test_dense_is_its_equation(heads):
-    size, p = 5, 1.2
-    mixer = mixer_of("dense", num_heads=heads, head_size=size, dictionary_size=3)
-    x, h = numbers(7, 16, seed=3), mixer.start.clone()
-    rows = []
-    for token in x:
-        selected = mixer.dictionary.select(token).view(heads, 3)
-        b = mixer.to_input(token).view(heads, size)
-        after, read = torch.empty_like(h), []
-        for g in range(heads):
-            weights = torch.exp(selected[g]) / torch.exp(selected[g]).sum()
-            a = sum(weights[k] * mixer.dictionary.matrices[g, k] for k in range(3))
-            a = torch.stack([c / (c.abs() ** p).sum() ** (1 / p) for c in a.T], dim=1)
-            after[g] = a @ h[g] + b[g]
-            read.append(after[g] / torch.sqrt(after[g].square().mean() + 1e-6))
-        h = after
-        rows.append(mixer.output(torch.cat(read)))
-    found, (end,) = mixer(x.unsqueeze(0), mixer.initial_state(1))
-    torch.testing.assert_close(found[0], torch.stack(rows))
-    torch.testing.assert_close(end[0], h)
-
-
-@pytest.mark.parametrize("p", [1.1, 1.2, 2.0])
-def test_columns_of_dense_matrices_have_norm_1(p):
-    mixer = mixer_of("dense", head_size=5, norm_order=p)
-    columns = mixer.transitions(30 * numbers(1, 50, 16))
-    norms = torch.linalg.vector_norm(columns, ord=p, dim=-1)
-    torch.testing.assert_close(norms, torch.ones_like(norms))
+def test_labels_tell_variants_of_a_family_apart():
+    configured = [(name, model_config(name, chosen)) for name, chosen in LINEAR + NONLINEAR]
+    labels = {model_label(name, one) for name, one in configured}
+    assert len(labels) == len(configured) - 1  # a token shift has no label of its own
+    assert labels >= {
+        "gated Householder n_h=3 [-1,1]",
+        "KDA [-1,1] decay [-1,1]",
+        "RWKV-7",
+        "RWKV-7 [-1,1]",
+    }
+    assert labels >= {"PD-SSM N=6", "PD-SSM N=4 real [-1,1]", "RNN tanh", "GRU", "sLSTM"}

@@ -44,7 +44,12 @@ class GatedHouseholderConfig(HouseholderConfig):
     @property
     def label(self) -> str:
         """Name in legends."""
-        return f"gated {super().label}"
+        return f"gated {super().label}{self.decay_label}"
+
+    @property
+    def decay_label(self) -> str:
+        """The range of decays in a label, nothing for the published ones."""
+        return "" if self.decay_range is None else f" decay {self.decay_range}"
 
 
 class GatedHouseholderMixer(HouseholderMixer):

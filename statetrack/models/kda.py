@@ -24,7 +24,7 @@ class KDAConfig(GatedHouseholderConfig):
     def label(self) -> str:
         """Name in legends."""
         factors = f" n_h={self.num_factors}" if self.num_factors > 1 else ""
-        return f"KDA{factors} {self.eigenvalue_range}"
+        return f"KDA{factors} {self.eigenvalue_range}{self.decay_label}"
 
 
 class KDAMixer(HouseholderMixer):
