@@ -45,6 +45,20 @@ def value(scaled):
     return torch.ldexp(scaled.values, scaled.log2_scale[..., None, None])
 
 
+@pytest.mark.parametrize("length", [1, 2, 5, 8])
+def test_complex_gradients_are_those_of_the_loop(length):
+    generator = torch.Generator().manual_seed(length)
+    tensors = [
+        torch.randn(*shape, dtype=torch.complex128, generator=generator).requires_grad_()
+        for shape in ((length, 3, 3), (length, 2, 3), (2, 3))
+    ]
+    expected, found = (
+        torch.autograd.grad(matrix_scan(*tensors, backend=name)[0].abs().square().sum(), tensors)
+        for name in ("reference", "parallel")
+    )
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("leading", [(), (2, 3), (0, 2)])
 @pytest.mark.parametrize("rows", [1, 2])

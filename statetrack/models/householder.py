@@ -84,9 +84,14 @@ class HouseholderMixer(nn.Module):
         v_BHTRV = split_heads(self.to_value(x_BTD), self.heads).unflatten(-1, (self.factors, -1))
         q_BHTK = split_heads(self.to_query(x_BTD), self.heads)
         o_BHTV, after_BHKV = householder_scan(
-            q_BHTK, k_BHTRK, v_BHTRV, beta_BHTR, initial=before_BHKV
+            q_BHTK,
+            k_BHTRK,
+            v_BHTRV,
+            beta_BHTR,
+            decay=self.decays(x_BTD),
+            initial=before_BHKV,
         )
-        return self.output(merge_heads(self.norm(o_BHTV))), (after_BHKV,)
+        return self.output(merge_heads(self.readout(o_BHTV, x_BTD))), (after_BHKV,)
 
     def initial_state(self, batch_size: int) -> State:
         """Learned state before the first token."""
@@ -101,7 +106,19 @@ class HouseholderMixer(nn.Module):
             key = k_BHTRK[..., r, :]
             outer = key.unsqueeze(-1) * key.unsqueeze(-2)
             product = product @ (identity - beta_BHTR[..., r, None, None] * outer)
+        decay = self.decays(x_BTD)
+        if decay is not None:
+            per_channel = decay if decay.dim() == k_BHTRK.dim() - 1 else decay.unsqueeze(-1)
+            product = per_channel.unsqueeze(-1) * product
         return product.transpose(1, 2)
+
+    def decays(self, x_BTD: Tensor) -> Tensor | None:
+        """Decays before the factors, [B, H, T] or [B, H, T, K]; None is no decay."""
+        return None
+
+    def readout(self, o_BHTV: Tensor, x_BTD: Tensor) -> Tensor:
+        """Normalised heads, [B, H, T, V], before the output projection."""
+        return self.norm(o_BHTV)
 
     def _factors(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         k_BHTRK = split_heads(self.to_key(x_BTD), self.heads).unflatten(-1, (self.factors, -1))

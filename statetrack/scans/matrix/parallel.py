@@ -1,7 +1,7 @@
 """The matrix recurrence by odd-even reduction: about 2 T products in 2 log2(T) batched calls.
 
 The backward pass is the same scan from the end, without any inverse: with
-``Z_t = G_t + Z_{t+1} A_{t+1}^T``, ``dA_t = H_{t-1}^T Z_t``, ``dB_t = Z_t``, ``dH_0 = Z_1 A_1^T``.
+``Z_t = G_t + Z_{t+1} A_{t+1}^H``, ``dA_t = H_{t-1}^H Z_t``, ``dB_t = Z_t``, ``dH_0 = Z_1 A_1^H``.
 Singular transitions (resets) are therefore as good as any.
 """
 
@@ -50,14 +50,14 @@ class _MatrixScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         a, initial, states = ctx.saved_tensors
-        transposed = a.transpose(-1, -2)
+        adjoint_a = a.mH
         after = torch.cat(
-            [torch.zeros_like(transposed[..., :1, :, :]), transposed[..., 1:, :, :].flip(-3)], -3
+            [torch.zeros_like(adjoint_a[..., :1, :, :]), adjoint_a[..., 1:, :, :].flip(-3)], -3
         )
         adjoint = _scan(after, grad_states.flip(-3), torch.zeros_like(initial)).flip(-3)
         previous = torch.cat([initial.unsqueeze(-3), states[..., :-1, :, :]], dim=-3)
-        grad_a = previous.transpose(-1, -2) @ adjoint
-        grad_initial = adjoint[..., 0, :, :] @ transposed[..., 0, :, :]
+        grad_a = previous.mH @ adjoint
+        grad_initial = adjoint[..., 0, :, :] @ adjoint_a[..., 0, :, :]
         return grad_a, adjoint if ctx.has_b else None, grad_initial
 
 
