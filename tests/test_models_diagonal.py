@@ -8,15 +8,10 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import gelu, logsigmoid, silu, softplus
 
 from automata.errors import InputError
-from statetrack.models import (  # noqa: F401
+from statetrack.models import (
     EigenvalueRange,
-    aussm,
     build_model,
-    complex_diagonal,
-    hgrn,
     lru,
-    mamba,
-    mamba3,
     model_config,
     rg_lru,
     s4d,

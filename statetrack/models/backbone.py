@@ -140,8 +140,15 @@ class Backbone(nn.Module):
 
     @property
     def state_size(self) -> int:
-        """Numbers carried from token to token for one word, counted in the state itself."""
-        return sum(tensor[0].numel() for layer in self.initial_state(1) for tensor in layer)
+        """Real numbers carried from token to token for one word, counted in the state itself.
+
+        Where the state grows with the word, such as a cache of keys, it is that of no word.
+        """
+        return sum(
+            tensor[0].numel() * (2 if tensor.is_complex() else 1)
+            for layer in self.initial_state(1)
+            for tensor in layer
+        )
 
     @property
     def scale_free_state(self) -> bool:

@@ -263,7 +263,7 @@ def state_size(subject: Subject) -> str | None:
     if not hasattr(model, "state_size"):
         return None
     start: Any = model.initial_state(1)  # type: ignore[operator]
-    counted = sum(one.numel() for one in _flat(start))
+    counted = sum(one.numel() * (2 if one.is_complex() else 1) for one in _flat(start))
     stated = model.state_size
     return None if stated == counted else f"state_size is {stated}, the state has {counted} numbers"
 

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from automata.errors import unknown_name
 from statetrack.models.backbone import Backbone, State, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.mru import INPUT_METHODS
+from statetrack.models.mru_matrices import INPUT_METHODS
 from statetrack.models.softmax import causal_attention
 from statetrack.scans import matrix_scan
 
-ORTHOGONAL_METHODS = ("exponential", "cayley")
+ORTHOGONAL_METHODS = tuple(name for name, one in INPUT_METHODS.items() if one.orthogonal)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class MRUAttentionMixer(nn.Module):
         super().__init__()
         heads, size = config.num_heads, config.head_size
         self.heads, self.size = heads, size
-        self.to_matrix = INPUT_METHODS[config.input_method]
+        self.to_matrix = INPUT_METHODS[config.input_method].matrix
         self.to_elements = nn.Linear(config.width, heads * size * size, bias=False)
         nn.init.normal_(self.to_elements.weight, std=0.5 / math.sqrt(config.width * size))
         self.to_query = nn.Linear(config.width, heads * size, bias=False)
