@@ -51,7 +51,10 @@ VARIANTS: list[tuple[str, dict]] = [
         ("transformer", {"position": name})
         for name in ("none", "sinusoidal", "learned", "rotary", "alibi")
     ],
-    *[("mru_attention", {"input_method": name}) for name in ("exponential", "cayley", "householder")],
+    *[
+        ("mru_attention", {"input_method": name})
+        for name in ("exponential", "cayley", "householder")
+    ],
     ("ffn", {}),
     ("householder", {"num_factors": 1, "eigenvalue_range": "[0,1]"}),
     ("householder", {"num_factors": 3, "eigenvalue_range": "[-1,1]", "num_layers": 2}),
@@ -232,6 +235,23 @@ def test_a_step_of_newton_and_schulz_goes_towards_orthogonal_matrices():
         for name in ("ldu", "newton_schulz")
     }
     assert spread["newton_schulz"] < 0.8 * spread["ldu"]
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [(name, preset) for name, entry in list_models().items() for preset in entry.presets],
+)
+def test_published_configurations_are_built_by_name(name, preset):
+    entry = list_models()[name]
+    assert entry.presets[preset].source
+    parameters = dict(entry.presets[preset].parameters)
+    with torch.device("meta"):
+        model = build_model(name, TOKENS, CLASSES, preset=preset)
+        smaller = build_model(name, TOKENS, CLASSES, preset=preset, width=8)
+    assert model.embedding.weight.shape[1] == parameters.get("width", 64)
+    assert smaller.embedding.weight.shape[1] == 8
+    with pytest.raises(InputError, match=f"did you mean '{preset}'"):
+        build_model(name, TOKENS, CLASSES, preset=preset + "x")
 
 
 def test_bad_input_is_named():

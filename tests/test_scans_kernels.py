@@ -199,7 +199,7 @@ def cut(case: ScanCase, inputs: dict[str, Tensor], start: int, stop: int) -> dic
 
 @every_case
 def test_two_halves_with_the_state_carried_are_the_whole(case: ScanCase):
-    for seed in repeats(case, 200, 20):
+    for seed in repeats(case, 200, 10):
         source = Source(seed, DEVICE, length=0)
         source.length = source.pick(LENGTHS)
         inputs = case.draw(source)
@@ -220,7 +220,7 @@ def test_two_halves_with_the_state_carried_are_the_whole(case: ScanCase):
 @every_case
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy inside the interpreter
 def test_a_value_that_is_not_finite_reaches_what_depends_on_it_alone(case: ScanCase):
-    for seed in repeats(case, 100, 20):
+    for seed in repeats(case, 100, 10):
         source = Source(seed, DEVICE, leading=(3,), length=0)
         source.length = source.pick(LENGTHS[3:])
         inputs = case.draw(source)
@@ -287,7 +287,7 @@ def test_nothing_outside_the_tensors_is_read_or_written(case: ScanCase, monkeypa
         rooms.append((room, count, fill))
         return room[margin : margin + count].view(shape)
 
-    for seed in repeats(case, 50, 10):
+    for seed in repeats(case, 50, 5):
         source = Source(seed, DEVICE, length=0)
         source.length = source.pick(LENGTHS)
         inputs = case.draw(source)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from automata.errors import InputError, unknown_name
 from statetrack.models.backbone import Backbone, State, expand_state
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.matrices import centre_and_normalise
 from statetrack.models.modules import RMSNorm
 from statetrack.scans import BlockDiagonal, matrix_scan
@@ -130,4 +130,10 @@ register_model(
     BlockDiagonalConfig,
     build,
     summary="block-diagonal linear RNN (Fan et al.): dense blocks by token",
+    presets={
+        "fan-sum": Preset(
+            {"width": 64, "num_layers": 1, "num_blocks": 8, "block_size": 8},
+            "Fan et al. 2024 (arXiv 2309.07412), code: Sum",
+        ),
+    },
 )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.block_diagonal import require_norm_order
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.matrices import normalise_columns
 from statetrack.models.modules import RMSNorm
 from statetrack.scans import matrix_scan
@@ -126,5 +126,14 @@ def build(config: DenseConfig, num_tokens: int, num_classes: int) -> Backbone:
 
 
 register_model(
-    "dense", DenseConfig, build, summary="SD-SSM: dense transitions mixed from a dictionary"
+    "dense",
+    DenseConfig,
+    build,
+    summary="SD-SSM: dense transitions mixed from a dictionary",
+    presets={
+        "sd-ssm": Preset(
+            {"head_size": 64, "norm_order": 1.2},
+            "Terzic et al. 2025 (SD-SSM, AAAI), code: state 64",
+        ),
+    },
 )

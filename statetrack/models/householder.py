@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.modules import RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import householder_scan
@@ -131,9 +131,35 @@ def build(config: HouseholderConfig, num_tokens: int, num_classes: int) -> Backb
     return Backbone(config, num_tokens, num_classes, lambda: HouseholderMixer(config))
 
 
+PUBLISHED = {
+    "width": 128,
+    "head_size": 32,
+    "eigenvalue_range": "[-1,1]",
+    "range_steepness": 1.0,
+    "beta_bias": 0.0,
+}
+
 register_model(
     "householder",
     HouseholderConfig,
     build,
     summary="DeltaNet (1 factor) and DeltaProduct (more): Householder products by token",
+    presets={
+        "grazzi-parity": Preset(
+            {**PUBLISHED, "num_layers": 2, "num_heads": 4, "short_convolution": 4},
+            "DeltaNet [-1,1], Grazzi et al. 2025 (arXiv 2411.12537), appendix E.1.2: parity",
+        ),
+        "grazzi-s5": Preset(
+            {**PUBLISHED, "num_heads": 4},
+            "DeltaNet [-1,1], Grazzi et al. 2025 (arXiv 2411.12537), Figure 4: S5, one layer",
+        ),
+        "deltaproduct-s3": Preset(
+            {**PUBLISHED, "num_heads": 8, "num_factors": 2},
+            "Siems et al. 2025 (arXiv 2502.10297), code, state_tracking/README: S3",
+        ),
+        "deltaproduct-s5": Preset(
+            {**PUBLISHED, "num_heads": 8, "num_factors": 4},
+            "Siems et al. 2025 (arXiv 2502.10297), Figure 1: S5, one layer",
+        ),
+    },
 )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.modules import step_bias
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import diagonal_scan
@@ -110,5 +110,22 @@ def build(config: MambaConfig, num_tokens: int, num_classes: int) -> Backbone:
 
 
 register_model(
-    "mamba", MambaConfig, build, summary="Mamba: selective state space, real diagonal by token"
+    "mamba",
+    MambaConfig,
+    build,
+    summary="Mamba: selective state space, real diagonal by token",
+    presets={
+        "grazzi-parity": Preset(
+            {
+                "width": 128,
+                "num_layers": 2,
+                "num_channels": 256,
+                "state_size": 16,
+                "step_rank": 8,
+                "short_convolution": 4,
+                "eigenvalue_range": "[-1,1]",
+            },
+            "Mamba [-1,1], Grazzi et al. 2025 (arXiv 2411.12537), appendix E.1.2: parity",
+        ),
+    },
 )

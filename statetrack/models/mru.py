@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from automata.errors import unknown_name
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.modules import RMSNorm
 from statetrack.models.mru_matrices import INPUT_METHODS
 from statetrack.scans import ScaledStates, matrix_scan
@@ -153,4 +153,24 @@ def build(config: MRUConfig, num_tokens: int, num_classes: int) -> Backbone:
     return Backbone(config, num_tokens, num_classes, lambda: MRUMixer(config))
 
 
-register_model("mru", MRUConfig, build, summary="Matrix Recurrent Unit: products of input matrices")
+register_model(
+    "mru",
+    MRUConfig,
+    build,
+    summary="Matrix Recurrent Unit: products of input matrices",
+    presets={
+        "shakespeare-char": Preset(
+            {
+                "width": 384,
+                "num_layers": 6,
+                "mlp_ratio": 4,
+                "num_heads": 6,
+                "head_size": 8,
+                "readout": "linear",
+                "readout_size": 8,
+                "initialisation": "identity",
+            },
+            "mru-lm (Levi 2024), configuration shakespeare-char",
+        ),
+    },
+)

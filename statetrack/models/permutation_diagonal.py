@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.dense import Dictionary
 from statetrack.models.modules import RMSNorm
 from statetrack.models.ranges import EigenvalueRange
@@ -163,4 +163,10 @@ register_model(
     PermutationDiagonalConfig,
     build,
     summary="PD-SSM: one-hot columns times a complex diagonal, by token",
+    presets={
+        "pd-ssm": Preset(
+            {"width": 128, "num_layers": 2, "head_size": 128},
+            "Terzic et al. 2025 (arXiv 2509.22284, NeurIPS), code: two blocks, dimension 128",
+        ),
+    },
 )
