@@ -241,8 +241,11 @@ def test_weight_decay_falls_on_matrices_alone(model):
             assert decay[id(parameter)] == 0.0, name
 
 
-def test_every_model_is_in_these_tests():
-    assert set(SMALL_STATE) == set(list_models())
+@pytest.mark.parametrize("model", sorted(set(list_models()) - set(SMALL_STATE)))
+def test_every_other_model_is_trained_for_a_step(model):
+    pairs = ["task=s3", f"model={model}", *TINY, "training.steps=1", "training.select_words=4"]
+    trained = train(RunConfig.from_pairs(pairs))
+    assert math.isfinite(trained.history[-1]["loss"])
 
 
 def test_a_huge_learning_rate_fails_with_the_step():
@@ -350,3 +353,17 @@ def test_only_supervised_positions_count(odd_models, own_registries):
     start = initial_model(trained.config)
     moved = (trained.model.by_position.weight != start.by_position.weight).any(dim=1)
     assert moved.nonzero().flatten().tolist() == [17]
+
+
+def test_published_rates_scale_the_input_map_of_the_mru_alone():
+    overrides = ["task=parity", "model=mru", "model.head_size=4", "training.length=32"]
+    config = RunConfig.from_pairs([*overrides, "training.published_rates=true"])
+    network = initial_model(config)
+    optimizer = build_optimizer(network, config.training)
+    scaled = [group for group in optimizer.param_groups if group["share"] != 1.0]
+    assert [group["share"] for group in scaled] == [pytest.approx((2 / 32) ** 0.5 / 4)]
+    (weight,) = scaled[0]["params"]
+    assert weight is network.blocks[0].mixer.to_elements.weight
+    plain = build_optimizer(network, RunConfig.from_pairs(overrides).training)
+    assert {group["share"] for group in plain.param_groups} == {1.0}
+    assert RunConfig.from_pairs(overrides).run_id != config.run_id

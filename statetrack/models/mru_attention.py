@@ -33,7 +33,7 @@ class MRUAttentionConfig(BackboneConfig):
 
     Parameters
     ----------
-    input_method : {"exponential", "cayley"}
+    input_method : {"exponential", "cayley", "householder"}
         How a token's numbers become its orthogonal matrix.
     num_heads, head_size : int
         Heads, and the size of keys and values in each, which is the order of the matrices.

@@ -117,13 +117,16 @@ class ModelConfig(Frozen):
 class TrainingConfig(Frozen):
     """How a model is trained: AdamW, warm-up, cosine decay, gradient clipping.
 
-    Words have a fixed length; every step sees fresh ones.
+    Words have a fixed length; every step sees fresh ones. With `published_rates` the parameters for
+    which a layer's publication scales the learning rate, such as the input map of the MRU, are
+    trained with theirs.
     """
 
     length: Whole = PydanticField(default=40, ge=1, le=2**20)
     batch_size: Whole = PydanticField(default=64, ge=1, le=2**20)
     steps: Whole = PydanticField(default=600, ge=1, le=10**8)
     learning_rate: float = PydanticField(default=3e-3, gt=0, allow_inf_nan=False)
+    published_rates: bool = False
     weight_decay: float = PydanticField(default=0.1, ge=0, allow_inf_nan=False)
     warmup_steps: Whole = PydanticField(default=50, ge=0)
     final_rate_share: float = PydanticField(default=0.02, ge=0, le=1)

@@ -141,7 +141,7 @@ def train(
             raise TrainingStoppedError(f"stopped at step {step} of {settings.steps}")
         rate = learning_rate(settings, step)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         batch = draw_batch(
             task,
             batch_size=settings.batch_size,
@@ -179,21 +179,39 @@ def initial_model(config: RunConfig) -> nn.Module:
 
 
 def build_optimizer(model: nn.Module, settings: TrainingConfig) -> optim.Optimizer:
-    """AdamW that decays weight matrices only: no biases, norms, embeddings or initial states."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for module in model.modules():
+    """AdamW that decays weight matrices only: no biases, norms, embeddings or initial states.
+
+    Every group has the share of the learning rate that it takes, under "share".
+    """
+    shares = _published_shares(model, settings.length) if settings.published_rates else {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {
+        (settings.weight_decay, 1.0): [],
+        (0.0, 1.0): [],
+    }
+    for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
-            is_matrix = isinstance(module, nn.Linear | nn.LSTM) and name.startswith("weight")
-            (decayed if is_matrix else free).append(parameter)
+            is_matrix = isinstance(module, nn.Linear | nn.RNNBase) and name.startswith("weight")
+            share = shares.get(f"{path}.{name}", 1.0)
+            kind = (settings.weight_decay if is_matrix else 0.0, share)
+            groups.setdefault(kind, []).append(parameter)
     return optim.AdamW(
         [
-            {"params": decayed, "weight_decay": settings.weight_decay},
-            {"params": free, "weight_decay": 0.0},
+            {"params": parameters, "weight_decay": decay, "share": share}
+            for (decay, share), parameters in groups.items()
         ],
         lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),
     )
+
+
+def _published_shares(model: nn.Module, length: int) -> dict[str, float]:
+    """Shares of the learning rate by parameter, where a layer has some."""
+    return {
+        f"{path}.{name}": share
+        for path, module in model.named_modules()
+        if hasattr(module, "relative_learning_rates")
+        for name, share in module.relative_learning_rates(length).items()
+    }
 
 
 def learning_rate(settings: TrainingConfig, step: int) -> float:
