@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from automata.dfa import DFA
 from automata.errors import InputError
 from automata.groups import (
     FiniteGroup,
@@ -14,13 +15,16 @@ from automata.groups import (
     parse,
     symmetric,
 )
+from automata.sampling import random_dfa
 from statetrack.models.constructions import (
+    automaton_by_columns,
     group_by_matrices,
     group_by_reflections,
     parity_by_sign,
     permutation_matrices,
     reflections_of,
 )
+from statetrack.models.deep_constructions import cyclic_by_two_layers
 
 STEPS = 10_000
 
@@ -117,6 +121,33 @@ def test_matrices_by_an_mru(group: FiniteGroup):
     assert errors_of(group_by_matrices(group), group, range(group.order)) == 0
 
 
+@pytest.mark.parametrize(
+    "dfa",
+    [
+        DFA.from_regex("(a|b)*abb", alphabet="ab"),
+        DFA([[0, 0, 1], [1, 0, 1]]),
+        random_dfa(12, 3, seed=1),
+        random_dfa(40, 2, seed=2),
+    ],
+    ids=["ends in abb", "flip-flop", "12 states", "40 states"],
+)
+def test_any_automaton_by_one_hot_columns(dfa: DFA):
+    words = words_against(dfa.num_symbols)
+    with torch.no_grad():
+        logits, _ = automaton_by_columns(dfa)(torch.from_numpy(words))
+    assert (logits.argmax(-1).numpy() == dfa.trace(words)[:, 1:]).all()
+
+
+@pytest.mark.parametrize("order", [2, 3, 5, 12, 60])
+def test_a_cyclic_group_by_two_layers_of_one_reflection(order: int):
+    model = cyclic_by_two_layers(order)
+    assert model.blocks[0].mixer.factors == 1
+    words = words_against(order)
+    with torch.no_grad():
+        logits, _ = model(torch.from_numpy(words))
+    assert (logits.argmax(-1).numpy() == words.cumsum(axis=1) % order).all()
+
+
 def test_reflections_make_the_matrix_and_are_as_few_as_its_rank():
     source = np.random.default_rng(1)
     for size in (1, 2, 3, 5):
@@ -133,6 +164,8 @@ def test_reflections_make_the_matrix_and_are_as_few_as_its_rank():
 
 def test_bad_input_is_named():
     group = symmetric(3)
+    with pytest.raises(InputError, match="order = 1"):
+        cyclic_by_two_layers(1)
     with pytest.raises(InputError, match=r"expected \[6, d, d\]"):
         group_by_reflections(group, matrices=np.eye(3))
     with pytest.raises(InputError, match="not faithful: 6"):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automata.characters import real_irreps
+from automata.dfa import DFA
 from automata.errors import InputError
 from automata.groups import FiniteGroup
 from automata.reflections import minimal_reflections
@@ -179,6 +180,56 @@ def group_by_matrices(
         change = (given[list(chosen)] - np.eye(size)).reshape(len(chosen), -1)
         mixer.to_elements.weight[:, : len(chosen)] = _tensor(change).T / _one_hot_scale(model)
     _read(model, _tensor(given.reshape(group.order, -1)))
+    return model
+
+
+def automaton_by_columns(dfa: DFA) -> Backbone:
+    """States of any automaton by one layer of PD-SSM.
+
+    Parameters
+    ----------
+    dfa : DFA
+
+    Returns
+    -------
+    Backbone
+        Tokens are the symbols, classes the states; ``head_size`` is the number of states.
+
+    Notes
+    -----
+    A state is a one-hot vector, a letter the matrix whose column q is the one-hot vector of
+    ``delta(q, letter)``: Terzic et al. 2025 (arXiv 2509.22284). Every number is 0 or 1, so nothing
+    is ever rounded.
+
+    Examples
+    --------
+    >>> model = automaton_by_columns(DFA.from_regex("(aa)*b", alphabet="ab"))
+    >>> model(torch.tensor([[0, 0, 1]]))[0].argmax(-1).tolist()
+    [[1, 0, 2]]
+    """
+    states, letters = dfa.num_states, dfa.num_symbols
+    model = _network(
+        "permutation_diagonal",
+        letters,
+        states,
+        states,
+        num_heads=1,
+        head_size=states,
+        dictionary_size=letters,
+        complex_diagonal=False,
+        eigenvalue_range="[0,1]",
+        magnitude_bias=SATURATED,
+    )
+    mixer: Any = model.blocks[0].mixer
+    columns = np.eye(states)[dfa.transitions.T].transpose(0, 2, 1)
+    with torch.no_grad():
+        nn.init.zeros_(mixer.to_magnitude[-1].weight)
+        mixer.dictionary.matrices.copy_(SATURATED * _tensor(columns)[None])
+        for parameter in mixer.dictionary.select.parameters():
+            parameter.zero_()
+        mixer.dictionary.select.weight[:, :letters] = SATURATED * torch.eye(letters)
+        mixer.start.copy_(torch.eye(states)[dfa.initial][None])
+    _read(model, torch.eye(states))
     return model
 
 
