@@ -51,7 +51,10 @@ VARIANTS: list[tuple[str, dict]] = [
         ("transformer", {"position": name})
         for name in ("none", "sinusoidal", "learned", "rotary", "alibi")
     ],
-    *[("mru_attention", {"input_method": name}) for name in ("exponential", "cayley", "householder")],
+    *[
+        ("mru_attention", {"input_method": name})
+        for name in ("exponential", "cayley", "householder")
+    ],
     ("ffn", {}),
     ("householder", {"num_factors": 1, "eigenvalue_range": "[0,1]"}),
     ("householder", {"num_factors": 3, "eigenvalue_range": "[-1,1]", "num_layers": 2}),
