@@ -13,7 +13,6 @@ from automata.tasks import Task
 from statetrack.analysis.expressivity_algebra import (
     TaskAlgebra,
     faithful_reflections,
-    num_minimal_normal,
     read_task,
 )
 from statetrack.analysis.expressivity_classes import (
@@ -22,6 +21,7 @@ from statetrack.analysis.expressivity_classes import (
     transition_class,
 )
 from statetrack.analysis.expressivity_findings import Setting
+from statetrack.analysis.expressivity_groups import num_minimal_normal
 from statetrack.analysis.expressivity_matrices import (
     least_any_cover,
     oriented_size,

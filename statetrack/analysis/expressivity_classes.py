@@ -66,7 +66,7 @@ class TransitionClass:
             raise InputError(f"kind of transitions {self.kind!r}: expected one of {KINDS}")
 
 
-def _range(text: str) -> dict[str, float]:
+def _range(text: str) -> dict[str, Any]:
     interval = EigenvalueRange.parse(text)
     return {"lowest": interval.lo, "highest": interval.hi}
 
@@ -94,14 +94,13 @@ def _complex(config: Any) -> TransitionClass:
 def _mamba3(config: Any) -> TransitionClass:
     ends = EigenvalueRange.parse(config.eigenvalue_range)
     # A rotation makes a decay of -1 of a decay of 1; a modulus below 1 forgets.
-    closed = TransitionClass(
+    return TransitionClass(
         kind="complex_diagonal",
         heads=config.num_heads * config.num_pairs,
         lowest=ends.lo,
         highest=max(ends.hi, -ends.lo),
         invertible=not ends.lo <= 0.0 <= ends.hi,
     )
-    return closed
 
 
 def _householder(config: Any) -> TransitionClass:
@@ -136,7 +135,7 @@ def _block_diagonal(config: Any) -> TransitionClass:
 
 def _dictionary(config: Any) -> TransitionClass:
     phases = getattr(config, "complex_diagonal", None)
-    ends = {} if phases is None else _range(config.eigenvalue_range)
+    ends: dict[str, Any] = {} if phases is None else _range(config.eigenvalue_range)
     return TransitionClass(
         kind="matrix" if phases is None else "one_hot",
         heads=config.num_heads,

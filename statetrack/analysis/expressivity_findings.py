@@ -59,16 +59,19 @@ class Finding:
 
 
 def can(reason: str, source: str, construction: str, layers: int = 1) -> Finding:
+    """Report a construction."""
     return Finding(
         verdict="can", reason=reason, source=source, construction=construction, layers=layers
     )
 
 
 def cannot(reason: str, source: str, layers: int | None = None) -> Finding:
+    """Report a bound."""
     return Finding(verdict="cannot", reason=reason, source=source, layers=layers)
 
 
 def open_question(reason: str, source: str = "") -> Finding:
+    """Report that neither is known."""
     return Finding(verdict="open", reason=reason, source=source)
 
 
@@ -97,6 +100,7 @@ def by_memory(
 
 
 def star_free_open(depth: int) -> Finding:
+    """Report a star-free task that takes an unknown number of layers."""
     return open_question(
         f"star-free, so enough layers can; whether {depth} can is not known here",
         "Sarrof et al. 2024, arXiv 2405.17394; Krohn-Rhodes",
@@ -104,6 +108,7 @@ def star_free_open(depth: int) -> Finding:
 
 
 def aperiodic_bound(facts: TaskAlgebra) -> Finding | None:
+    """Report a group inside that positive contractions cannot have."""
     if facts.is_aperiodic:
         return None
     inside = facts.groups[0].name

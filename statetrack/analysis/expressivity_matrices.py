@@ -1,15 +1,6 @@
 """Verdicts on transitions that are matrices: reflections, rotations, dense blocks."""
 
-from statetrack.analysis.expressivity_algebra import (
-    Group,
-    Part,
-    TaskAlgebra,
-    faithful_reflections,
-    fits,
-    layers_by_factors,
-    least_dimension,
-    num_minimal_normal,
-)
+from statetrack.analysis.expressivity_algebra import TaskAlgebra, faithful_reflections
 from statetrack.analysis.expressivity_classes import TransitionClass
 from statetrack.analysis.expressivity_findings import (
     INVERTIBLE,
@@ -23,6 +14,14 @@ from statetrack.analysis.expressivity_findings import (
     cannot,
     open_question,
     star_free_open,
+)
+from statetrack.analysis.expressivity_groups import (
+    Group,
+    Part,
+    fits,
+    layers_by_factors,
+    least_dimension,
+    num_minimal_normal,
 )
 
 
@@ -77,6 +76,7 @@ def _up_to_sign(parts: tuple[Part, ...], count: int, factors: int, size: int) ->
 
 
 def householder(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> Finding:
+    """Verdict on Householder products, and on a diagonal minus rank one."""
     positive = kind.lowest > -1.0
     # A diagonal minus a matrix of rank one need not be symmetric, nor a contraction.
     if positive and not kind.signed_decay and kind.kind == "householder":
@@ -116,7 +116,7 @@ def householder(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> 
                 RANK,
             )
     return open_question(
-        "the heads or layers are too few for the known construction; no bound excludes it"
+        "the heads or layers are too few for the construction, no bound excludes it"
     )
 
 
@@ -151,11 +151,12 @@ def _by_reflections(facts: TaskAlgebra, kind: TransitionClass, setting: Setting)
 
 
 def matrix(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> Finding:
+    """Verdict on dense matrices."""
     enough = kind.dictionary is None or len(facts.maps) <= kind.dictionary
     if kind.method != "centred" and enough:
         if min(facts.degree, facts.dfa.num_states) <= kind.size:
             return can(
-                "letters are matrices with one 1 in every row or column",
+                "letters are matrices of zeros and ones",
                 "one-hot states",
                 "0/1 maps",
             )
@@ -169,20 +170,17 @@ def matrix(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> Findi
     if bound is not None:
         return bound
     if kind.method == "centred":
-        return open_question(
-            "columns are centred and normalised, which no known construction survives"
-        )
+        return open_question("no known construction survives centred columns")
     if not enough:
         return open_question(
             f"{len(facts.maps)} different letters, {kind.dictionary} matrices to mix: too few for "
             "the known construction"
         )
-    return open_question(
-        f"{facts.dfa.num_states} states, matrices of order {kind.size}: too small for it"
-    )
+    return open_question(f"{facts.dfa.num_states} states, but matrices of order {kind.size}")
 
 
 def matrix_unit(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> Finding:
+    """Verdict on products of matrices of determinant 1 or -1."""
     rotations = kind.method not in ("determinant", "newton_schulz")
     bound = _dimension_bound(facts, kind, setting, rotations=rotations)
     if bound is not None:
@@ -190,16 +188,12 @@ def matrix_unit(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> 
     if not facts.is_group:
         if kind.invertible and setting.one_layer:
             return cannot("no letter can erase: matrices are orthogonal", INVERTIBLE)
-        return open_question(
-            "matrices are invertible, and forgetting by scale is not understood here"
-        )
+        return open_question("invertible matrices: forgetting by scale is not understood")
     if facts.group is not None:
         found = _by_rotations(facts, kind, setting)
         if found is not None:
             return found
-    return open_question(
-        f"no bound and no construction is known here for input method {kind.method!r}"
-    )
+    return open_question(f"neither bound nor construction known for method {kind.method!r}")
 
 
 def oriented_size(part: Part) -> int:

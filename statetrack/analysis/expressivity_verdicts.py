@@ -8,7 +8,7 @@ with ends of ranges attained and MLPs as wide as they need be. What neither cove
 from collections.abc import Callable
 from typing import Final
 
-from statetrack.analysis.expressivity_algebra import TaskAlgebra, frattini_length
+from statetrack.analysis.expressivity_algebra import TaskAlgebra
 from statetrack.analysis.expressivity_classes import TransitionClass
 from statetrack.analysis.expressivity_findings import (
     COMMUTING,
@@ -24,6 +24,7 @@ from statetrack.analysis.expressivity_findings import (
     open_question,
     star_free_open,
 )
+from statetrack.analysis.expressivity_groups import frattini_length
 from statetrack.analysis.expressivity_matrices import householder, matrix, matrix_unit
 
 
@@ -68,9 +69,7 @@ def _real_diagonal(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) 
     if facts.group is None:
         return open_question("the task has erasing letters beside groups that signs can follow")
     if kind.highest < 1.0 or facts.group.order.bit_length() - 1 > kind.heads:
-        return open_question(
-            "the range or the number of channels is too small for the known construction"
-        )
+        return open_question("too small a range or too few channels for the construction")
     return can("layers of signs follow its Frattini series", LEMMA_4, "signs by layer", depth)
 
 
@@ -86,17 +85,13 @@ def _complex_diagonal(facts: TaskAlgebra, kind: TransitionClass, setting: Settin
             depth,
         )
     if kind.invertible and setting.one_layer and not facts.is_group:
-        return cannot(
-            "no letter can erase: the transitions of one layer are invertible", INVERTIBLE
-        )
+        return cannot("no letter can erase: transitions are invertible", INVERTIBLE)
     if facts.is_aperiodic:
         return by_memory(facts, kind, setting, kind.heads) or star_free_open(setting.num_layers)
     if facts.group is None:
         return open_question("the task has erasing letters beside groups that rotations can follow")
     if kind.highest < 1.0 or facts.group.order.bit_length() - 1 > kind.heads:
-        return open_question(
-            "the range or the number of channels is too small for the known construction"
-        )
+        return open_question("too small a range or too few channels for the construction")
     return can(
         "rotations, layer by layer, follow its derived series", COMMUTING, "derived series", depth
     )
@@ -167,9 +162,7 @@ def _nonlinear(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> F
 
 def _memoryless(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> Finding:
     if setting.window and facts.is_definite:
-        return open_question(
-            "the last few letters tell the state; whether the convolutions reach them all"
-        )
+        return open_question("do convolutions reach all of the last letters that matter?")
     return cannot("nothing mixes over time but for a window", "no state")
 
 
