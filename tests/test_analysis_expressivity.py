@@ -1,6 +1,7 @@
 """What theory says models can track: known rows, monotonicity, agreement with constructions."""
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -325,3 +326,8 @@ def test_table_and_its_page() -> None:
     assert len(table) == 6
     page = expressivity_markdown(table)
     assert page.startswith("| model | parity | s3 |")
+
+
+def test_the_page_is_what_the_library_says() -> None:
+    page = Path(__file__).parent.parent / "docs" / "expressivity.md"
+    assert page.read_text().endswith(expressivity_markdown(expressivity_table()) + "\n")

@@ -72,8 +72,10 @@ def _range(text: str) -> dict[str, Any]:
 
 
 def _channels(config: Any) -> TransitionClass:
-    heads = config.num_channels * getattr(config, "state_size", 1)
-    return TransitionClass(kind="real_diagonal", heads=heads, **_range(config.eigenvalue_range))
+    # The states of a channel of Mamba share its time step.
+    return TransitionClass(
+        kind="real_diagonal", heads=config.num_channels, **_range(config.eigenvalue_range)
+    )
 
 
 def _key_channels(config: Any) -> TransitionClass:
@@ -96,7 +98,7 @@ def _mamba3(config: Any) -> TransitionClass:
     # A rotation makes a decay of -1 of a decay of 1; a modulus below 1 forgets.
     return TransitionClass(
         kind="complex_diagonal",
-        heads=config.num_heads * config.num_pairs,
+        heads=config.num_heads,  # its pairs share the decay
         lowest=ends.lo,
         highest=max(ends.hi, -ends.lo),
         invertible=not ends.lo <= 0.0 <= ends.hi,

@@ -1,4 +1,7 @@
-"""What is found about a model and a task, and the theorems that findings rest on."""
+"""What is found about a model and a task, and the theorems that findings rest on.
+
+Lemmas are stated and proved in the page on expressivity of the documentation.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,22 +9,14 @@ from typing import Final
 from statetrack.analysis.expressivity_algebra import TaskAlgebra
 from statetrack.analysis.expressivity_classes import TransitionClass
 
-LEMMA_3: Final = (
-    "products of positive semidefinite contractions are aperiodic (library note, Lemma 3; "
-    "Grazzi et al. 2024, arXiv 2411.12537, Theorem 1; Sarrof et al. 2024, arXiv 2405.17394)"
-)
-LEMMA_4: Final = "real diagonal matrices of finite order square to I (library note, Lemma 4)"
+LEMMA_3: Final = "Lemma 3; Grazzi et al. 2024, arXiv 2411.12537, Theorem 1; arXiv 2405.17394"
+LEMMA_4: Final = "Lemma 4: real diagonal matrices of finite order square to I"
 COMMUTING: Final = "Shakerinava et al. 2026, arXiv 2603.01959"
-RANK: Final = "rank lemma (library note, Lemma 2) with Cartan-Dieudonne in the form of Scherk 1950"
-GRAZZI: Final = "Grazzi et al. 2024, arXiv 2411.12537"
-ORTHOGONAL: Final = (
-    "finite matrix groups are conjugate to orthogonal ones; finite subgroups of O(n)"
-)
+RANK: Final = "Lemma 2 with Cartan-Dieudonne (Scherk 1950)"
+ORTHOGONAL: Final = "Lemma 5: finite matrix groups are conjugate to orthogonal ones"
 FLIP_FLOP: Final = "pseudovariety of the flip-flop (Pin 1986, Varieties of formal languages)"
 LENGTH: Final = "Barrington, Compton, Straubing, Therien 1992, Regular languages in NC1"
-INVERTIBLE: Final = (
-    "finitely many states under invertible maps: a group (library note, section 2.5)"
-)
+INVERTIBLE: Final = "finitely many states under invertible maps: a group"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +107,4 @@ def aperiodic_bound(facts: TaskAlgebra) -> Finding | None:
     if facts.is_aperiodic:
         return None
     inside = facts.groups[0].name
-    return cannot(
-        f"follows star-free tasks only at any depth; the group {inside} is in it", LEMMA_3
-    )
+    return cannot(f"star-free tasks only, at any depth; {inside} is inside this one", LEMMA_3)

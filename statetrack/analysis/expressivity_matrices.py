@@ -126,7 +126,7 @@ def _by_reflections(facts: TaskAlgebra, kind: TransitionClass, setting: Setting)
     if needed is not None and needed <= kind.factors:
         linear = reflections_upper(facts, kind, linear=True)
         if linear is not None and linear <= kind.factors:
-            reason = f"letters are products of at most {needed} reflections"
+            reason = f"letters are products of <= {needed} reflections"
         else:
             reason = "minus a letter's matrix is a product of fewer reflections; signs are ignored"
         return can(reason, RANK, "group_by_reflections")
@@ -220,14 +220,14 @@ def _by_rotations(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -
     if facts.group.is_abelian and fits(parts, count, kind.heads * (kind.size // 2), 2):
         return can(
             "rotations by half the angle, whose sign is ignored, avoid half turns",
-            "library note, section 2.2",
+            "Lemma 6",
             "double cover",
         )
     spatial = any(len(part.covers) == count and oriented_size(part) <= 3 for part in parts)
     if spatial and kind.size >= 4 and method != "ldu":
         return can(
             "unit quaternions over its rotations of space, whose sign is ignored, avoid half turns",
-            "library note, section 2.2",
+            "Lemma 6",
             "binary cover",
         )
     return None

@@ -24,7 +24,7 @@ from statetrack.analysis.expressivity_findings import (
     open_question,
     star_free_open,
 )
-from statetrack.analysis.expressivity_groups import frattini_length
+from statetrack.analysis.expressivity_groups import fits, frattini_length, num_minimal_normal
 from statetrack.analysis.expressivity_matrices import householder, matrix, matrix_unit
 
 
@@ -50,6 +50,16 @@ def _two_group_depth(facts: TaskAlgebra) -> int | None:
     return depth
 
 
+def _room(facts: TaskAlgebra, channels: int, size: int) -> bool:
+    """Whether channels, of so many real numbers each, are enough for the construction."""
+    assert facts.group is not None
+    if facts.group.is_abelian and fits(
+        facts.parts, num_minimal_normal(facts.group), channels, size
+    ):
+        return True
+    return facts.group.order.bit_length() - 1 <= channels
+
+
 def _real_diagonal(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> Finding:
     if kind.lowest > -1.0:
         bound = aperiodic_bound(facts)
@@ -68,7 +78,7 @@ def _real_diagonal(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) 
         )
     if facts.group is None:
         return open_question("the task has erasing letters beside groups that signs can follow")
-    if kind.highest < 1.0 or facts.group.order.bit_length() - 1 > kind.heads:
+    if kind.highest < 1.0 or not _room(facts, kind.heads, 1):
         return open_question("too small a range or too few channels for the construction")
     return can("layers of signs follow its Frattini series", LEMMA_4, "signs by layer", depth)
 
@@ -90,7 +100,7 @@ def _complex_diagonal(facts: TaskAlgebra, kind: TransitionClass, setting: Settin
         return by_memory(facts, kind, setting, kind.heads) or star_free_open(setting.num_layers)
     if facts.group is None:
         return open_question("the task has erasing letters beside groups that rotations can follow")
-    if kind.highest < 1.0 or facts.group.order.bit_length() - 1 > kind.heads:
+    if kind.highest < 1.0 or not _room(facts, kind.heads, 2):
         return open_question("too small a range or too few channels for the construction")
     return can(
         "rotations, layer by layer, follow its derived series", COMMUTING, "derived series", depth
@@ -101,7 +111,7 @@ def _fixed(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> Findi
     if not facts.is_quasi_aperiodic:
         return cannot(
             "one transition for all tokens counts the length at most, and the task counts more",
-            f"{LENGTH}; with Lemma 1 of the library note",
+            f"Lemma 7; {LENGTH}",
         )
     if kind.method == "window" and facts.is_definite and not setting.linear:
         return can(
