@@ -13,10 +13,12 @@ from automata.characters import real_irreps
 from automata.dfa import DFA
 from automata.errors import InputError
 from automata.groups import alternating, parse
+from automata.reflections import minimal_reflections
 from automata.sampling import random_dfa
 from automata.tasks import Task, get_task
 from statetrack.analysis import expressivity_markdown, expressivity_table, predict_expressivity
 from statetrack.analysis.expressivity import standard_models
+from statetrack.analysis.expressivity_algebra import faithful_reflections, read_task
 from statetrack.analysis.expressivity_classes import CLASSES
 from statetrack.models import list_models, model_config
 from statetrack.models.constructions import (
@@ -90,7 +92,11 @@ def involutions_of_a5() -> list[int]:
         ("mru", {"input_method": "residual"}, "flip_flop", "can"),
         ("lru", {"num_layers": 4}, "parity", "cannot"),
         ("ffn", {"num_layers": 4}, "flip_flop", "cannot"),
+        ("ffn", {"short_convolution": 4}, "parity", "cannot"),
         ("linear_attention", {}, "flip_flop", "cannot"),
+        ("linear_attention", {"short_convolution": 4}, "flip_flop", "open"),
+        ("householder", {"short_convolution": 4}, "s3", "open"),
+        ("mamba3", {}, "z60", "can"),
         ("transformer", {}, "parity", "open"),
         ("rwkv7", {}, "parity", "open"),
         ("rwkv7", {"eigenvalue_range": "[-1,1]"}, "parity", "can"),
@@ -124,6 +130,15 @@ def test_reflections(task: str, faithful: int, any_cover: int) -> None:
     assert bounds is not None
     assert (bounds.lower_faithful, bounds.lower_any_cover) == (faithful, any_cover)
     assert bounds.upper_construct == faithful
+
+
+def test_orders_and_numbers_agree_with_representations() -> None:
+    for name in ("S4", "A5", "S5", "Q8", "D5", "Z6"):
+        group = parse(name)
+        facts = read_task(word_problem(name))
+        in_one_head = minimal_reflections(group, range(group.order)).num_reflections
+        assert faithful_reflections(facts) <= in_one_head
+        assert sum(part.dimension**2 for part in facts.parts) >= group.order
 
 
 def test_dimension_of_s5_by_rotations() -> None:

@@ -136,7 +136,7 @@ def _by_reflections(facts: TaskAlgebra, kind: TransitionClass, setting: Setting)
     )
     if setting.num_layers >= 2 and plane and kind.size >= 2 and not setting.linear:
         return can(
-            "with the parity of the position below, rotations of a plane become reflections",
+            "with the parity of rotations from below, every letter is a reflection of the plane",
             "Siems et al. 2025, arXiv 2502.10297 (dihedral groups in two layers)",
             "reflections by turns",
             2,

@@ -171,8 +171,8 @@ def _nonlinear(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> F
 
 
 def _memoryless(facts: TaskAlgebra, kind: TransitionClass, setting: Setting) -> Finding:
-    if setting.window and facts.is_definite:
-        return open_question("do convolutions reach all of the last letters that matter?")
+    if setting.window and facts.is_aperiodic:
+        return open_question("star-free; whether the window holds all letters that matter")
     return cannot("nothing mixes over time but for a window", "no state")
 
 
