@@ -7,6 +7,12 @@ seaborn when they are first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from statetrack.analysis.expressivity import (
+    Expressivity,
+    expressivity_markdown,
+    expressivity_table,
+    predict_expressivity,
+)
 from statetrack.analysis.extrapolation import (
     accuracy_table,
     best_runs,
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActiveSubspace",
+    "Expressivity",
     "HeadHomomorphism",
     "HomomorphismErrors",
     "LayerTransitions",
@@ -54,6 +61,8 @@ __all__ = [
     "dominant_subspace",
     "eigenvalue_plane",
     "eigenvalues",
+    "expressivity_markdown",
+    "expressivity_table",
     "extend_to_group",
     "extract_transitions",
     "homomorphism_error",
@@ -62,6 +71,7 @@ __all__ = [
     "length_curves",
     "orthogonality",
     "persistent_subspace",
+    "predict_expressivity",
     "restrict",
     "roots_of_unity",
     "summarize_curves",
