@@ -25,7 +25,7 @@ LEADING = (
 
 def repeats(case: ScanCase, on_gpu: int, interpreted: int) -> range:
     """Seeds of a test; in the interpreter the cases of an operator share them."""
-    return range(on_gpu if ON_GPU else max(4, -(-interpreted // case.share)))
+    return range(on_gpu if ON_GPU else max(2, -(-interpreted // case.share)))
 
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -125,7 +125,7 @@ def test_gradcheck_on_the_kernels_in_float64(case: ScanCase):
 
 
 @every_case
-@pytest.mark.parametrize("seed", range(5 if ON_GPU else 3))
+@pytest.mark.parametrize("seed", range(5 if ON_GPU else 2))
 def test_the_operators_are_registered_right(case: ScanCase, seed: int):
     leading = LEADING[1 + seed % 3]
     source = Source(seed, DEVICE, leading=leading, length=[3, 2, 0, 1, 5][seed])
