@@ -84,7 +84,9 @@ def uniform_p_value(kind, num_states, num_symbols, support, draws):
     return chi2.sf(chi_square(counts, len(support), draws), len(support) - 1)
 
 
-@pytest.mark.parametrize(("num_states", "draws"), [(2, 1200), (3, 10280)])
+@pytest.mark.parametrize(
+    ("num_states", "draws"), [(2, 1200), pytest.param(3, 10280, marks=pytest.mark.slow)]
+)
 def test_minimal_ones_are_uniform(num_states, draws):
     """Over all 24 and 1028 of them."""
     support = []

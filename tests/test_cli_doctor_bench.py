@@ -285,6 +285,7 @@ def test_results_drawn_again_can_go_elsewhere(capsys, tmp_path, in_this_process)
     assert sorted(path.stat().st_mtime_ns for path in source.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_what_was_measured_before_control_c_is_kept(capsys, tmp_path, in_this_process, monkeypatch):
     right, answered = bench.answers_of, []
 

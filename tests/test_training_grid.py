@@ -209,6 +209,7 @@ class Killer(GridProgress):
             os.kill(worker.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_run_alone_and_a_retry_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # quicker on a busy core
     grid = tiny(seed=[0, 1, 2], **{"training.steps": [300]})

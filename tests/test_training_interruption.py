@@ -172,6 +172,7 @@ def check_nothing_lost(experiment, folder, before, quiet, capsys):
     assert left == []
 
 
+@pytest.mark.slow
 def test_interrupted_by_the_keyboard_and_called_again(experiment, quiet, tmp_path, capsys):
     process = start("-m", "statetrack.cli", *command(experiment, tmp_path))
     wait_for_a_run(process, tmp_path)
