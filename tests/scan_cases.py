@@ -361,7 +361,7 @@ def _householder_case(
         },
         kernels=tuple(chunked if in_chunks else sequential),
         chain=_householder_chain if factors == 1 and not in_chunks else None,
-        share=3,
+        share=2 if in_chunks else 3,
         settings={"statetrack.scans.householder.suits_chunks": lambda *_: in_chunks},
     )
 
@@ -445,7 +445,7 @@ def _low_rank_case(rank: int, decay: str) -> ScanCase:
             "statetrack.scans.low_rank.kernel_backward",
         ),
         chain=_low_rank_chain if rank == 1 else None,
-        share=4,
+        share=2,
     )
 
 
