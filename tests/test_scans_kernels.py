@@ -74,7 +74,8 @@ def sensitivity(case: ScanCase, inputs: dict[str, Tensor], name: str, seed: int)
     """How far one rounding of every input to float32 moves a result.
 
     Where almost everything cancels, as in a gradient that is a single number, this is more than the
-    bound. A computation rounds several times more: the float32 loop is off by up to three times it.
+    bound. A computation rounds several times more: the float32 loop was off by up to three times
+    it, kernels by up to seven.
     """
     exact = widened(inputs)
     truth = with_gradients(case, exact, "reference", seed)[name]
