@@ -174,6 +174,9 @@ def _add_grid(commands: Commands) -> None:
     )
     _add_experiment(parser)
     parser.add_argument("--workers", type=_positive, help="processes that train side by side")
+    parser.add_argument(
+        "--pack-size", type=_positive, help="most runs of equal shape that are trained as one"
+    )
     parser.add_argument("--retry-failed", action="store_true", help="run failed runs again")
     parser.add_argument("--dry-run", action="store_true", help="only say what would run")
     _add_device(parser)
@@ -195,7 +198,7 @@ def _grid(options: argparse.Namespace) -> int:
         missing = grid.missing(statuses, retry_failed=options.retry_failed)
         print(f"{grid.name}: {len(grid.runs)} runs, {len(missing)} to run, results in {folder}")
         return 0
-    launcher = LocalLauncher(options.workers, options.device)
+    launcher = LocalLauncher(options.workers, options.device, options.pack_size)
     results = run_grid(grid, folder, launcher=launcher, retry_failed=options.retry_failed)
     export_results(results, folder)
     products = write_products(experiment, results, folder, _again(options))

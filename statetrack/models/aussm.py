@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import as_complex
+from statetrack.models.modules import Projection, as_complex
 from statetrack.models.ranges import UnitCircle
 from statetrack.scans import diagonal_scan
 
@@ -60,11 +60,11 @@ class AUSSMMixer(nn.Module):
         super().__init__()
         channels, size = config.num_channels, config.state_size
         self.range = UnitCircle()
-        self.to_input = nn.Linear(config.width, channels, bias=False)
-        self.to_gate = nn.Linear(config.width, channels, bias=False)
-        self.to_step_rank = nn.Linear(channels, config.step_rank, bias=False)
-        self.to_step = nn.Linear(config.step_rank, channels)
-        self.to_angle = nn.Linear(channels, channels * size)
+        self.to_input = Projection(config.width, channels, bias=False)
+        self.to_gate = Projection(config.width, channels, bias=False)
+        self.to_step_rank = Projection(channels, config.step_rank, bias=False)
+        self.to_step = Projection(config.step_rank, channels)
+        self.to_angle = Projection(channels, channels * size)
         nn.init.uniform_(self.to_angle.bias, -math.pi, math.pi)
         self.write = nn.Parameter(torch.randn(2 * size) / math.sqrt(2))
         self.read = nn.Parameter(torch.randn(2 * size) / math.sqrt(2))

@@ -15,7 +15,7 @@ from automata.errors import InputError, unknown_name
 from statetrack.models.backbone import Backbone, State, expand_state
 from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.matrices import centre_and_normalise
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.scans import BlockDiagonal, matrix_scan
 
 NORMS = ("columns", "none")
@@ -117,7 +117,7 @@ class BlockDiagonalMixer(nn.Module):
 
 def two_layers(width: int, hidden: int, size: int) -> nn.Sequential:
     """Build two linear maps with a ReLU between, as in the published code."""
-    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, size))
+    return nn.Sequential(Projection(width, hidden), nn.ReLU(), Projection(hidden, size))
 
 
 def build(config: BlockDiagonalConfig, num_tokens: int, num_classes: int) -> Backbone:

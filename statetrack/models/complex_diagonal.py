@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import RMSNorm, as_complex, as_real
+from statetrack.models.modules import Projection, RMSNorm, as_complex, as_real
 from statetrack.models.ranges import complex_range
 from statetrack.scans import diagonal_scan
 
@@ -57,8 +57,8 @@ class ComplexDiagonalMixer(nn.Module):
         super().__init__()
         self.range = complex_range(config.eigenvalue_range, config.range_steepness)
         channels = config.num_channels
-        self.to_eigenvalue = nn.Linear(config.width, channels * self.range.raw_numbers)
-        self.to_input = nn.Linear(config.width, 2 * channels)
+        self.to_eigenvalue = Projection(config.width, channels * self.range.raw_numbers)
+        self.to_input = Projection(config.width, 2 * channels)
         self.start = nn.Parameter(torch.randn(2 * channels))
         self.norm = RMSNorm(2 * channels)
         self.output = nn.Linear(2 * channels, config.width, bias=False)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from statetrack.models.backbone import split_heads
+from statetrack.models.modules import Projection
 from statetrack.models.ranges import EigenvalueRange
 
 SMALLEST_STEP, LARGEST_STEP = 1e-3, 1e-1
@@ -19,8 +20,8 @@ SLOWEST_RATE, FASTEST_RATE = 1.0, 16.0
 def decay_projection(width: int, size: int, rank: int | None = None) -> nn.Module:
     """Build a linear map with bias, of full rank or through `rank` channels."""
     if rank is None:
-        return nn.Linear(width, size)
-    return nn.Sequential(nn.Linear(width, rank, bias=False), nn.Linear(rank, size))
+        return Projection(width, size)
+    return nn.Sequential(Projection(width, rank, bias=False), Projection(rank, size))
 
 
 def last_bias(projection: nn.Module) -> Tensor:

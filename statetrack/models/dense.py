@@ -15,7 +15,7 @@ from statetrack.models.backbone import Backbone, State, expand_state, merge_head
 from statetrack.models.block_diagonal import require_norm_order
 from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.matrices import normalise_columns
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.scans import matrix_scan
 
 
@@ -66,7 +66,7 @@ class Dictionary(nn.Module):
     ) -> None:
         super().__init__()
         self.heads = num_heads
-        self.select = nn.Linear(width, num_heads * dictionary_size)
+        self.select = Projection(width, num_heads * dictionary_size)
         self.matrices = nn.Parameter(
             torch.empty(num_heads, dictionary_size, size, size).uniform_(-spread, spread)
         )
@@ -92,7 +92,7 @@ class DenseMixer(nn.Module):
         self.dictionary = Dictionary(
             width, heads, config.dictionary_size, size, math.sqrt(3 / size)
         )
-        self.to_input = nn.Linear(width, heads * size, bias=False)
+        self.to_input = Projection(width, heads * size, bias=False)
         self.start = nn.Parameter(torch.randn(heads, size))
         self.norm = RMSNorm(size, (heads, 1))
         self.output = nn.Linear(heads * size, width, bias=False)

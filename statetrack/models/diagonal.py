@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import diagonal_scan
 
@@ -56,8 +56,8 @@ class DiagonalMixer(nn.Module):
     def __init__(self, config: DiagonalConfig) -> None:
         super().__init__()
         self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness)
-        self.to_eigenvalue = nn.Linear(config.width, config.num_channels)
-        self.to_input = nn.Linear(config.width, config.num_channels)
+        self.to_eigenvalue = Projection(config.width, config.num_channels)
+        self.to_input = Projection(config.width, config.num_channels)
         self.start = nn.Parameter(torch.randn(config.num_channels))
         self.norm = RMSNorm(config.num_channels)
         self.output = nn.Linear(config.num_channels, config.width, bias=False)

@@ -8,13 +8,14 @@ a layer its neighbouring tokens.
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import silu
 
 from statetrack.models.backbone import Backbone, split_heads
 from statetrack.models.config import register_model
 from statetrack.models.decays import ExponentialDecay, RangedDecay
 from statetrack.models.householder import HouseholderConfig, HouseholderMixer
+from statetrack.models.modules import Projection
 from statetrack.models.ranges import EigenvalueRange
 
 
@@ -64,7 +65,7 @@ class GatedHouseholderMixer(HouseholderMixer):
         super().__init__(config)
         self.decay = build_decay(config, 1)
         size = config.num_heads * config.head_size
-        self.to_gate = nn.Linear(config.width, size, bias=False) if config.output_gate else None
+        self.to_gate = Projection(config.width, size, bias=False) if config.output_gate else None
 
     def decays(self, x_BTD: Tensor) -> Tensor:
         """Decays of the heads, [B, H, T]."""

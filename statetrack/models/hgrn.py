@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import diagonal_scan
 
@@ -63,9 +63,9 @@ class HGRNMixer(nn.Module):
         super().__init__()
         width, channels = config.width, config.num_channels
         self.range = EigenvalueRange.parse(config.eigenvalue_range)
-        self.to_forget = nn.Linear(width, channels)
-        self.to_value = nn.Linear(width, channels)
-        self.to_gate = nn.Linear(width, channels)
+        self.to_forget = Projection(width, channels)
+        self.to_value = Projection(width, channels)
+        self.to_gate = Projection(width, channels)
         raw_bound = math.log(initial_bound / (1.0 - initial_bound))
         self.raw_bound = nn.Parameter(torch.full((channels,), raw_bound))
         self.start = nn.Parameter(torch.randn(channels))

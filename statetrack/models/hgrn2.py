@@ -15,7 +15,7 @@ from torch.nn.functional import silu
 from automata.errors import InputError
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import outer_product_scan
 
@@ -69,9 +69,9 @@ class HGRN2Mixer(nn.Module):
         heads, size = config.num_heads, config.head_size
         self.heads, self.lower_bound = heads, config.lower_bound
         self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness)
-        self.to_query = nn.Linear(config.width, heads * size, bias=False)
-        self.to_forget = nn.Linear(config.width, heads * size)
-        self.to_value = nn.Linear(config.width, heads * size, bias=False)
+        self.to_query = Projection(config.width, heads * size, bias=False)
+        self.to_forget = Projection(config.width, heads * size)
+        self.to_value = Projection(config.width, heads * size, bias=False)
         self.start = nn.Parameter(torch.randn(heads, size, size) / math.sqrt(size))
         self.norm = RMSNorm(size, (heads, 1))
         self.output = nn.Linear(heads * size, config.width, bias=False)

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import householder_scan
 
@@ -68,10 +68,10 @@ class HouseholderMixer(nn.Module):
         heads, size, factors = config.num_heads, config.head_size, config.num_factors
         self.heads, self.factors = heads, factors
         self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness)
-        self.to_query = nn.Linear(config.width, heads * size, bias=False)
-        self.to_key = nn.Linear(config.width, heads * factors * size, bias=False)
-        self.to_value = nn.Linear(config.width, heads * factors * size, bias=False)
-        self.to_beta = nn.Linear(config.width, heads * factors)
+        self.to_query = Projection(config.width, heads * size, bias=False)
+        self.to_key = Projection(config.width, heads * factors * size, bias=False)
+        self.to_value = Projection(config.width, heads * factors * size, bias=False)
+        self.to_beta = Projection(config.width, heads * factors)
         nn.init.constant_(self.to_beta.bias, config.beta_bias)
         self.start = nn.Parameter(torch.randn(heads, size, size) / math.sqrt(size))
         self.norm = RMSNorm(size, (heads, 1))

@@ -14,6 +14,7 @@ from statetrack.models.backbone import Backbone, split_heads
 from statetrack.models.config import register_model
 from statetrack.models.gated_householder import GatedHouseholderConfig, build_decay
 from statetrack.models.householder import HouseholderMixer
+from statetrack.models.modules import Projection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class KDAMixer(HouseholderMixer):
         rank, size = config.head_size, config.num_heads * config.head_size
         self.decay = build_decay(config, config.head_size, rank)
         self.to_gate = (
-            nn.Sequential(nn.Linear(config.width, rank, bias=False), nn.Linear(rank, size))
+            nn.Sequential(Projection(config.width, rank, bias=False), Projection(rank, size))
             if config.output_gate
             else None
         )

@@ -13,6 +13,7 @@ from torch.nn.functional import elu
 
 from statetrack.models.backbone import Backbone, State, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.modules import Projection
 from statetrack.scans import outer_product_scan
 
 
@@ -51,9 +52,9 @@ class LinearAttentionMixer(nn.Module):
         super().__init__()
         self.heads, self.size = config.num_heads, config.head_size
         channels = config.num_heads * config.head_size
-        self.to_query = nn.Linear(config.width, channels, bias=False)
-        self.to_key = nn.Linear(config.width, channels, bias=False)
-        self.to_value = nn.Linear(config.width, channels, bias=False)
+        self.to_query = Projection(config.width, channels, bias=False)
+        self.to_key = Projection(config.width, channels, bias=False)
+        self.to_value = Projection(config.width, channels, bias=False)
         self.output = nn.Linear(channels, config.width, bias=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:

@@ -27,7 +27,7 @@ def load_model(path: str | Path) -> nn.Module:
         The file is missing, was changed, or is no checkpoint of this library.
     """
     from statetrack.models.config import build_model
-    from statetrack.training.checkpoint import load_tensors, restore_weights
+    from statetrack.training.checkpoint import load_tensors, only_model, restore_weights
 
     tensors, description = load_tensors(Path(path))
     try:
@@ -42,5 +42,5 @@ def load_model(path: str | Path) -> nn.Module:
             )
     except (KeyError, TypeError, RuntimeError, OverflowError):
         raise InputError(f"checkpoint {path}: no model of this library described in it") from None
-    restore_weights(built, tensors, replace=True)
+    restore_weights(built, only_model(Path(path), tensors, description), replace=True)
     return built.eval()

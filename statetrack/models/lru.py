@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from automata.errors import InputError
 from statetrack.models.backbone import Backbone, State, expand_state
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import as_complex, as_real
+from statetrack.models.modules import Projection, as_complex, as_real
 from statetrack.models.ranges import UnitDisc
 from statetrack.scans import diagonal_scan
 
@@ -75,7 +75,7 @@ class LRUMixer(nn.Module):
         self.log_rate = nn.Parameter(torch.log(-0.5 * torch.log(square_N)))
         self.log_angle = nn.Parameter(torch.log(config.max_phase * turn_N))
         self.log_gamma = nn.Parameter(0.5 * torch.log1p(-square_N))
-        self.to_input = nn.Linear(width, 2 * channels, bias=False)
+        self.to_input = Projection(width, 2 * channels, bias=False)
         nn.init.normal_(self.to_input.weight, std=1 / math.sqrt(2 * width))
         self.start = nn.Parameter(torch.randn(2 * channels))
         self.output = nn.Linear(2 * channels, width, bias=False)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
 from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
-from statetrack.models.modules import step_bias
+from statetrack.models.modules import Projection, step_bias
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import diagonal_scan
 
@@ -63,10 +63,10 @@ class MambaMixer(nn.Module):
         channels, size, rank = config.num_channels, config.state_size, config.step_rank
         self.sizes = [rank, size, size]
         self.range = EigenvalueRange.parse(config.eigenvalue_range)
-        self.to_input = nn.Linear(config.width, channels, bias=False)
-        self.to_gate = nn.Linear(config.width, channels, bias=False)
-        self.to_selection = nn.Linear(channels, sum(self.sizes), bias=False)
-        self.to_step = nn.Linear(rank, channels)
+        self.to_input = Projection(config.width, channels, bias=False)
+        self.to_gate = Projection(config.width, channels, bias=False)
+        self.to_selection = Projection(channels, sum(self.sizes), bias=False)
+        self.to_step = Projection(rank, channels)
         nn.init.uniform_(self.to_step.weight, -(rank**-0.5), rank**-0.5)
         self.to_step.bias = nn.Parameter(step_bias(channels))
         rate_N = torch.arange(1.0, size + 1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import RMSNorm, as_complex, step_bias
+from statetrack.models.modules import Projection, RMSNorm, as_complex, step_bias
 from statetrack.models.ranges import EigenvalueRange, UnitCircle
 from statetrack.scans import diagonal_scan
 
@@ -68,15 +68,15 @@ class Mamba3Mixer(nn.Module):
         self.heads, self.pairs, self.size = heads, pairs, size
         self.decays = EigenvalueRange.parse(config.eigenvalue_range)
         self.rotations = UnitCircle()
-        self.to_input = nn.Linear(width, heads * size, bias=False)
-        self.to_gate = nn.Linear(width, heads * size, bias=False)
-        self.to_step = nn.Linear(width, heads)
+        self.to_input = Projection(width, heads * size, bias=False)
+        self.to_gate = Projection(width, heads * size, bias=False)
+        self.to_step = Projection(width, heads)
         self.to_step.bias = nn.Parameter(step_bias(heads))
-        self.to_rate = nn.Linear(width, heads, bias=False)
-        self.to_trapezoid = nn.Linear(width, heads, bias=False)
-        self.to_frequency = nn.Linear(width, pairs, bias=False)
-        self.to_write = nn.Linear(width, 2 * pairs, bias=False)
-        self.to_read = nn.Linear(width, 2 * pairs, bias=False)
+        self.to_rate = Projection(width, heads, bias=False)
+        self.to_trapezoid = Projection(width, heads, bias=False)
+        self.to_frequency = Projection(width, pairs, bias=False)
+        self.to_write = Projection(width, 2 * pairs, bias=False)
+        self.to_read = Projection(width, 2 * pairs, bias=False)
         self.write_norm, self.read_norm = RMSNorm(2 * pairs), RMSNorm(2 * pairs)
         self.write_bias = nn.Parameter(torch.ones(heads, 2 * pairs))
         self.read_bias = nn.Parameter(torch.ones(heads, 2 * pairs))

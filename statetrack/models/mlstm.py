@@ -19,7 +19,7 @@ from torch.nn.functional import logsigmoid
 from automata.errors import unknown_name
 from statetrack.models.backbone import Backbone, State, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.stabilised import stabilise
 from statetrack.scans import outer_product_scan
 
@@ -66,15 +66,15 @@ class MLSTMMixer(nn.Module):
         super().__init__()
         heads, size = config.num_heads, config.head_size
         self.heads, self.size, self.forget_gate = heads, size, config.forget_gate
-        self.to_query = nn.Linear(config.width, heads * size, bias=False)
-        self.to_key = nn.Linear(config.width, heads * size, bias=False)
-        self.to_value = nn.Linear(config.width, heads * size, bias=False)
-        self.to_input_gate = nn.Linear(config.width, heads)
-        self.to_forget_gate = nn.Linear(config.width, heads)
+        self.to_query = Projection(config.width, heads * size, bias=False)
+        self.to_key = Projection(config.width, heads * size, bias=False)
+        self.to_value = Projection(config.width, heads * size, bias=False)
+        self.to_input_gate = Projection(config.width, heads)
+        self.to_forget_gate = Projection(config.width, heads)
         if config.forget_gate == "sigmoid":
             with torch.no_grad():
                 self.to_forget_gate.bias.copy_(torch.linspace(3.0, 6.0, heads))
-        self.to_output_gate = nn.Linear(config.width, heads * size)
+        self.to_output_gate = Projection(config.width, heads * size)
         self.norm = RMSNorm(size, (heads, 1))
         self.output = nn.Linear(heads * size, config.width, bias=False)
 

@@ -26,6 +26,19 @@ class RMSNorm(nn.Module):
         return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6) * self.scale
 
 
+class Projection(nn.Linear):
+    """A linear map whose product may be taken in bfloat16 and whose result is float32.
+
+    Under ``torch.autocast`` the product runs in the lower precision, and what a recurrence makes of
+    it, such as eigenvalues and keys, in float32.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x`, [..., in_features]."""
+        y = super().forward(x)
+        return y.float() if torch.is_autocast_enabled(x.device.type) else y
+
+
 class MLP(nn.Module):
     """Two linear maps with a GELU between.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from automata.errors import unknown_name
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.mru_matrices import INPUT_METHODS
 from statetrack.scans import ScaledStates, matrix_scan
 
@@ -85,10 +85,10 @@ class MRUMixer(nn.Module):
         self.heads, self.size = heads, size
         self.scale_free_state = config.readout == "normalised" and not config.additive
         self.to_matrix = INPUT_METHODS[config.input_method].matrix
-        self.to_elements = nn.Linear(config.width, heads * size * size, bias=False)
+        self.to_elements = Projection(config.width, heads * size * size, bias=False)
         nn.init.normal_(self.to_elements.weight, std=0.5 / math.sqrt(config.width * size))
         self.to_addition = (
-            nn.Linear(config.width, heads * size * size, bias=False) if config.additive else None
+            Projection(config.width, heads * size * size, bias=False) if config.additive else None
         )
         if config.readout == "normalised":
             self.norm: RMSNorm | None = RMSNorm(size * size, (heads, 1))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from automata.errors import unknown_name
 from statetrack.models.backbone import Backbone, State, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.modules import Projection
 from statetrack.models.mru_matrices import INPUT_METHODS
 from statetrack.models.softmax import causal_attention
 from statetrack.scans import matrix_scan
@@ -68,11 +69,11 @@ class MRUAttentionMixer(nn.Module):
         heads, size = config.num_heads, config.head_size
         self.heads, self.size = heads, size
         self.to_matrix = INPUT_METHODS[config.input_method].matrix
-        self.to_elements = nn.Linear(config.width, heads * size * size, bias=False)
+        self.to_elements = Projection(config.width, heads * size * size, bias=False)
         nn.init.normal_(self.to_elements.weight, std=0.5 / math.sqrt(config.width * size))
-        self.to_query = nn.Linear(config.width, heads * size, bias=False)
-        self.to_key = nn.Linear(config.width, heads * size, bias=False)
-        self.to_value = nn.Linear(config.width, heads * size, bias=False)
+        self.to_query = Projection(config.width, heads * size, bias=False)
+        self.to_key = Projection(config.width, heads * size, bias=False)
+        self.to_value = Projection(config.width, heads * size, bias=False)
         self.output = nn.Linear(heads * size, config.width, bias=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:

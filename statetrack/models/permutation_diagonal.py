@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.dense import Dictionary
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import matrix_scan
 
@@ -103,7 +103,7 @@ class PermutationDiagonalMixer(nn.Module):
         self.to_magnitude = two_gelu_layers(width, heads * size)
         nn.init.constant_(self.to_magnitude[-1].bias, config.magnitude_bias)  # type: ignore[arg-type]
         self.to_phase = two_gelu_layers(width, heads * size) if self.parts == 2 else None
-        self.to_input = nn.Linear(width, heads * size * self.parts, bias=False)
+        self.to_input = Projection(width, heads * size * self.parts, bias=False)
         self.start = nn.Parameter(torch.randn(heads, size * self.parts))
         self.norm = RMSNorm(size * self.parts, (heads, 1))
         self.output = nn.Linear(heads * size * self.parts, width, bias=False)
@@ -150,7 +150,7 @@ class PermutationDiagonalMixer(nn.Module):
 
 def two_gelu_layers(width: int, size: int) -> nn.Sequential:
     """Build two linear maps with a GELU between and twice the output's channels, as published."""
-    return nn.Sequential(nn.Linear(width, 2 * size), nn.GELU(), nn.Linear(2 * size, size))
+    return nn.Sequential(Projection(width, 2 * size), nn.GELU(), Projection(2 * size, size))
 
 
 def build(config: PermutationDiagonalConfig, num_tokens: int, num_classes: int) -> Backbone:

@@ -19,7 +19,7 @@ from torch.nn.functional import silu
 from automata.errors import InputError
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.positions import angles, rotate_pairs
 from statetrack.scans import outer_product_scan
 
@@ -64,10 +64,10 @@ class RetNetMixer(nn.Module):
         super().__init__()
         heads, size = config.num_heads, config.head_size
         self.heads, self.size, self.rotary = heads, size, config.rotary
-        self.to_query = nn.Linear(config.width, heads * size, bias=False)
-        self.to_key = nn.Linear(config.width, heads * size, bias=False)
-        self.to_value = nn.Linear(config.width, heads * size, bias=False)
-        self.to_gate = nn.Linear(config.width, heads * size, bias=False)
+        self.to_query = Projection(config.width, heads * size, bias=False)
+        self.to_key = Projection(config.width, heads * size, bias=False)
+        self.to_value = Projection(config.width, heads * size, bias=False)
+        self.to_gate = Projection(config.width, heads * size, bias=False)
         self.start = nn.Parameter(torch.randn(heads, size, size) / math.sqrt(size))
         self.norm = RMSNorm(size, (heads, 1))
         self.output = nn.Linear(heads * size, config.width, bias=False)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
 from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.modules import Projection
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import diagonal_scan
 
@@ -59,10 +60,10 @@ class RGLRUMixer(nn.Module):
         super().__init__()
         channels = config.num_channels
         self.range = EigenvalueRange.parse(config.eigenvalue_range)
-        self.to_value = nn.Linear(config.width, channels)
-        self.to_gate = nn.Linear(config.width, channels)
-        self.to_recurrence_gate = nn.Linear(channels, channels)
-        self.to_input_gate = nn.Linear(channels, channels)
+        self.to_value = Projection(config.width, channels)
+        self.to_gate = Projection(config.width, channels)
+        self.to_recurrence_gate = Projection(channels, channels)
+        self.to_input_gate = Projection(channels, channels)
         # At r = 1 the decays start uniform in [0.9, 0.999], as published.
         base_N = (0.9 + 0.099 * torch.rand(channels)) ** (1.0 / POWER)
         self.raw_decay = nn.Parameter(torch.logit(base_N))

@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import low_rank_scan
 
@@ -92,9 +92,9 @@ class LowRankMLP(nn.Module):
         self, width: int, rank: int, size: int, function: nn.Module, bias: float | None = None
     ) -> None:
         super().__init__()
-        self.down = nn.Linear(width, rank, bias=False)
+        self.down = Projection(width, rank, bias=False)
         self.function = function
-        self.up = nn.Linear(rank, size, bias=bias is not None)
+        self.up = Projection(rank, size, bias=bias is not None)
         if bias is not None:
             nn.init.constant_(self.up.bias, bias)
 
@@ -117,9 +117,9 @@ class RWKV7Mixer(nn.Module):
         self.heads = heads
         self.range = EigenvalueRange.parse(config.rates, config.range_steepness)
         self.decayed_removal = config.eigenvalue_range is not None
-        self.to_receptance = nn.Linear(width, heads * size, bias=False)
-        self.to_key = nn.Linear(width, heads * size, bias=False)
-        self.to_value = nn.Linear(width, heads * size, bias=False)
+        self.to_receptance = Projection(width, heads * size, bias=False)
+        self.to_key = Projection(width, heads * size, bias=False)
+        self.to_value = Projection(width, heads * size, bias=False)
         self.to_decay = LowRankMLP(width, rank, heads * size, nn.Tanh(), config.decay_bias)
         self.to_rate = LowRankMLP(
             width, rank, heads * size, nn.Identity(), config.learning_rate_bias

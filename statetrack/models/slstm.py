@@ -16,7 +16,7 @@ from torch.nn.functional import logsigmoid
 from automata.errors import InputError, unknown_name
 from statetrack.models.backbone import Backbone, State
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import Projection, RMSNorm
 
 FORGET_GATES = ("sigmoid", "exponential")
 NUM_GATES = 4
@@ -63,7 +63,7 @@ class SLSTMMixer(nn.Module):
         heads, size = config.num_heads, config.width // config.num_heads
         self.heads, self.size = heads, size
         self.exponential = config.forget_gate == "exponential"
-        self.to_gates = nn.Linear(config.width, NUM_GATES * config.width)
+        self.to_gates = Projection(config.width, NUM_GATES * config.width)
         self.recurrent = nn.Parameter(torch.randn(heads, size, NUM_GATES, size) / math.sqrt(size))
         self.norm = RMSNorm(size, (heads,))
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from automata.errors import InputError, unknown_name
 from statetrack.models.backbone import Backbone, State, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.modules import Projection
 from statetrack.models.positions import angles, distance_slopes, rotate_pairs, sinusoids
 from statetrack.models.softmax import causal_attention
 
@@ -70,9 +71,9 @@ class TransformerMixer(nn.Module):
         self.heads, self.size = config.num_heads, config.head_size
         self.position, self.max_length = config.position, config.max_length
         channels = config.num_heads * config.head_size
-        self.to_query = nn.Linear(config.width, channels, bias=False)
-        self.to_key = nn.Linear(config.width, channels, bias=False)
-        self.to_value = nn.Linear(config.width, channels, bias=False)
+        self.to_query = Projection(config.width, channels, bias=False)
+        self.to_key = Projection(config.width, channels, bias=False)
+        self.to_value = Projection(config.width, channels, bias=False)
         self.output = nn.Linear(channels, config.width, bias=False)
         if config.position == "learned":
             self.positions = nn.Parameter(torch.randn(config.max_length, config.width))

@@ -1,13 +1,16 @@
 """What every scan checks and prepares before it starts: shapes, types, the backend."""
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from automata.errors import InputError, unknown_name
 from statetrack.scans.kernels import why_unavailable
+
+Scan = TypeVar("Scan", bound=Callable[..., Any])
 
 PRECISIONS = ("ieee", "tf32x3", "tf32")
 REAL_TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -109,6 +112,41 @@ def require_numbers(scan: str, *, real: bool = False, **named: Any) -> None:
             expected = ", ".join(str(one).removeprefix("torch.") for one in types)
             cure = "" if tensor.is_complex() else f"; use {name}.float()"
             raise InputError(f"{scan}: {name} is {tensor.dtype}, expected one of {expected}{cure}")
+
+
+def in_full_precision(scan: Scan) -> Scan:
+    """Make a scan compute outside ``torch.autocast``, with half-precision arguments widened.
+
+    Autocast lowers the precision of matrix products; a recurrence multiplies its errors.
+
+    Parameters
+    ----------
+    scan : callable
+        Its arguments are tensors or other values, which are passed on.
+    """
+
+    @functools.wraps(scan)
+    def run(*arguments: Any, **named: Any) -> Any:
+        devices = {
+            one.device.type
+            for one in (*arguments, *named.values())
+            if isinstance(one, Tensor) and torch.is_autocast_enabled(one.device.type)
+        }
+        if not devices:
+            return scan(*arguments, **named)
+        with torch.autocast(devices.pop(), enabled=False):
+            return scan(
+                *map(_widened, arguments), **{key: _widened(one) for key, one in named.items()}
+            )
+
+    return run  # type: ignore[return-value]
+
+
+def _widened(value: Any) -> Any:
+    """Half-precision tensors in float32; all else as it is."""
+    if isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16):
+        return value.float()
+    return value
 
 
 def require(condition: bool, message: str) -> None:

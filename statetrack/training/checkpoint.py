@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 
 from automata.errors import InputError
 from statetrack.atomic_files import write_atomically
@@ -109,29 +109,46 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, description
 
 
+def remove_checkpoint(path: Path) -> None:
+    """Delete a checkpoint that is no longer needed; nothing where there is none."""
+    for file in (path, digest_path(path)):
+        file.unlink(missing_ok=True)
+
+
 def digest_path(path: Path) -> Path:
     """Where the sha256 of a checkpoint stands."""
     return path.with_name(path.name + ".sha256")
 
 
-def training_tensors(model: nn.Module, optimizer: optim.Optimizer | None) -> dict[str, Tensor]:
-    """Everything a training needs to go on: weights and the optimiser's moments, by name.
+def holds_pack(description: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint is that of runs under way, stacked, and not of one finished model."""
+    return "pack" in description
 
-    Without an optimiser, the weights alone: the training is done.
+
+def only_model(
+    path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Weights of the one model that a checkpoint holds, by ``model.`` and the parameter's name.
+
+    Raises
+    ------
+    InputError
+        It holds several.
     """
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    if optimizer is None:
-        return tensors
-    for name, parameter in model.named_parameters():
-        for key, tensor in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{key}.{name}"] = tensor
-    return tensors
+    if not holds_pack(description):
+        return dict(tensors)
+    if len(description["pack"]) != 1:
+        raise InputError(
+            f"checkpoint {path} holds {len(description['pack'])} runs under way; each gets a file "
+            "of its own when it has ended"
+        )
+    return {name: tensor[0] for name, tensor in tensors.items() if name.startswith("model.")}
 
 
 def restore_weights(
     model: nn.Module, tensors: Mapping[str, Tensor], *, replace: bool = False
 ) -> None:
-    """Put the weights among `training_tensors` into a model.
+    """Put the weights of a checkpoint, ``model.NAME`` each, into a model.
 
     They are copied into its parameters, or with `replace` put in the place of them, as a model
     without storage needs.
@@ -150,25 +167,3 @@ def restore_weights(
         model.load_state_dict(weights, assign=replace)
     except RuntimeError as error:
         raise InputError(f"checkpoint of another model: {' '.join(str(error).split())}") from None
-
-
-def restore_training(
-    model: nn.Module, optimizer: optim.Optimizer, tensors: Mapping[str, Tensor]
-) -> None:
-    """Put `training_tensors` back, in place.
-
-    Raises
-    ------
-    InputError
-        The tensors are those of another model.
-    """
-    restore_weights(model, tensors)
-    parameters = dict(model.named_parameters())
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind != "optimizer":
-            continue
-        key, _, parameter_name = rest.partition(".")
-        parameter = parameters[parameter_name]
-        device = "cpu" if key == "step" else parameter.device
-        optimizer.state[parameter][key] = tensor.to(device)

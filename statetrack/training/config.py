@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, NoReturn, Self
+from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,9 @@ from torch import nn
 from automata.errors import InputError, unknown_name
 from automata.tasks import Task, complete_parameters, get_task
 from statetrack.models.config import check_parameter_names, model_config, model_entry
+from statetrack.training.curricula import CURRICULA
+from statetrack.training.schedules import SCHEDULES
+from statetrack.training.stop_rules import STOP_RULES
 
 TRAINER_SEMANTICS = 1
 """Raised when the same configuration begins to give other numbers."""
@@ -117,9 +120,12 @@ class ModelConfig(Frozen):
 class TrainingConfig(Frozen):
     """How a model is trained: AdamW, warm-up, cosine decay, gradient clipping.
 
-    Words have a fixed length; every step sees fresh ones. With `published_rates` the parameters for
-    which a layer's publication scales the learning rate, such as the input map of the MRU, are
-    trained with theirs.
+    Every step sees fresh words; `curriculum`, `schedule` and `stop` name objects of
+    `statetrack.training.curricula`, `schedules` and `stop_rules` with their parameters, such as
+    ``doubling(start=4)``. With `published_rates` the parameters for which a layer's publication
+    scales the learning rate, such as the input map of the MRU, are trained with theirs.
+    `projections` is the precision of matrix products outside the recurrence, which stays in
+    float32.
     """
 
     length: Whole = PydanticField(default=40, ge=1, le=2**20)
@@ -133,6 +139,10 @@ class TrainingConfig(Frozen):
     beta1: float = PydanticField(default=0.9, ge=0, lt=1)
     beta2: float = PydanticField(default=0.99, ge=0, lt=1)
     clip_norm: float = PydanticField(default=1.0, gt=0, allow_inf_nan=False)
+    curriculum: Annotated[str, AfterValidator(CURRICULA.canonical)] = "fixed"
+    schedule: Annotated[str, AfterValidator(SCHEDULES.canonical)] = "cosine"
+    stop: Annotated[str, AfterValidator(STOP_RULES.canonical)] = "budget"
+    projections: Literal["float32", "tensorfloat32", "bfloat16"] = "float32"
     select_every: Whole = PydanticField(default=100, ge=1)
     select_words: Whole = PydanticField(default=512, ge=1, le=2**20)
 

@@ -1,7 +1,7 @@
-"""One run from configuration to record: train, measure, read the transitions."""
+"""Runs from configuration to record: train as a pack, measure, read the transitions."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,16 @@ from statetrack.analysis import (
 )
 from statetrack.models.config import model_config, model_label
 from statetrack.provenance import provenance
+from statetrack.training.checkpoint import remove_checkpoint
 from statetrack.training.config import RunConfig
 from statetrack.training.evaluate import evaluate
-from statetrack.training.loop import (
-    Progress,
-    TrainedModel,
-    TrainingFailedError,
-    TrainingStoppedError,
-    train,
-)
+from statetrack.training.loop import TrainedModel, TrainingFailedError, train
+from statetrack.training.pack_training import PackTraining, Progress, TrainingStoppedError
+from statetrack.training.packs import pack_id
 
 MAX_REASON = 2000
+PACK = "pack-"
+END = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -107,11 +106,112 @@ def execute(
     except TrainingFailedError as failure:
         return failed_record(config, str(failure), device)
     except Exception as error:  # noqa: BLE001 - whatever a run raises costs that run alone
-        reason = " ".join(str(error).split())
-        return failed_record(config, f"{type(error).__name__}: {reason}"[:MAX_REASON], device)
+        return failed_record(config, _reason(error), device)
 
 
-def _measure(config: RunConfig, trained: TrainedModel, device: str) -> RunRecord:
+def execute_pack(
+    configs: Sequence[RunConfig],
+    *,
+    known: Collection[str] = (),
+    device: str = "cpu",
+    checkpoints: Path | None = None,
+    report: Callable[[list[Progress]], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[RunRecord]:
+    """Train a pack and measure its models, each when it has ended.
+
+    Parameters
+    ----------
+    configs : sequence of RunConfig
+        With equal `pack_key`.
+    known : collection of str
+        Run ids that have a record already: they are not run.
+    device : str
+    checkpoints : Path, optional
+        Folder of checkpoints: one of the pack while it is trained, then one a run.
+    report, should_stop
+        As for `PackTraining`.
+
+    Yields
+    ------
+    RunRecord
+        As `execute`. Where something goes wrong in the pack as a whole, such as too little memory,
+        its halves are run one after the other, down to single runs: what one run raises costs that
+        run alone.
+
+    Raises
+    ------
+    TrainingStoppedError
+        `should_stop` said so; nothing is lost.
+    InputError
+        A checkpoint cannot be used.
+    """
+    recorded = set(known)
+    try:
+        for record in _train_and_measure(
+            configs, recorded, device, checkpoints, report, should_stop
+        ):
+            recorded.add(record.run_id)
+            yield record
+        return
+    except (TrainingStoppedError, InputError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a run raises costs that run alone
+        if len(configs) == 1:
+            yield failed_record(configs[0], _reason(error), device)
+            return
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    middle = len(configs) // 2
+    for half in (configs[:middle], configs[middle:]):
+        if any(config.run_id not in recorded for config in half):
+            yield from execute_pack(
+                half,
+                known=recorded,
+                device=device,
+                checkpoints=checkpoints,
+                report=report,
+                should_stop=should_stop,
+            )
+
+
+def _train_and_measure(
+    configs: Sequence[RunConfig],
+    known: Collection[str],
+    device: str,
+    checkpoints: Path | None,
+    report: Callable[[list[Progress]], None],
+    should_stop: Callable[[], bool],
+) -> Iterator[RunRecord]:
+    place_of_pack = None if checkpoints is None else checkpoints / f"{PACK}{pack_id(configs)}{END}"
+    training = PackTraining(
+        configs,
+        device=device,
+        checkpoint=place_of_pack,
+        known=known,
+        report=report,
+        should_stop=should_stop,
+    )
+    for ended in training.rounds():
+        for place in ended:
+            member = training.members[place]
+            config = member.config
+            if config.run_id in known:
+                continue
+            if member.status == "failed":
+                yield failed_record(config, member.reason, device, len(configs))
+                continue
+            trained = TrainedModel.of_member(training, place)
+            if checkpoints is not None:
+                trained.save(checkpoints / f"{config.run_id}{END}")
+            yield _measure(config, trained, device, len(configs))
+    if place_of_pack is not None:
+        remove_checkpoint(place_of_pack)
+
+
+def _measure(
+    config: RunConfig, trained: TrainedModel, device: str, pack_size: int = 1
+) -> RunRecord:
     settings = config.evaluation
     curve = evaluate(
         trained.model,
@@ -138,7 +238,7 @@ def _measure(config: RunConfig, trained: TrainedModel, device: str) -> RunRecord
         config.model_dump_json(),
         "finished",
         summary,
-        provenance(device),
+        provenance(device) | {"pack_size": pack_size},
         {name: frame.to_dict(orient="list") for name, frame in tables.items()},
     )
 
@@ -185,10 +285,15 @@ def has_linear_transitions(model: nn.Module) -> bool:
     return any(layer is not None for layer in transitions(token))
 
 
-def failed_record(config: RunConfig, reason: str, device: str) -> RunRecord:
+def failed_record(config: RunConfig, reason: str, device: str, pack_size: int = 1) -> RunRecord:
     """Record of a run that could not be finished."""
     summary = _identity(config) | {"error": reason}
-    return RunRecord(config.run_id, config.model_dump_json(), "failed", summary, provenance(device))
+    origin = provenance(device) | {"pack_size": pack_size}
+    return RunRecord(config.run_id, config.model_dump_json(), "failed", summary, origin)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_REASON]
 
 
 def _identity(config: RunConfig) -> dict[str, Any]:

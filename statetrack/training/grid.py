@@ -1,5 +1,6 @@
 """A grid is a named list of runs; running it fills the holes in its results store."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -7,9 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from automata.errors import InputError
+from statetrack.atomic_files import write_atomically
 from statetrack.training.config import RunConfig
 from statetrack.training.execute import RunRecord
 from statetrack.training.launchers.local import LocalLauncher
+from statetrack.training.packs import PackJob, plan_jobs
 from statetrack.training.progress import GridProgress
 from statetrack.training.results import Results, results_of
 from statetrack.training.store import Store
@@ -17,19 +20,24 @@ from statetrack.training.store import Store
 MAX_RUNS = 10**6
 MAX_NAME = 100
 CHECKPOINTS = "checkpoints"
+PLAN = "packs.json"
 
 
 class Launcher(Protocol):
     """Runs configurations somewhere and gives their records back as they are done."""
 
+    def pack_size(self, runs: Sequence[RunConfig]) -> int:
+        """Most of these runs that it trains as one pack."""
+        ...
+
     def run(
         self,
-        configs: Sequence[RunConfig],
+        jobs: Sequence[PackJob],
         checkpoints: Path,
         progress: GridProgress,
         source: Path | None = None,
     ) -> Iterator[RunRecord]:
-        """Yield one record a configuration, in any order; `source` as in `Grid`."""
+        """Yield one record a missing run of the packs, in any order; `source` as in `Grid`."""
         ...
 
 
@@ -173,7 +181,30 @@ def run_grid(
         with shown.watch(grid.name, len(grid.runs), len(missing)):
             if missing:
                 runner = launcher or LocalLauncher()
-                for record in runner.run(missing, place / CHECKPOINTS, shown, grid.source):
+                ids = {run.run_id for run in missing}
+                known = {run.run_id for run in grid.runs} - ids
+                jobs = plan_jobs(grid.runs, known, _earlier_packs(place), runner.pack_size(missing))
+                _keep_packs(place, jobs)
+                for record in runner.run(jobs, place / CHECKPOINTS, shown, grid.source):
                     store.add(record)
                     shown.finished(record)
         return results_of(store).only([run.run_id for run in grid.runs])
+
+
+def _earlier_packs(folder: Path) -> list[list[str]]:
+    """Run ids of the packs of an interrupted plan."""
+    try:
+        packs: list[list[str]] = json.loads((folder / PLAN).read_text())
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / PLAN}: {error}; delete it to plan the packs anew") from None
+    return packs
+
+
+def _keep_packs(folder: Path, jobs: Sequence[PackJob]) -> None:
+    packs = [[run.run_id for run in job.runs] for job in jobs]
+    try:
+        write_atomically(folder / PLAN, json.dumps(packs).encode())
+    except OSError as error:
+        raise InputError(f"{folder / PLAN}: {error.strerror or error}") from None

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 
 from statetrack.training.execute import RunRecord
-from statetrack.training.loop import Progress
+from statetrack.training.pack_training import Progress
 
 SECONDS_BETWEEN_LINES = 15.0
 
@@ -57,9 +57,9 @@ class GridProgress:
             finally:
                 self._bar = None
 
-    def advanced(self, run_id: str, progress: Progress) -> None:
+    def advanced(self, progress: Progress) -> None:
         """Take note of a training's step."""
-        self._shares[run_id] = progress.step / progress.num_steps
+        self._shares[progress.run_id] = progress.step / progress.num_steps
         completed = self._done + sum(self._shares.values())
         if self._bar is not None and self._task is not None:
             text = f"{len(self._shares)} training"

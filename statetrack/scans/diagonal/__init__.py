@@ -13,6 +13,7 @@ from statetrack.scans.inputs import (
     broadcast_leading,
     choose_backend,
     compute_dtype,
+    in_full_precision,
     require,
     require_numbers,
     shape_of,
@@ -26,6 +27,7 @@ BACKENDS: dict[str, Callable[..., Any]] = {
 }
 
 
+@in_full_precision
 def diagonal_scan(
     a: Tensor,
     x: Tensor,

@@ -17,6 +17,7 @@ from statetrack.scans.inputs import (
     broadcast_leading,
     choose_backend,
     compute_dtype,
+    in_full_precision,
     require,
     require_numbers,
     shape_of,
@@ -31,6 +32,7 @@ BACKENDS: dict[str, Callable[..., Any]] = {
 }
 
 
+@in_full_precision
 def householder_scan(
     q: Tensor,
     k: Tensor,

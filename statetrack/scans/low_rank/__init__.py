@@ -12,6 +12,7 @@ from statetrack.scans.inputs import (
     broadcast_leading,
     choose_backend,
     compute_dtype,
+    in_full_precision,
     require,
     require_numbers,
     shape_of,
@@ -30,6 +31,7 @@ BACKENDS: dict[str, Callable[..., Any]] = {
 }
 
 
+@in_full_precision
 def low_rank_scan(
     q: Tensor,
     left: Tensor,

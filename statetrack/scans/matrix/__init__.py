@@ -12,6 +12,7 @@ from statetrack.scans.inputs import (
     broadcast_leading,
     choose_backend,
     compute_dtype,
+    in_full_precision,
     require,
     require_numbers,
     shape_of,
@@ -40,6 +41,7 @@ RESCALED_BACKENDS: dict[str, Callable[..., Any]] = {
 }
 
 
+@in_full_precision
 def matrix_scan(
     a: Tensor | BlockDiagonal | PermutationDiagonal,
     b: Tensor | None = None,

@@ -11,6 +11,7 @@ from statetrack.scans.inputs import (
     broadcast_leading,
     choose_backend,
     compute_dtype,
+    in_full_precision,
     require,
     require_numbers,
     shape_of,
@@ -29,6 +30,7 @@ BACKENDS: dict[str, Callable[..., Any]] = {
 }
 
 
+@in_full_precision
 def outer_product_scan(
     q: Tensor,
     k: Tensor,

@@ -1,7 +1,8 @@
-"""A pool of processes on this machine, one run at a time each.
+"""A pool of processes on this machine, one pack of runs at a time each.
 
-The parent sends configurations as JSON and gets progress and records as JSON back; a worker that
-dies costs the run it was on, which is recorded as failed with the reason.
+The parent sends packs as JSON and gets progress and records as JSON back. A worker that dies is
+replaced and its pack goes on from the checkpoint; when it dies again the halves of the pack are run
+apart, down to the one run that does it, which is recorded as failed with the reason.
 """
 
 import json
@@ -9,8 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,15 +21,17 @@ from automata.errors import InputError
 from statetrack.devices import choose_device
 from statetrack.source_files import import_file
 from statetrack.training.config import RunConfig
-from statetrack.training.execute import RunRecord, execute, failed_record
-from statetrack.training.loop import Progress, TrainingStoppedError
+from statetrack.training.execute import RunRecord, execute_pack, failed_record
+from statetrack.training.pack_training import Progress, TrainingStoppedError
+from statetrack.training.packs import PackJob, pack_size_for
 
 if TYPE_CHECKING:
     from statetrack.training.progress import GridProgress
 
 SECONDS_TO_STOP = 10.0
 SECONDS_BETWEEN_MESSAGES = 0.2
-WORKERS_PER_GPU = 8
+MAX_PACK_ON_CPU = 32
+MAX_PACK_ON_GPU = 256
 
 
 class LocalLauncher:
@@ -38,41 +40,56 @@ class LocalLauncher:
     Parameters
     ----------
     num_workers : int, optional
-        By default one per processor on the CPU, and eight on a GPU: small models leave it idle.
+        By default one per processor on the CPU, and one on a GPU, which a pack fills.
     device : str
         "auto", "cpu", "cuda", "cuda:1", ...
+    pack_size : int, optional
+        Most runs that are trained as one; by default as many as leave every worker two packs.
     """
 
-    def __init__(self, num_workers: int | None = None, device: str = "auto") -> None:
-        if num_workers is not None and num_workers < 1:
-            raise InputError(f"workers = {num_workers}: expected a whole number >= 1")
+    def __init__(
+        self,
+        num_workers: int | None = None,
+        device: str = "auto",
+        pack_size: int | None = None,
+    ) -> None:
+        for name, value in (("workers", num_workers), ("pack_size", pack_size)):
+            if value is not None and value < 1:
+                raise InputError(f"{name} = {value}: expected a whole number >= 1")
         self.device = choose_device(device)
-        processors = os.cpu_count() or 1
-        default = processors if self.device == "cpu" else min(WORKERS_PER_GPU, processors)
+        default = (os.cpu_count() or 1) if self.device == "cpu" else 1
         self.num_workers = num_workers or default
+        self._pack_size = pack_size
+
+    def pack_size(self, runs: Sequence[RunConfig]) -> int:
+        """Most runs of a pack, for these runs."""
+        if self._pack_size is not None:
+            return self._pack_size
+        largest = MAX_PACK_ON_CPU if self.device == "cpu" else MAX_PACK_ON_GPU
+        return pack_size_for(runs, 2 * self.num_workers, largest)
 
     def run(
         self,
-        configs: Sequence[RunConfig],
+        jobs: Sequence[PackJob],
         checkpoints: Path,
         progress: "GridProgress",
         source: Path | None = None,
     ) -> Iterator[RunRecord]:
-        """Yield one record a configuration as they are done."""
-        waiting = list(reversed(configs))
+        """Yield one record a run as they are done."""
+        waiting = list(reversed(jobs))
         pool = [
             _Worker(self.device, self.num_workers, checkpoints, source)
             for _ in range(min(self.num_workers, len(waiting)))
         ]
         try:
-            while waiting or any(worker.config for worker in pool):
+            while waiting or any(worker.job for worker in pool):
                 for worker in pool:
-                    if worker.config is None and waiting:
+                    if worker.job is None and waiting:
                         worker.start(waiting.pop())
                 for worker in _ready(pool):
-                    record = worker.receive(progress)
-                    if record is not None:
-                        yield record
+                    records, again = worker.receive(progress)
+                    yield from records
+                    waiting.extend(again)
         except KeyboardInterrupt:
             progress.note("stopping: keeping the checkpoints of the running trainings")
             raise
@@ -91,7 +108,7 @@ class _Worker:
     ) -> None:
         self._arguments = (device, num_workers, checkpoints, source)
         self._device = device
-        self.config: RunConfig | None = None
+        self.job: PackJob | None = None
         self._launch()
 
     def _launch(self) -> None:
@@ -101,18 +118,18 @@ class _Worker:
         self._process.start()
         theirs.close()
 
-    def start(self, config: RunConfig) -> None:
-        """Hand a run over."""
-        self.config = config
+    def start(self, job: PackJob) -> None:
+        """Hand a pack over."""
+        self.job = job
         try:
-            self.connection.send_bytes(config.model_dump_json().encode())
+            self.connection.send_bytes(job.to_json().encode())
         except (BrokenPipeError, ConnectionResetError):
             return
 
-    def receive(self, progress: "GridProgress") -> RunRecord | None:
-        """Take one message; a record when the run is done, one way or the other."""
-        config = self.config
-        if config is None:
+    def receive(self, progress: "GridProgress") -> tuple[list[RunRecord], list[PackJob]]:
+        """Take one message: records of runs that are done, packs that have to be run again."""
+        job = self.job
+        if job is None:
             raise AssertionError("only busy workers are waited for")
         try:
             kind, body = json.loads(self.connection.recv_bytes())
@@ -120,15 +137,23 @@ class _Worker:
             self._process.join()
             code = self._process.exitcode
             self._launch()
-            self.config = None
-            return failed_record(
-                config, f"the worker process died (exit code {code})", self._device
-            )
+            self.job = None
+            again = job.after_death()
+            if again:
+                return [], again
+            (config,) = job.missing
+            reason = f"the worker process died (exit code {code})"
+            return [failed_record(config, reason, self._device)], []
         if kind == "progress":
-            progress.advanced(config.run_id, Progress(*body))
-            return None
-        self.config = None
-        return RunRecord.from_json(body)
+            for row in body:
+                progress.advanced(Progress(*row))
+        elif kind == "record":
+            record = RunRecord.from_json(body)
+            self.job = job.without(record.run_id)
+            return [record], []
+        else:
+            self.job = None
+        return [], []
 
     def ask_to_stop(self) -> None:
         """Let the process keep its checkpoint and end."""
@@ -146,7 +171,7 @@ class _Worker:
 
 def _ready(pool: Sequence[_Worker]) -> list[_Worker]:
     by_connection: dict[Any, _Worker] = {
-        worker.connection: worker for worker in pool if worker.config is not None
+        worker.connection: worker for worker in pool if worker.job is not None
     }
     return [by_connection[connection] for connection in wait(list(by_connection))]
 
@@ -169,36 +194,26 @@ def _work(
         if not connection.poll(SECONDS_BETWEEN_MESSAGES):
             continue
         try:
-            config = RunConfig.model_validate_json(connection.recv_bytes())
+            job = PackJob.from_json(connection.recv_bytes().decode())
         except EOFError:
             return
         try:
-            record = execute(
-                config,
+            for record in execute_pack(
+                job.runs,
+                known=job.known,
                 device=device,
-                checkpoint=checkpoints / f"{config.run_id}.safetensors",
-                report=_Throttled(lambda progress: send("progress", progress)),
+                checkpoints=checkpoints,
+                report=lambda progress: send("progress", [list(one) for one in progress]),
                 should_stop=stopping.is_set,
-            )
-            send("done", record.to_json())
+            ):
+                send("record", record.to_json())
+                job = job.without(record.run_id)
         except InputError as error:
-            send("done", failed_record(config, str(error), device).to_json())
+            for config in job.missing:
+                send("record", failed_record(config, str(error), device).to_json())
         except (TrainingStoppedError, BrokenPipeError, ConnectionResetError):
             return
-
-
-class _Throttled:
-    """Passes progress on a few times a second."""
-
-    def __init__(self, send: Callable[[Progress], None]) -> None:
-        self._send = send
-        self._last = 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._last >= SECONDS_BETWEEN_MESSAGES:
-            self._last = now
-            self._send(progress)
+        send("over", None)
 
 
 def _threads(num_workers: int) -> int:

@@ -1,0 +1,203 @@
+"""Time training steps of packs on a GPU, beside the same models one at a time and a peer's layer.
+
+Run ``python benchmarks/packs.py --output FOLDER``. Every row builds a pack as a grid would, captures
+its step, replays it, and gives milliseconds a step and run-steps per second (runs of the pack times
+steps). ``--profile ROW`` prints where the GPU's time goes instead.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from automata.errors import InputError
+from statetrack.provenance import provenance
+from statetrack.training.config import RunConfig
+from statetrack.training.curricula import Stage
+from statetrack.training.pack_step import PackStep
+from statetrack.training.pack_training import PackTraining
+
+SHAPE = ["model.width=128", "training.batch_size=64", "training.projections=bfloat16"]
+DELTA_PRODUCT = [
+    *["task=s5", "model=householder", "model.num_factors=4", "model.num_heads=8"],
+    *["model.head_size=32", *SHAPE],
+]
+DIAGONAL = [
+    *["task=s5", "model=diagonal", "model.num_channels=128", "model.mlp_ratio=4", *SHAPE],
+]
+MRU = ["task=s5", "model=mru", *SHAPE]
+LSTM = ["task=s5", "model=lstm", *SHAPE]
+ROWS: dict[str, tuple[list[str], int]] = {
+    "deltaproduct-128": (DELTA_PRODUCT, 128),
+    "diagonal-128": (DIAGONAL, 128),
+    "diagonal-4": (DIAGONAL, 4),
+    "deltaproduct-4": (DELTA_PRODUCT, 4),
+    "mru-128": (MRU, 128),
+    "lstm-128": (LSTM, 128),
+}
+STEPS = 50
+PEER_STEPS = 30
+
+
+def make_step(pairs: list[str], length: int, size: int) -> PackStep:
+    """The loaded step of a pack of `size` runs."""
+    runs = [
+        RunConfig.from_pairs(
+            [*pairs, f"training.length={length}", f"seed={seed}", f"training.select_every={STEPS}"]
+        )
+        for seed in range(size)
+    ]
+    training = PackTraining(runs, device="cuda")
+    step = training.step_of(size, Stage.whole(length))
+    training.load(step, list(range(size)), STEPS, length)
+    return step
+
+
+def milliseconds_of(run: Callable[[], object], steps: int) -> float:
+    """Median milliseconds a step over five measurements, after one that is not counted."""
+    times = []
+    for _ in range(6):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        run()
+        torch.cuda.synchronize()
+        times.append(1e3 * (time.perf_counter() - started) / steps)
+    return statistics.median(times[1:])
+
+
+def time_pack(name: str, size: int) -> dict[str, Any]:
+    """One row of the table."""
+    pairs, length = ROWS[name]
+    started = time.perf_counter()
+    step = make_step(pairs, length, size)
+    first = [0] * size
+
+    def run() -> None:
+        step.rewind()
+        step.run(first, STEPS, lambda taken: False)
+
+    run()
+    torch.cuda.synchronize()
+    prepared = time.perf_counter() - started
+    milliseconds = milliseconds_of(run, STEPS)
+    return {
+        "row": name,
+        "length": length,
+        "pack": size,
+        "milliseconds": milliseconds,
+        "run_steps_per_second": 1e3 * size / milliseconds,
+        "seconds_before_first": prepared,
+        "gigabytes": torch.cuda.max_memory_allocated() / 1e9,
+    }
+
+
+def time_peer() -> dict[str, Any]:
+    """An eager step with the GatedDeltaProduct layer of flash-linear-attention, no gates."""
+    from fla.layers import GatedDeltaProduct
+
+    torch.manual_seed(0)
+    layer = GatedDeltaProduct(
+        hidden_size=128,
+        head_dim=32,
+        num_heads=8,
+        num_householder=4,
+        use_forget_gate=False,
+        use_output_gate=False,
+        use_short_conv=False,
+        allow_neg_eigval=True,
+        expand_v=1,
+    )
+    embedding, head = nn.Embedding(120, 128), nn.Linear(128, 120)
+    up, down = nn.Linear(128, 256), nn.Linear(256, 128)
+    norms = [nn.RMSNorm(128) for _ in range(3)]
+    model = nn.ModuleList([layer, embedding, head, up, down, *norms]).cuda()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    tokens = torch.randint(120, (64, 128), device="cuda")
+
+    def step() -> None:
+        with torch.autocast("cuda", torch.bfloat16):
+            x = embedding(tokens)
+            x = x + layer(norms[0](x))[0]
+            x = x + down(nn.functional.gelu(up(norms[1](x))))
+            logits = head(norms[2](x))
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), tokens.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    def run() -> None:
+        for _ in range(PEER_STEPS):
+            step()
+
+    milliseconds = milliseconds_of(run, PEER_STEPS)
+    return {
+        "row": "flash-linear-attention GatedDeltaProduct, eager",
+        "length": 128,
+        "pack": 1,
+        "milliseconds": milliseconds,
+        "run_steps_per_second": 1e3 / milliseconds,
+    }
+
+
+def profile(name: str, size: int) -> None:
+    """Print the kernels of one step by the time they take."""
+    pairs, length = ROWS[name]
+    step = make_step(pairs, length, size)
+    step.run([0] * size, 2, lambda taken: False)
+    torch.cuda.synchronize()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as recorded:
+        step.rewind()
+        step.run([0] * size, 10, lambda taken: False)
+        torch.cuda.synchronize()
+    events = sorted(recorded.key_averages(), key=lambda e: -e.self_device_time_total)
+    total = sum(event.self_device_time_total for event in events)
+    count = sum(event.count for event in events)
+    print(f"{name} x {size}: {total / 1e4:.3f} ms and {count / 10:.0f} kernels a step")
+    for event in events[:40]:
+        share = event.self_device_time_total / total
+        print(f"{event.self_device_time_total / 1e4:8.4f} ms {share:6.1%} x{event.count // 10:<4} "
+              f"{event.key[:110]}")
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--packs", nargs="*", type=int, default=[1, 8, 32, 128])
+    parser.add_argument("--profile", nargs="*", default=[], choices=list(ROWS))
+    parser.add_argument("--peer", action="store_true")
+    options = parser.parse_args()
+    rows = []
+    for name in options.profile:
+        for size in options.packs:
+            profile(name, size)
+    if options.profile:
+        return
+    for name in options.rows:
+        for size in options.packs:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            try:
+                rows.append(time_pack(name, size))
+            except (torch.OutOfMemoryError, InputError) as error:
+                rows.append({"row": name, "pack": size, "error": str(error).splitlines()[0]})
+            print(rows[-1], flush=True)
+    if options.peer:
+        rows.append(time_peer())
+        print(rows[-1], flush=True)
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        content = {"rows": rows, "provenance": provenance("cuda")}
+        (options.output / "packs.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

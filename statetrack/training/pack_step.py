@@ -1,0 +1,267 @@
+"""One optimisation step of the runs of a pack, over buffers that stay where they are.
+
+On a GPU the step is captured once as a CUDA graph and replayed: words, forward, loss, backward,
+clipping, optimiser. On the CPU the same function runs eagerly.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from statetrack.layers import cross_entropy
+from statetrack.training.config import TrainingConfig
+from statetrack.training.curricula import Stage
+from statetrack.training.optimizers import AdamW, clip_factors
+from statetrack.training.pack_words import StageWords
+from statetrack.training.packed_model import PackedModel
+
+WARM_UPS = 2
+
+
+@dataclass
+class PackState:
+    """What belongs to every run of a pack; the first axis is the run.
+
+    Attributes
+    ----------
+    parameters : Tensor, [P, n]
+    slots : Tensor, [P, S, n]
+        The optimiser's own numbers.
+    steps : Tensor of int64, [P]
+        Steps taken.
+    losses : Tensor, [P]
+        Loss of the last step.
+    weight_decay, beta1, beta2, clip_norm : Tensor, [P]
+        Settings.
+    """
+
+    parameters: Tensor
+    slots: Tensor
+    steps: Tensor
+    losses: Tensor
+    weight_decay: Tensor
+    beta1: Tensor
+    beta2: Tensor
+    clip_norm: Tensor
+
+    @classmethod
+    def initial(cls, parameters: Tensor, settings: Sequence[TrainingConfig]) -> "PackState":
+        """Before the first step."""
+        size, width = parameters.shape
+
+        def column(name: str) -> Tensor:
+            values = [getattr(one, name) for one in settings]
+            return torch.tensor(values, dtype=torch.float32, device=parameters.device)
+
+        return cls(
+            parameters,
+            parameters.new_zeros(size, AdamW.num_slots, width),
+            torch.zeros(size, dtype=torch.int64, device=parameters.device),
+            parameters.new_full((size,), torch.nan),
+            column("weight_decay"),
+            column("beta1"),
+            column("beta2"),
+            column("clip_norm"),
+        )
+
+    def empty(self, size: int) -> "PackState":
+        """Room for another number of runs."""
+        return PackState(*(one.new_empty(size, *one.shape[1:]) for one in self._tensors()))
+
+    def read(self, source: "PackState", places: Tensor) -> None:
+        """Copy the runs at some places of another state to here, one for every run."""
+        for into, out in zip(self._tensors(), source._tensors(), strict=True):
+            into.copy_(out.index_select(0, places))
+
+    def write(self, target: "PackState", places: Tensor) -> None:
+        """Copy the first ``len(places)`` runs to some places of another state."""
+        for out, into in zip(self._tensors(), target._tensors(), strict=True):
+            into.index_copy_(0, places, out[: len(places)])
+
+    def _tensors(self) -> list[Tensor]:
+        return [getattr(self, field.name) for field in fields(self)]
+
+
+class PackStep:
+    """The step of P runs at one stage; which runs of a pack they are changes from round to round.
+
+    Parameters
+    ----------
+    model : PackedModel
+        Of P runs; its parameters and buffers are overwritten.
+    state : PackState
+        Room for P runs.
+    words : StageWords
+    decays, shares : Tensor, [n]
+        Whether weight decay applies to a number, and its share of the learning rate.
+    stage : Stage
+        Of which `supervised` may change.
+    settings : TrainingConfig
+        Of any of the runs; what is read here is equal for all.
+    """
+
+    def __init__(
+        self,
+        model: PackedModel,
+        state: PackState,
+        words: StageWords,
+        decays: Tensor,
+        shares: Tensor,
+        stage: Stage,
+        settings: TrainingConfig,
+    ) -> None:
+        device = state.parameters.device
+        self.state = state
+        self._model, self._words = model, words
+        self._trained = state.parameters.detach().requires_grad_()
+        self._projections = settings.projections
+        self._optimizer = AdamW(
+            weight_decay=state.weight_decay,
+            beta1=state.beta1,
+            beta2=state.beta2,
+            decays=decays,
+            shares=shares,
+        )
+        self._positions = torch.arange(stage.length, device=device)
+        self._supervised = torch.zeros((), dtype=torch.int64, device=device)
+        self._rates = torch.zeros(model.size, settings.select_every, device=device)
+        self._place = torch.zeros(1, dtype=torch.int64, device=device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of runs."""
+        return self._model.size
+
+    def load(
+        self,
+        pack: PackState,
+        model: PackedModel,
+        places: Sequence[int],
+        rates: Sequence[Sequence[float]],
+        supervised: int,
+    ) -> None:
+        """Take over some runs of a pack.
+
+        Parameters
+        ----------
+        pack : PackState
+        model : PackedModel
+            Of the whole pack.
+        places : sequence of int
+            One for each of the P runs.
+        rates : sequence of sequence of float
+            Learning rates of the steps to come, for each.
+        supervised : int
+            Positions that count.
+        """
+        chosen = torch.tensor(places, device=self.state.steps.device)
+        self.state.read(pack, chosen)
+        for name, buffer in self._model.buffers.items():
+            buffer.copy_(model.buffers[name].index_select(0, chosen))
+        self._words.load(places)
+        table = torch.tensor(rates, dtype=torch.float32)
+        self._rates[:, : table.shape[1]].copy_(table)
+        self.rewind()
+        self._supervised.fill_(supervised)
+
+    def rewind(self) -> None:
+        """Take the next step with the first of the loaded learning rates again."""
+        self._place.zero_()
+
+    def run(self, first: Sequence[int], count: int, pause: Callable[[int], bool]) -> int:
+        """Take steps.
+
+        Parameters
+        ----------
+        first : sequence of int
+            Steps that every run has taken so far.
+        count : int
+        pause : callable
+            ``pause(steps taken here)``, asked before every step but the first; True ends early.
+
+        Returns
+        -------
+        int
+            Steps taken.
+        """
+        for taken in range(count):
+            if taken and pause(taken):
+                return taken
+            self._words.prepare([step + taken for step in first])
+            self._advance()
+        return count
+
+    def _advance(self) -> None:
+        if self.state.parameters.device.type != "cuda":
+            self._step()
+            return
+        if self._graph is None:
+            self._graph = self._capture()
+        self._graph.replay()
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        """Record the step; the buffers are as before when this returns."""
+        changed = (self.state.parameters, self.state.slots, self.state.steps, self._place)
+        before = [tensor.clone() for tensor in changed]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                self._step()
+                self._place.zero_()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step()
+        for tensor, old in zip(changed, before, strict=True):
+            tensor.copy_(old)
+        return graph
+
+    def _step(self) -> None:
+        state = self.state
+        with torch.enable_grad(), precision_of_projections(self._projections, state.parameters):
+            tokens, targets, mask = self._words.draw(state.steps)
+            mask = mask & (self._positions < self._supervised)
+            logits, _ = self._model(tokens, parameters=self._trained)
+            losses = cross_entropy(logits, targets, mask)
+            (gradient,) = torch.autograd.grad(losses.sum(), self._trained)
+        with torch.no_grad():
+            state.steps.add_(1)
+            state.losses.copy_(losses)
+            rates = self._rates.index_select(1, self._place).squeeze(1)
+            self._place.add_(1)
+            self._optimizer.update(
+                state.parameters,
+                gradient,
+                state.slots.unbind(1),
+                steps=state.steps,
+                rates=rates,
+                factors=clip_factors(gradient, state.clip_norm),
+            )
+
+
+@contextmanager
+def precision_of_projections(projections: str, like: Tensor) -> Iterator[None]:
+    """Precision of the matrix products outside the recurrences while the body runs.
+
+    Parameters
+    ----------
+    projections : {"float32", "tensorfloat32", "bfloat16"}
+    like : Tensor
+        On the device in question.
+    """
+    if projections == "bfloat16":
+        # The cache would keep casts of weights that have changed since.
+        with torch.autocast(like.device.type, torch.bfloat16, cache_enabled=False):
+            yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if projections == "tensorfloat32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

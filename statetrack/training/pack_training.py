@@ -1,0 +1,437 @@
+"""Train a pack: rounds of steps, a look at the selection words, checkpoints, runs that end.
+
+Between two looks every run of a pack takes the same number of steps. Runs at the same stage of
+their curricula step together; a run that is over, or whose loss is no number, leaves the pack at
+the look after. Nothing a run does depends on the others.
+"""
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from automata.errors import InputError
+from automata.tasks import Task
+from statetrack.training.checkpoint import load_tensors, prepare_checkpoint_path, save_tensors
+from statetrack.training.config import RunConfig
+from statetrack.training.curricula import CURRICULA, History, Stage
+from statetrack.training.evaluate import evaluate
+from statetrack.training.pack_step import PackState, PackStep
+from statetrack.training.pack_words import PackWords
+from statetrack.training.packed_model import PackedModel
+from statetrack.training.packs import pack_key
+from statetrack.training.parameter_groups import parameter_settings
+from statetrack.training.schedules import SCHEDULES
+from statetrack.training.stop_rules import SOLVED, STOP_RULES
+
+SECONDS_BETWEEN_CHECKPOINTS = 5.0
+SECONDS_BETWEEN_REPORTS = 0.1
+MAX_STEPS_KEPT = 16
+
+
+class TrainingStoppedError(Exception):
+    """The caller asked to stop; the checkpoint holds everything to go on from."""
+
+
+class Progress(NamedTuple):
+    """Where the training of one run stands.
+
+    Attributes
+    ----------
+    run_id : str
+    step, num_steps : int
+    loss : float
+        The last recorded one, NaN before the first.
+    """
+
+    run_id: str
+    step: int
+    num_steps: int
+    loss: float
+
+
+@dataclass
+class Member:
+    """One run of a pack while it is trained.
+
+    Attributes
+    ----------
+    config : RunConfig
+    task : Task
+    step : int
+        Steps taken.
+    history : list of dict
+        One row a round: step, loss, learning_rate, the stage (length, shortest, supervised), and
+        the accuracy on the selection words at the training length.
+    seconds : float
+        Its share of the time spent.
+    status : {"training", "finished", "failed", "elsewhere"}
+        "elsewhere": its result is known already.
+    reason : str
+        Why it failed.
+    """
+
+    config: RunConfig
+    task: Task
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    status: str = "training"
+    reason: str = ""
+
+    @property
+    def stage(self) -> Stage:
+        """What it is trained on next."""
+        settings = self.config.training
+        curriculum = CURRICULA.build(settings.curriculum)
+        stage = curriculum.stage(self.history, settings.length)
+        if not 1 <= stage.shortest <= stage.length <= 2**20 or stage.supervised < 1:
+            raise InputError(f"curriculum {settings.curriculum!r} gives {stage}: expected lengths")
+        return stage
+
+    @property
+    def last_step(self) -> int:
+        """Step at which it is over, as far as its history tells."""
+        settings = self.config.training
+        return SCHEDULES.build(settings.schedule).last_step(settings, self.history)
+
+    def rates(self, count: int) -> list[float]:
+        """Learning rates of its next steps."""
+        settings = self.config.training
+        schedule = SCHEDULES.build(settings.schedule)
+        return [
+            settings.learning_rate * schedule.share(step, settings, self.history)
+            for step in range(self.step, self.step + count)
+        ]
+
+    def round_end(self) -> int:
+        """Step at which its present round ends."""
+        settings = self.config.training
+        done = self.history[-1]["step"] if self.history else 0
+        return min(done - done % settings.select_every + settings.select_every, self.last_step)
+
+    def description(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return {
+            "run_id": self.config.run_id,
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+            "status": self.status,
+            "reason": self.reason,
+        }
+
+
+class PackTraining:
+    """The training of one pack.
+
+    Parameters
+    ----------
+    configs : sequence of RunConfig
+        With equal `pack_key`.
+    device : torch.device or str
+    checkpoint : Path, optional
+        File to go on from where it exists, and to keep while training. Going on gives the same
+        bits as never having stopped, on the same device and number of threads.
+    known : collection of str
+        Run ids whose results are known: they are not trained.
+    report : callable
+        Called now and then with the `Progress` of every run under way.
+    should_stop : callable
+        Asked at every step; True saves the checkpoint and raises `TrainingStoppedError`.
+
+    Raises
+    ------
+    InputError
+        Runs that cannot be one pack, or a checkpoint that cannot be written, was changed, or holds
+        another pack.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        *,
+        device: torch.device | str = "cpu",
+        checkpoint: Path | None = None,
+        known: Collection[str] = (),
+        report: Callable[[list[Progress]], None] = lambda progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        if len({pack_key(config) for config in configs}) != 1:
+            raise InputError("these runs have different shapes and cannot be trained as one pack")
+        self._device = torch.device(device)
+        self._checkpoint, self._report, self._should_stop = checkpoint, report, should_stop
+        if checkpoint is not None:
+            prepare_checkpoint_path(checkpoint)
+        self.members = [Member(config, config.task.build()) for config in configs]
+        models = [initial_model(config) for config in configs]
+        self.model = PackedModel(models).to(self._device)
+        self._decays, self._shares = (
+            row.to(self._device) for row in parameter_settings(models[0], configs[0].training)
+        )
+        self._state = PackState.initial(
+            self.model.parameters, [config.training for config in configs]
+        )
+        self._words = PackWords(
+            [member.task for member in self.members],
+            [config.seed for config in configs],
+            configs[0].training.batch_size,
+            self._device,
+        )
+        self._steps: dict[tuple[int, int, int], PackStep] = {}
+        self._saved = self._reported = time.perf_counter()
+        self._resume()
+        for member in self.members:
+            if member.config.run_id in known and member.status == "training":
+                member.status = "elsewhere"
+
+    def rounds(self) -> Iterator[list[int]]:
+        """Train to the end.
+
+        Yields
+        ------
+        list of int
+            After every round the places of the runs that ended in it.
+
+        Raises
+        ------
+        TrainingStoppedError
+            `should_stop` said so.
+        """
+        over = [p for p, member in enumerate(self.members) if member.status in _OVER]
+        if over:
+            yield over
+        while self._active():
+            for places in self._groups():
+                self._advance(places)
+            yield self._look()
+            if time.perf_counter() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
+                self.save()
+        self.save()
+
+    def model_of(self, place: int) -> nn.Module:
+        """The model of one run, on the device."""
+        model = initial_model(self.members[place].config).to(self._device)
+        model.load_state_dict({**dict(model.named_buffers()), **self.model.weights(place)})
+        return model
+
+    def _active(self) -> list[int]:
+        return [p for p, member in enumerate(self.members) if member.status == "training"]
+
+    def _groups(self) -> list[list[int]]:
+        """Places of the runs that step together: at one stage, with as many steps to go."""
+        groups: dict[tuple[Stage, int, int], list[int]] = {}
+        for place in self._active():
+            member = self.members[place]
+            key = (member.stage, member.step, member.round_end())
+            groups.setdefault(key, []).append(place)
+        return [groups[key] for key in sorted(groups)]
+
+    def _advance(self, places: list[int]) -> None:
+        """Take one group to the end of its round."""
+        members = [self.members[place] for place in places]
+        stage, end = members[0].stage, members[0].round_end()
+        step = self.step_of(len(places), stage)
+        filled = [*places, *[places[-1]] * (step.size - len(places))]
+        own = torch.tensor(places, device=self._device)
+        while (count := end - members[0].step) > 0:
+            if self._should_stop():
+                self.save()
+                raise TrainingStoppedError(f"stopped at step {members[0].step} of {end}")
+            started = time.perf_counter()
+            self.load(step, filled, count, stage.supervised)
+            taken = step.run(
+                [self.members[place].step for place in filled],
+                count,
+                lambda done: self._pause(members, done),
+            )
+            step.state.write(self._state, own)
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+            seconds = (time.perf_counter() - started) / len(places)
+            for member in members:
+                member.step += taken
+                member.seconds += seconds
+            self._tell(members, 0)
+            if time.perf_counter() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
+                self.save()
+
+    def load(self, step: PackStep, places: Sequence[int], count: int, supervised: int) -> None:
+        """Hand runs over to a step, with the learning rates of their next `count` steps."""
+        rates = [self.members[place].rates(count) for place in places]
+        step.load(self._state, self.model, places, rates, supervised)
+
+    def _pause(self, members: Sequence[Member], done: int) -> bool:
+        now = time.perf_counter()
+        if now - self._reported > SECONDS_BETWEEN_REPORTS:
+            self._tell(members, done)
+        return self._should_stop() or now - self._saved > SECONDS_BETWEEN_CHECKPOINTS
+
+    def _tell(self, members: Sequence[Member], done: int) -> None:
+        self._reported = time.perf_counter()
+        self._report(
+            [
+                Progress(
+                    member.config.run_id,
+                    member.step + done,
+                    member.last_step,
+                    member.history[-1]["loss"] if member.history else math.nan,
+                )
+                for member in members
+            ]
+        )
+
+    def step_of(self, size: int, stage: Stage) -> PackStep:
+        """The step of so many runs at a stage, made once; on a GPU with room for a few more."""
+        if self._device.type == "cuda":
+            size = _bucket(size, len(self.members))
+        key = (size, stage.length, stage.shortest)
+        if key not in self._steps:
+            while len(self._steps) >= MAX_STEPS_KEPT:
+                del self._steps[next(iter(self._steps))]
+            self._steps[key] = PackStep(
+                self.model.subset(torch.zeros(size, dtype=torch.int64, device=self._device)),
+                self._state.empty(size),
+                self._words.at_stage(size, stage),
+                self._decays,
+                self._shares,
+                stage,
+                self.members[0].config.training,
+            )
+        return self._steps[key]
+
+    def _look(self) -> list[int]:
+        """Record the round of every run under way; places of those that are over now."""
+        over = []
+        active = self._active()
+        losses = self._state.losses.tolist()
+        for place in active:
+            member = self.members[place]
+            started = time.perf_counter()
+            if not math.isfinite(losses[place]):
+                member.status = "failed"
+                member.reason = (
+                    f"loss is {losses[place]} at step {member.step}; try a lower learning rate"
+                )
+                over.append(place)
+                continue
+            stage, settings = member.stage, member.config.training
+            schedule = SCHEDULES.build(settings.schedule)
+            share = schedule.share(member.step - 1, settings, member.history)
+            member.history.append(
+                {
+                    "step": member.step,
+                    "loss": losses[place],
+                    "learning_rate": settings.learning_rate * share,
+                    "length": stage.length,
+                    "shortest": stage.shortest,
+                    "supervised": stage.supervised,
+                }
+                | self._selection(place)
+            )
+            is_over = STOP_RULES.build(settings.stop).is_over(member.history)
+            if is_over or member.step >= member.last_step:
+                member.status = "finished"
+                over.append(place)
+            member.seconds += time.perf_counter() - started
+        return over
+
+    def _selection(self, place: int) -> dict[str, float]:
+        member = self.members[place]
+        settings = member.config.training
+        curve = evaluate(
+            self.model_of(place),
+            member.task,
+            max_length=settings.length,
+            num_words=settings.select_words,
+            split="selection",
+            seed=member.config.seed,
+            device=self._device,
+        )
+        last = curve.iloc[-1]
+        return {
+            "selection_token": float(last.token_accuracy),
+            "selection_whole_prefix": float(last.whole_prefix_accuracy),
+        }
+
+    def save(self) -> None:
+        """Keep everything to go on from, where there is a checkpoint file."""
+        self._saved = time.perf_counter()
+        if self._checkpoint is None:
+            return
+        views = {"model": self._state.parameters} | {
+            f"optimizer.{number}": slot for number, slot in enumerate(self._state.slots.unbind(1))
+        }
+        tensors = {
+            f"{kind}.{name}": part
+            for kind, rows in views.items()
+            for name, part in self.model.views(rows).items()
+        }
+        tensors |= {"losses": self._state.losses}
+        description = {
+            "pack": [member.description() for member in self.members],
+            "config": self.members[0].config.model_dump(mode="json"),
+            "num_tokens": self.members[0].task.num_tokens,
+            "num_classes": self.members[0].task.num_classes,
+        }
+        save_tensors(self._checkpoint, tensors, description)
+        self._saved = time.perf_counter()
+
+    def _resume(self) -> None:
+        """Go on from the checkpoint of this pack where there is one."""
+        path = self._checkpoint
+        if path is None or not path.exists():
+            return
+        tensors, description = load_tensors(path)
+        kept = description.get("pack")
+        own = [member.config.run_id for member in self.members]
+        if not isinstance(kept, list) or [row.get("run_id") for row in kept] != own:
+            raise InputError(f"checkpoint {path} holds another run; choose another file")
+        try:
+            rows = {"model": self._state.parameters} | {
+                f"optimizer.{number}": slot
+                for number, slot in enumerate(self._state.slots.unbind(1))
+            }
+            for kind, into in rows.items():
+                for name, view in self.model.views(into).items():
+                    view.copy_(tensors[f"{kind}.{name}"])
+            self._state.losses.copy_(tensors["losses"])
+        except (KeyError, RuntimeError) as error:
+            raise InputError(f"checkpoint {path} holds another model: {error}") from None
+        for member, row in zip(self.members, kept, strict=True):
+            member.step, member.seconds = row["step"], row["seconds"]
+            member.history, member.status = row["history"], row["status"]
+            member.reason = row["reason"]
+        steps = torch.tensor([member.step for member in self.members])
+        self._state.steps.copy_(steps)
+
+
+_OVER = ("finished", "failed")
+
+
+def solved_step(history: History) -> int | None:
+    """First recorded step with whole-prefix accuracy >= .99 on the selection words."""
+    for row in history:
+        if row["selection_whole_prefix"] >= SOLVED:
+            return int(row["step"])
+    return None
+
+
+def initial_model(config: RunConfig) -> nn.Module:
+    """Fresh model; its weights depend on the seed alone, torch's global generator is untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.seed)
+        return config.model.build(config.task.build())
+
+
+def _bucket(size: int, largest: int) -> int:
+    """The smallest of largest, half of it, a quarter, ... that is at least `size`."""
+    bucket = largest
+    while -(-bucket // 2) >= size and bucket > 1:
+        bucket = -(-bucket // 2)
+    return bucket

@@ -1,0 +1,158 @@
+"""Fresh words for every run of a pack at every step."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from automata.tasks import Task
+from automata.tasks.automaton_task import AutomatonTask
+from statetrack.scans.automaton import uniform_words
+from statetrack.training.curricula import Stage
+from statetrack.training.data import TensorBatch
+
+
+class StageWords(Protocol):
+    """Training words of some runs of a pack at one stage of their curricula.
+
+    All tensors of a batch have a leading axis over these runs: [P, batch, length].
+    """
+
+    def load(self, places: Sequence[int]) -> None:
+        """Say whose words are drawn from now on: one place in the pack for each of the P runs."""
+        ...
+
+    def prepare(self, steps: Sequence[int]) -> None:
+        """Do what only the host can do before the words of these steps, one a run, are drawn."""
+        ...
+
+    def draw(self, steps: Tensor) -> TensorBatch:
+        """Words of step ``steps[p]`` for every run p; may be captured in a CUDA graph."""
+        ...
+
+
+class PackWords:
+    """Fresh words for the runs of a pack, drawn on the device where their tasks allow it.
+
+    Parameters
+    ----------
+    tasks, seeds : sequence
+        One of each per run of the pack.
+    batch_size : int
+    device : torch.device
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], seeds: Sequence[int], batch_size: int, device: torch.device
+    ) -> None:
+        self._tasks, self._seeds, self._batch_size = tasks, seeds, batch_size
+        self._device = device
+        plain = [task for task in tasks if isinstance(task, AutomatonTask) and task.is_plain]
+        is_drawn_there = device.type != "cpu" and len(plain) == len(tasks)
+        self._automata = _JoinedAutomata(plain, seeds, device) if is_drawn_there else None
+
+    def at_stage(self, size: int, stage: Stage) -> StageWords:
+        """Room for the words of `size` runs at a stage; what it supervises is left to the loss."""
+        if self._automata is not None and stage.shortest == stage.length:
+            return _DeviceWords(self._automata, size, self._batch_size, stage.length)
+        lengths = (stage.shortest, stage.length)
+        return _HostWords(self._tasks, self._seeds, size, self._batch_size, lengths, self._device)
+
+
+class _HostWords:
+    """Words of any task, drawn in numpy and copied over."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        seeds: Sequence[int],
+        size: int,
+        batch_size: int,
+        lengths: tuple[int, int],
+        device: torch.device,
+    ) -> None:
+        self._tasks, self._seeds = tasks, seeds
+        self._places: Sequence[int] = ()
+        self._batch_size = batch_size
+        shortest, longest = lengths
+        self._length = longest if shortest == longest else lengths
+        shape = (size, batch_size, longest)
+        self._batch = TensorBatch(
+            torch.zeros(shape, dtype=torch.int64, device=device),
+            torch.zeros(shape, dtype=torch.int64, device=device),
+            torch.zeros(shape, dtype=torch.bool, device=device),
+        )
+
+    def load(self, places: Sequence[int]) -> None:
+        self._places = places
+
+    def prepare(self, steps: Sequence[int]) -> None:
+        drawn = [
+            self._tasks[place].sample(
+                self._seeds[place], batch_size=self._batch_size, length=self._length, step=step
+            )
+            for place, step in zip(self._places, steps, strict=True)
+        ]
+        for into, name in zip(self._batch, TensorBatch._fields, strict=True):
+            into.copy_(torch.from_numpy(np.stack([getattr(batch, name) for batch in drawn])))
+
+    def draw(self, steps: Tensor) -> TensorBatch:
+        return self._batch
+
+
+class _JoinedAutomata:
+    """Plain automaton tasks of equal supervision, side by side in one table."""
+
+    def __init__(
+        self, tasks: Sequence[AutomatonTask], seeds: Sequence[int], device: torch.device
+    ) -> None:
+        distinct = list(dict.fromkeys(tasks))
+        ends = np.cumsum([task.dfa.num_states for task in distinct])
+        offsets = dict(zip(distinct, [0, *ends.tolist()], strict=False))
+        table = np.concatenate([np.asarray(t.dfa.transitions) + offsets[t] for t in distinct])
+        narrow = torch.int16 if len(table) < 2**15 else torch.int64
+        self.transitions = torch.from_numpy(table).to(device, narrow)
+        classes = np.concatenate([np.asarray(task.state_classes) for task in distinct])
+        self.classes = torch.from_numpy(classes).to(device)
+        starts = [offsets[task] + task.dfa.initial for task in tasks]
+        self.starts = torch.tensor(starts, dtype=torch.int64, device=device)
+        self.seeds = torch.tensor(list(seeds), dtype=torch.int64, device=device)
+        self.only_last = tasks[0].supervision == "final"
+
+
+class _DeviceWords:
+    """Uniform words of plain automaton tasks, drawn and labelled on the device."""
+
+    def __init__(self, automata: _JoinedAutomata, size: int, batch_size: int, length: int) -> None:
+        self._automata, self._batch_size, self._length = automata, batch_size, length
+        self._starts = automata.starts.new_zeros(size)
+        self._seeds = automata.seeds.new_zeros(size)
+        self._mask = automata.seeds.new_ones((size, batch_size, length), dtype=torch.bool)
+        if automata.only_last:
+            self._mask[..., :-1] = False
+
+    def load(self, places: Sequence[int]) -> None:
+        chosen = torch.tensor(places, device=self._starts.device)
+        self._starts.copy_(self._automata.starts.index_select(0, chosen))
+        self._seeds.copy_(self._automata.seeds.index_select(0, chosen))
+
+    def prepare(self, steps: Sequence[int]) -> None:
+        pass
+
+    def draw(self, steps: Tensor) -> TensorBatch:
+        tokens, _, targets = uniform_words(
+            self._automata.transitions,
+            self._length,
+            steps * self._batch_size,
+            self._batch_size,
+            seed=self._seeds,
+            initial=self._starts,
+            outputs=self._automata.classes,
+            keep_states=False,
+        )
+        assert targets is not None
+        if self._automata.only_last:
+            targets = torch.where(self._mask, targets, 0)
+        return TensorBatch(tokens, targets, self._mask)

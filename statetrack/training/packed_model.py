@@ -1,0 +1,175 @@
+"""Many models of one shape as one: stacked parameters, one mapped forward pass."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from automata.errors import InputError
+
+State = Any
+
+
+class PackedModel:
+    """P models that differ in their numbers alone.
+
+    All parameters of a model lie in one row of `parameters`, so that an optimiser steps over one
+    tensor; `views` gives them back by name.
+
+    Parameters
+    ----------
+    models : sequence of torch.nn.Module
+        Of one class and shape; ``model(tokens, state=None) -> (logits, state)``. Their parameters
+        are float32 and are copied.
+
+    Raises
+    ------
+    InputError
+        No model, parameters of another type, or models of different shapes.
+
+    Notes
+    -----
+    The forward pass is mapped over the models with `torch.func.vmap`; the scans fold the mapped
+    axis into their batch. Cells of torch (`torch.nn.RNNBase`) cannot be mapped and run one after
+    another.
+
+    Examples
+    --------
+    >>> from statetrack.models import build_model
+    >>> pack = PackedModel([build_model("diagonal", 2, 2) for _ in range(3)])
+    >>> logits, state = pack(torch.zeros(3, 4, 5, dtype=torch.int64))
+    >>> logits.shape
+    torch.Size([3, 4, 5, 2])
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        if not models:
+            raise InputError("a pack needs at least one model")
+        shapes = [{name: one.shape for name, one in model.named_parameters()} for model in models]
+        if any(other != shapes[0] for other in shapes):
+            raise InputError("the models of a pack have parameters of different shapes")
+        for name, parameter in models[0].named_parameters():
+            if parameter.dtype != torch.float32:
+                raise InputError(f"parameter {name} is {parameter.dtype}: a pack needs float32")
+        self.shapes: dict[str, torch.Size] = shapes[0]
+        self.buffers = {
+            name: torch.stack([dict(model.named_buffers())[name] for model in models])
+            for name, _ in models[0].named_buffers()
+        }
+        with torch.no_grad():
+            self.parameters = torch.stack(
+                [
+                    torch.cat([one.flatten() for one in model.parameters()])
+                    if shapes[0]
+                    else torch.zeros(0)
+                    for model in models
+                ]
+            )
+        self._skeleton = copy.deepcopy(models[0]).to("meta")
+        self._can_be_mapped = not any(isinstance(m, nn.RNNBase) for m in models[0].modules())
+
+    @property
+    def size(self) -> int:
+        """Number of models."""
+        return self.parameters.shape[0]
+
+    def to(self, device: torch.device | str) -> "PackedModel":
+        """The same pack on a device."""
+        return self._with(
+            self.parameters.to(device),
+            {name: buffer.to(device) for name, buffer in self.buffers.items()},
+        )
+
+    def subset(self, places: Tensor) -> "PackedModel":
+        """Copies of some models, as a pack of their own; a place may come more than once.
+
+        Parameters
+        ----------
+        places : Tensor of int64, [size of the subset]
+        """
+        return self._with(
+            self.parameters.index_select(0, places),
+            {name: buffer.index_select(0, places) for name, buffer in self.buffers.items()},
+        )
+
+    def _with(self, parameters: Tensor, buffers: dict[str, Tensor]) -> "PackedModel":
+        pack = copy.copy(self)
+        pack.parameters, pack.buffers = parameters, buffers
+        return pack
+
+    def views(self, rows: Tensor) -> dict[str, Tensor]:
+        """Rows [P, n] as tensors [P, ...] by parameter name, without a copy."""
+        sizes = [shape.numel() for shape in self.shapes.values()]
+        parts = rows.split(sizes, dim=-1)
+        return {
+            name: part.unflatten(-1, shape) if shape else part.squeeze(-1)
+            for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
+        }
+
+    def __call__(
+        self, tokens: Tensor, state: State = None, parameters: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Logits at every position of every model's words, and their states after them.
+
+        Parameters
+        ----------
+        tokens : Tensor of int64, [P, B, T]
+        state : optional
+            What an earlier call returned.
+        parameters : Tensor, [P, n], optional
+            In the place of the pack's own.
+
+        Returns
+        -------
+        logits : Tensor, [P, B, T, C]
+        state
+            With a leading axis P in every tensor.
+        """
+        weights = self.views(self.parameters if parameters is None else parameters)
+        if self._can_be_mapped:
+            mapped = vmap(self._run, in_dims=(0, 0, 0, None if state is None else 0))
+            return mapped(weights, self.buffers, tokens, state)  # type: ignore[no-any-return]
+        runs = [
+            self._run(
+                _row(weights, place),
+                _row(self.buffers, place),
+                tokens[place],
+                _state_row(state, place),
+            )
+            for place in range(self.size)
+        ]
+        logits = torch.stack([logits for logits, _ in runs])
+        return logits, _stack_states([after for _, after in runs])
+
+    def _run(
+        self,
+        weights: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        tokens: Tensor,
+        state: State,
+    ) -> tuple[Tensor, State]:
+        logits, after = functional_call(self._skeleton, (weights, buffers), (tokens, state))
+        return logits, after
+
+    def weights(self, place: int) -> dict[str, Tensor]:
+        """Parameters of one model by name, as its ``load_state_dict`` takes them."""
+        return _row(self.views(self.parameters), place)
+
+
+def _row(tensors: Mapping[str, Tensor], place: int) -> dict[str, Tensor]:
+    return {name: tensor[place] for name, tensor in tensors.items()}
+
+
+def _state_row(state: State, place: int) -> State:
+    if state is None or isinstance(state, Tensor):
+        return None if state is None else state[place]
+    return type(state)(_state_row(part, place) for part in state)
+
+
+def _stack_states(states: Sequence[State]) -> State:
+    if isinstance(states[0], Tensor):
+        return torch.stack(list(states))
+    return type(states[0])(_stack_states(parts) for parts in zip(*states, strict=True))
