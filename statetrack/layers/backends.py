@@ -34,9 +34,7 @@ def takes_kernels(layer: str, backend: str, device: torch.device, fits: bool = T
         raise unknown_name(f"{layer} backend", backend, BACKENDS)
     reason = why_unavailable(device) if backend == "triton" else None
     if reason is not None:
-        raise InputError(
-            f"{layer}: backend 'triton' cannot run: {reason}; use backend='reference'"
-        )
+        raise InputError(f"{layer}: backend 'triton' cannot run: {reason}; use backend='reference'")
     return backend == "triton"
 
 

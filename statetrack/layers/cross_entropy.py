@@ -148,9 +148,7 @@ def _bytes(mask: Tensor) -> Tensor:
 
 def _allocate(logits: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     dtype, device = statistics_dtype(logits.dtype), logits.device
-    loss, weight = (
-        torch.empty(logits.shape[:-3], dtype=dtype, device=device) for _ in range(2)
-    )
+    loss, weight = (torch.empty(logits.shape[:-3], dtype=dtype, device=device) for _ in range(2))
     return loss, torch.empty(targets.shape, dtype=dtype, device=device), weight
 
 

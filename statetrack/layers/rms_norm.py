@@ -176,9 +176,7 @@ def _allocate(x: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty(x.shape, dtype=dtype, device=x.device)
 
 
-def _allocate_sum(
-    x: Tensor, y: Tensor, scale: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+def _allocate_sum(x: Tensor, y: Tensor, scale: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return _allocate(x, scale, x.dtype), _allocate(x, scale, dtype)
 
 

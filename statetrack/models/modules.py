@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from statetrack.layers import bias_gelu, rms_norm
+
 
 class RMSNorm(nn.Module):
     """Divide by the root mean square of the last axis, then scale per channel.
@@ -23,7 +25,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x`, [..., size]."""
-        return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6) * self.scale
+        return rms_norm(x, self.scale)
 
 
 class MLP(nn.Module):
@@ -44,7 +46,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, [..., width], position by position."""
-        y: Tensor = self.down(nn.functional.gelu(self.up(x)))
+        y: Tensor = self.down(bias_gelu(nn.functional.linear(x, self.up.weight), self.up.bias))
         return y
 
 

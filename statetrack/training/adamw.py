@@ -108,9 +108,7 @@ class AdamW:
                 )
         use_kernel = takes_kernels("AdamW", self.backend, parameters.device)
         update = adamw_triton if use_kernel else adamw_reference
-        update(
-            parameters, gradient, first, second, *of_runs, rates.share, rates.decays
-        )
+        update(parameters, gradient, first, second, *of_runs, rates.share, rates.decays)
 
 
 def adamw_reference(
