@@ -137,13 +137,13 @@ bias_gelu_triton = register_operator(
     "bias_gelu(Tensor u, Tensor bias) -> Tensor",
     _run,
     _allocate,
-    vmap_rule=lambda *given: map_rows(bias_gelu_triton, 1)(*given),
+    vmap_rule=map_rows("bias_gelu", 1),
 )
 bias_gelu_backward_triton = register_operator(
     "bias_gelu_backward(Tensor u, Tensor grad, Tensor bias) -> (Tensor, Tensor)",
     _run_backward,
     _allocate_gradients,
-    vmap_rule=lambda *given: map_rows(bias_gelu_backward_triton, 2, True)(*given),
+    vmap_rule=map_rows("bias_gelu_backward", 2, True),
 )
 register_gradient(
     bias_gelu_triton, bias_gelu_backward_triton, _differentiate, _save, instead="reference"

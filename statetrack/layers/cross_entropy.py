@@ -183,14 +183,14 @@ cross_entropy_triton = register_operator(
     "cross_entropy(Tensor logits, Tensor targets, Tensor mask) -> (Tensor, Tensor, Tensor)",
     _run,
     _allocate,
-    vmap_rule=lambda *given: map_leading(cross_entropy_triton)(*given),
+    vmap_rule=map_leading("cross_entropy"),
 )
 cross_entropy_backward_triton = register_operator(
     "cross_entropy_backward(Tensor logits, Tensor targets, Tensor mask, Tensor log_sum, "
     "Tensor weight, Tensor grad) -> Tensor",
     _run_backward,
     _allocate_gradient,
-    vmap_rule=lambda *given: map_leading(cross_entropy_backward_triton)(*given),
+    vmap_rule=map_leading("cross_entropy_backward"),
 )
 register_gradient(
     cross_entropy_triton, cross_entropy_backward_triton, _differentiate, _save, instead="reference"

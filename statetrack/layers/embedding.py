@@ -55,7 +55,7 @@ def embedding(tokens: Tensor, weight: Tensor, *, backend: str = "auto") -> Tenso
     -----
     Cost of the kernels: every row read and written once. The backward pass reads the gradient once
     for every 64 letters and sums it by exact products with one-hot rows, 2 N A D operations for N
-    tokens; where those are more than 2e9, it sorts the tokens by letter and sums each letter's rows.
+    tokens; where those are more than 2e9, it sorts the tokens by letter and sums the rows of each.
     Both orders of summation are fixed. In the product a gradient that is not finite reaches all
     letters of its run.
 
@@ -202,13 +202,13 @@ embedding_triton = register_operator(
     "embedding(Tensor tokens, Tensor weight) -> Tensor",
     _run,
     _allocate,
-    vmap_rule=lambda *given: map_leading(embedding_triton)(*given),
+    vmap_rule=map_leading("embedding"),
 )
 embedding_backward_triton = register_operator(
     "embedding_backward(Tensor tokens, Tensor grad, SymInt num_letters) -> Tensor",
     _run_backward,
     _allocate_gradient,
-    vmap_rule=lambda *given: map_leading(embedding_backward_triton)(*given),
+    vmap_rule=map_leading("embedding_backward"),
 )
 register_gradient(
     embedding_triton, embedding_backward_triton, _differentiate, _save, instead="reference"

@@ -234,7 +234,7 @@ def _launch_backward(
             x if grad_total is None else grad_total.contiguous(), grad_normal.contiguous(),
             grad_x, grad_y, partial,
             groups.rows, groups.outer, groups.inner_groups, groups.inner, parts, tiles_a_part,
-            **_options(groups, tiles, x.dtype), 
+            **_options(groups, tiles, x.dtype),
             ADD=grad_total is not None, SECOND=grad_y.dtype != grad_x.dtype,
         )  # fmt: skip
     return groups.like_weight(partial.sum(1)).to(scale.dtype)
@@ -280,26 +280,26 @@ rms_norm_triton = register_operator(
     "rms_norm(Tensor x, Tensor scale, ScalarType dtype) -> Tensor",
     _run,
     _allocate,
-    vmap_rule=lambda *given: map_rows(rms_norm_triton, 1)(*given),
+    vmap_rule=map_rows("rms_norm", 1),
 )
 rms_norm_backward_triton = register_operator(
     "rms_norm_backward(Tensor x, Tensor grad_normal, Tensor scale) -> (Tensor, Tensor)",
     _run_backward,
     _allocate_gradients,
-    vmap_rule=lambda *given: map_rows(rms_norm_backward_triton, 2, True)(*given),
+    vmap_rule=map_rows("rms_norm_backward", 2, True),
 )
 add_rms_norm_triton = register_operator(
     "add_rms_norm(Tensor x, Tensor y, Tensor scale, ScalarType dtype) -> (Tensor, Tensor)",
     _run_sum,
     _allocate_sum,
-    vmap_rule=lambda *given: map_rows(add_rms_norm_triton, 2)(*given),
+    vmap_rule=map_rows("add_rms_norm", 2),
 )
 add_rms_norm_backward_triton = register_operator(
     "add_rms_norm_backward(Tensor total, Tensor grad_total, Tensor grad_normal, Tensor scale, "
     "ScalarType y_dtype) -> (Tensor, Tensor, Tensor)",
     _run_sum_backward,
     _allocate_sum_gradients,
-    vmap_rule=lambda *given: map_rows(add_rms_norm_backward_triton, 3, True)(*given),
+    vmap_rule=map_rows("add_rms_norm_backward", 3, True),
 )
 register_gradient(
     rms_norm_triton, rms_norm_backward_triton, _differentiate, _save, instead="reference"

@@ -1,6 +1,6 @@
 """Rows of a tensor that share a weight, and how they are dealt out to programs.
 
-A weight [..., D] that broadcasts against x [..., D] has one row for many rows of x: a group of rows.
+A weight [..., D] that broadcasts against x [..., D] has one row for many rows of x, a group.
 The leading axes of x, in order, are merged into [G1, A, G2, B], where the weight varies along G1
 (a pack) and G2 (heads) and is the same along A and B.
 """
@@ -120,12 +120,13 @@ def require_broadcast(layer: str, name: str, weight: Tensor, x: Tensor) -> None:
         )
 
 
-def map_rows(operator: Any, num_rows: int, differentiates: bool = False) -> Any:
+def map_rows(name: str, num_rows: int, differentiates: bool = False) -> Any:
     """Rule of `torch.func.vmap` for an operator of tensors [..., D] and then one weight.
 
     Parameters
     ----------
-    operator : registered operator
+    name : str
+        Of the operator, without its namespace.
     num_rows : int
         How many tensor arguments come before the weight; those share their shape.
     differentiates : bool
@@ -142,7 +143,7 @@ def map_rows(operator: Any, num_rows: int, differentiates: bool = False) -> Any:
             weight = lead(weight, dim, info.batch_size)
             ones = (1,) * (rows[0].dim() - weight.dim())
             weight = weight.reshape(weight.shape[0], *ones, *weight.shape[1:])
-        outputs = operator(*rows, weight, *arguments[num_rows + 1 :])
+        outputs = _operator(name)(*rows, weight, *arguments[num_rows + 1 :])
         if differentiates:
             own = arguments[num_rows].dim() - (0 if in_dims[num_rows] is None else 1)
             shape = (info.batch_size, *weight.shape[weight.dim() - own :])
@@ -152,11 +153,11 @@ def map_rows(operator: Any, num_rows: int, differentiates: bool = False) -> Any:
     return rule
 
 
-def map_leading(operator: Any) -> Any:
-    """Rule of `torch.func.vmap` for an operator that takes any leading axes, all its tensors alike."""
+def map_leading(name: str) -> Any:
+    """Rule of `torch.func.vmap` for a named operator whose tensors share any leading axes."""
 
     def rule(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> Any:
-        outputs = operator(
+        outputs = _operator(name)(
             *(
                 lead(one, dim, info.batch_size) if isinstance(one, Tensor) else one
                 for one, dim in zip(arguments, in_dims, strict=True)
@@ -165,6 +166,10 @@ def map_leading(operator: Any) -> Any:
         return outputs, 0 if isinstance(outputs, Tensor) else (0,) * len(outputs)
 
     return rule
+
+
+def _operator(name: str) -> Any:
+    return getattr(torch.ops.statetrack, name).default
 
 
 def lead(tensor: Tensor, dim: int | None, size: int) -> Tensor:

@@ -87,7 +87,8 @@ class ShortConvolution(nn.Module):
 
 def as_complex(x: Tensor) -> Tensor:
     """Read [..., 2 N] as complex [..., N]: real parts first, imaginary parts after."""
-    real, imaginary = x.chunk(2, dim=-1)
+    # There are no complex numbers of 16 bits to speak of: projections may come so under autocast.
+    real, imaginary = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, dim=-1)
     return torch.complex(real, imaginary)
 
 

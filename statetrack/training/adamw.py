@@ -1,4 +1,4 @@
-"""AdamW over the flat buffers of a pack: one pass, hyperparameters of every run, no synchronisation.
+"""AdamW over the flat buffers of a pack, in one pass, with hyperparameters of every run.
 
 Letters: P runs, n numbers of one run.
 """

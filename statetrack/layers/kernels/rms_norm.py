@@ -3,7 +3,7 @@
 A program of the forward pass owns one tile of rows. A program of the backward pass walks over the
 tiles of its part of a group and leaves one partial sum of the gradient of the scale; the root mean
 square of a row is computed again, its numbers being read anyway. With ``n = x r s`` and
-``r = (mean x^2 + eps)^(-1/2)``: ``dx = r s g - x r^3 mean(x s g)`` and ``ds = sum over rows g x r``.
+``r = (mean x^2 + eps)^(-1/2)``: ``dx = r s g - x r^3 mean(x s g)`` and ``ds`` sums ``g x r``.
 """
 
 import triton
