@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from automata.errors import InputError
+from statetrack.layers import add_rms_norm, embedding
 from statetrack.models.config import BackboneConfig
 from statetrack.models.modules import MLP, RMSNorm, ShortConvolution
 
@@ -55,8 +56,8 @@ class Block(nn.Module):
         """Run the block from a state."""
         seen_BTD, *past = self.mixer_input(x_BTD, state)
         mixed_BTD, state = self.mixer(seen_BTD, state[len(past) :])
-        x_BTD = x_BTD + mixed_BTD
-        return x_BTD + self.mlp(self.mlp_norm(x_BTD)), (*past, *state)
+        x_BTD, normalised_BTD = add_rms_norm(x_BTD, mixed_BTD, self.mlp_norm.scale)
+        return x_BTD + self.mlp(normalised_BTD), (*past, *state)
 
     def mixer_input(self, x_BTD: Tensor, state: State) -> tuple[Tensor, ...]:
         """What the mixer gets [B, T, D], and the convolution's state where there is one."""
@@ -122,7 +123,7 @@ class Backbone(nn.Module):
         """
         self._check_tokens(tokens_BT)
         states = self.initial_state(tokens_BT.shape[0]) if state is None else state
-        x_BTD = self.embedding(tokens_BT)
+        x_BTD = embedding(tokens_BT, self.embedding.weight)
         after: list[State] = []
         for block, before in zip(self.blocks, states, strict=True):
             x_BTD, end = block(x_BTD, before)
@@ -172,7 +173,7 @@ class Backbone(nn.Module):
             a layer that is not linear in its state.
         """
         self._check_tokens(tokens_BT)
-        x_BTD = self.embedding(tokens_BT)
+        x_BTD = embedding(tokens_BT, self.embedding.weight)
         found: list[Tensor | None] = []
         for block, before in zip(self.blocks, self.initial_state(tokens_BT.shape[0]), strict=True):
             seen_BTD, *_ = block.mixer_input(x_BTD, before)  # type: ignore[operator]

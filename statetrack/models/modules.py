@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from statetrack.layers import bias_gelu, rms_norm
+
 
 class RMSNorm(nn.Module):
     """Divide by the root mean square of the last axis, then scale per channel.
@@ -23,7 +25,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x`, [..., size]."""
-        return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6) * self.scale
+        return rms_norm(x, self.scale)
 
 
 class Projection(nn.Linear):
@@ -57,7 +59,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, [..., width], position by position."""
-        y: Tensor = self.down(nn.functional.gelu(self.up(x)))
+        y: Tensor = self.down(bias_gelu(nn.functional.linear(x, self.up.weight), self.up.bias))
         return y
 
 
@@ -98,7 +100,8 @@ class ShortConvolution(nn.Module):
 
 def as_complex(x: Tensor) -> Tensor:
     """Read [..., 2 N] as complex [..., N]: real parts first, imaginary parts after."""
-    real, imaginary = x.chunk(2, dim=-1)
+    # There are no complex numbers of 16 bits to speak of: projections may come so under autocast.
+    real, imaginary = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, dim=-1)
     return torch.complex(real, imaginary)
 
 

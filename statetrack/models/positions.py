@@ -10,6 +10,11 @@ from torch import Tensor
 BASE = 10000.0
 
 
+def exact_type(like: Tensor) -> torch.dtype:
+    """Type for positions and decays beside a tensor: float32 or wider, also where that is bf16."""
+    return torch.promote_types(like.dtype, torch.float32)
+
+
 def angles(positions_T: Tensor, num_pairs: int) -> Tensor:
     """Angles ``t BASE^(-i / num_pairs)``, [T, num_pairs].
 
@@ -37,5 +42,5 @@ def rotate_pairs(x_TK: Tensor, angles_TP: Tensor) -> Tensor:
 
 def distance_slopes(num_heads: int, like: Tensor) -> Tensor:
     """Slopes ``2^(-8 h / H)`` for h = 1 .. H (Press et al. 2021, arXiv 2108.12409, section 3)."""
-    head = torch.arange(1, num_heads + 1, dtype=like.dtype, device=like.device)
+    head = torch.arange(1, num_heads + 1, dtype=exact_type(like), device=like.device)
     return 2.0 ** (-8.0 * head / num_heads)

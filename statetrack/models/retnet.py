@@ -20,7 +20,7 @@ from automata.errors import InputError
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
 from statetrack.models.modules import Projection, RMSNorm
-from statetrack.models.positions import angles, rotate_pairs
+from statetrack.models.positions import angles, exact_type, rotate_pairs
 from statetrack.scans import outer_product_scan
 
 
@@ -80,7 +80,7 @@ class RetNetMixer(nn.Module):
         v_BHTV = split_heads(self.to_value(x_BTD), self.heads)
         length = x_BTD.shape[-2]
         if self.rotary:
-            positions_T = torch.arange(1, length + 1, dtype=x_BTD.dtype, device=x_BTD.device)
+            positions_T = torch.arange(1, length + 1, dtype=exact_type(x_BTD), device=x_BTD.device)
             angles_TP = angles(positions_T, self.size // 2)
             q_BHTK, k_BHTK = rotate_pairs(q_BHTK, angles_TP), rotate_pairs(k_BHTK, angles_TP)
         decay_BHT = self._decays(x_BTD)[:, None].expand(*q_BHTK.shape[:-1])
@@ -105,7 +105,7 @@ class RetNetMixer(nn.Module):
         return (self._decays(x_BTD)[:, None, None] * turn_KK).expand(*x_BTD.shape[:-1], -1, -1, -1)
 
     def _decays(self, like: Tensor) -> Tensor:
-        head = torch.arange(self.heads, dtype=like.dtype, device=like.device)
+        head = torch.arange(self.heads, dtype=exact_type(like), device=like.device)
         return 1.0 - 2.0 ** (-5.0 - head)
 
 

@@ -56,6 +56,7 @@ def register_gradient(
     backward: Callable[..., Any],
     gradient: Callable[..., Any],
     save: Callable[..., None],
+    instead: str = "parallel",
 ) -> None:
     """Give `operator` its derivative, and say that there is no second one.
 
@@ -66,9 +67,19 @@ def register_gradient(
         would take its results for constants.
     gradient, save : callable
         As `backward` and `setup_context` of `torch.library.register_autograd`.
+    instead : str
+        Backend that has a second derivative, for the message.
     """
+
+    def refuse(_ctx: Any, *_gradients: Any) -> Any:
+        kind = "a scan" if instead == "parallel" else "a layer"
+        raise InputError(
+            f"a second derivative goes through {kind} with backend='triton', whose kernels have "
+            f"first derivatives only; use backend={instead!r}"
+        )
+
     torch.library.register_autograd(_name(operator), gradient, setup_context=save, lib=LIBRARY)
-    torch.library.register_autograd(_name(backward), _refuse, lib=LIBRARY)
+    torch.library.register_autograd(_name(backward), refuse, lib=LIBRARY)
 
 
 def needs_gradient(tensors: Sequence[Tensor]) -> bool:
@@ -92,13 +103,6 @@ def _requires_grad(tensor: Tensor) -> bool:
 
 def _name(operator: Callable[..., Any]) -> str:
     return str(operator).removesuffix(".default").replace(".", "::")
-
-
-def _refuse(_ctx: Any, *_gradients: Any) -> Any:
-    raise InputError(
-        "a second derivative goes through a scan with backend='triton', whose kernels have first "
-        "derivatives only; use backend='parallel'"
-    )
 
 
 def _vmap_rule(operator: Callable[..., Any], own_axes: Sequence[int]) -> Callable[..., Any]:

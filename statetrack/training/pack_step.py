@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from statetrack.layers import cross_entropy
+from statetrack.training.adamw import AdamW
 from statetrack.training.config import TrainingConfig
 from statetrack.training.curricula import Stage
-from statetrack.training.optimizers import AdamW, clip_factors
+from statetrack.training.optimizers import Rates, clip_factors
 from statetrack.training.pack_words import StageWords
 from statetrack.training.packed_model import PackedModel
 
 WARM_UPS = 2
+EPSILON = 1e-8
 
 
 @dataclass
@@ -28,43 +30,49 @@ class PackState:
     Attributes
     ----------
     parameters : Tensor, [P, n]
-    slots : Tensor, [P, S, n]
-        The optimiser's own numbers.
+    first, second : Tensor, [P, n]
+        Averages of the gradient and of its square (see `AdamW`).
     steps : Tensor of int64, [P]
         Steps taken.
     losses : Tensor, [P]
         Loss of the last step.
-    weight_decay, beta1, beta2, clip_norm : Tensor, [P]
-        Settings.
+    weight_decay, beta1, beta2, epsilon : Tensor of float64, [P]
+        Settings of AdamW.
+    clip_norm : Tensor, [P]
+        Largest norm of a gradient.
     """
 
     parameters: Tensor
-    slots: Tensor
+    first: Tensor
+    second: Tensor
     steps: Tensor
     losses: Tensor
     weight_decay: Tensor
     beta1: Tensor
     beta2: Tensor
+    epsilon: Tensor
     clip_norm: Tensor
 
     @classmethod
     def initial(cls, parameters: Tensor, settings: Sequence[TrainingConfig]) -> "PackState":
         """Before the first step."""
-        size, width = parameters.shape
+        size, device = len(parameters), parameters.device
 
         def column(name: str) -> Tensor:
             values = [getattr(one, name) for one in settings]
-            return torch.tensor(values, dtype=torch.float32, device=parameters.device)
+            return torch.tensor(values, dtype=torch.float64, device=device)
 
         return cls(
             parameters,
-            parameters.new_zeros(size, AdamW.num_slots, width),
-            torch.zeros(size, dtype=torch.int64, device=parameters.device),
+            torch.zeros_like(parameters),
+            torch.zeros_like(parameters),
+            torch.zeros(size, dtype=torch.int64, device=device),
             parameters.new_full((size,), torch.nan),
             column("weight_decay"),
             column("beta1"),
             column("beta2"),
-            column("clip_norm"),
+            torch.full((size,), EPSILON, dtype=torch.float64, device=device),
+            column("clip_norm").float(),
         )
 
     def empty(self, size: int) -> "PackState":
@@ -118,16 +126,13 @@ class PackStep:
         self._model, self._words = model, words
         self._trained = state.parameters.detach().requires_grad_()
         self._projections = settings.projections
-        self._optimizer = AdamW(
-            weight_decay=state.weight_decay,
-            beta1=state.beta1,
-            beta2=state.beta2,
-            decays=decays,
-            shares=shares,
-        )
+        self._optimizer = AdamW(state.weight_decay, state.beta1, state.beta2, state.epsilon)
+        self._decays, self._shares = decays, shares
         self._positions = torch.arange(stage.length, device=device)
         self._supervised = torch.zeros((), dtype=torch.int64, device=device)
-        self._rates = torch.zeros(model.size, settings.select_every, device=device)
+        self._rates = torch.zeros(
+            model.size, settings.select_every, dtype=torch.float64, device=device
+        )
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
 
@@ -163,7 +168,7 @@ class PackStep:
         for name, buffer in self._model.buffers.items():
             buffer.copy_(model.buffers[name].index_select(0, chosen))
         self._words.load(places)
-        table = torch.tensor(rates, dtype=torch.float32)
+        table = torch.tensor(rates, dtype=torch.float64)
         self._rates[:, : table.shape[1]].copy_(table)
         self.rewind()
         self._supervised.fill_(supervised)
@@ -205,7 +210,8 @@ class PackStep:
 
     def _capture(self) -> torch.cuda.CUDAGraph:
         """Record the step; the buffers are as before when this returns."""
-        changed = (self.state.parameters, self.state.slots, self.state.steps, self._place)
+        state = self.state
+        changed = (state.parameters, state.first, state.second, state.steps, self._place)
         before = [tensor.clone() for tensor in changed]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -237,10 +243,14 @@ class PackStep:
             self._optimizer.update(
                 state.parameters,
                 gradient,
-                state.slots.unbind(1),
-                steps=state.steps,
-                rates=rates,
-                factors=clip_factors(gradient, state.clip_norm),
+                {"first": state.first, "second": state.second},
+                Rates(
+                    learning_rate=rates,
+                    clip_factor=clip_factors(gradient, state.clip_norm),
+                    step=state.steps,
+                    share=self._shares,
+                    decays=self._decays,
+                ),
             )
 
 

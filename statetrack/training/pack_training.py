@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from automata.errors import InputError
 from automata.tasks import Task
@@ -364,12 +364,9 @@ class PackTraining:
         self._saved = time.perf_counter()
         if self._checkpoint is None:
             return
-        views = {"model": self._state.parameters} | {
-            f"optimizer.{number}": slot for number, slot in enumerate(self._state.slots.unbind(1))
-        }
         tensors = {
             f"{kind}.{name}": part
-            for kind, rows in views.items()
+            for kind, rows in self._kept_rows().items()
             for name, part in self.model.views(rows).items()
         }
         tensors |= {"losses": self._state.losses}
@@ -382,6 +379,15 @@ class PackTraining:
         save_tensors(self._checkpoint, tensors, description)
         self._saved = time.perf_counter()
 
+    def _kept_rows(self) -> dict[str, Tensor]:
+        """The buffers [P, n] that a checkpoint keeps."""
+        state = self._state
+        return {
+            "model": state.parameters,
+            "optimizer.first": state.first,
+            "optimizer.second": state.second,
+        }
+
     def _resume(self) -> None:
         """Go on from the checkpoint of this pack where there is one."""
         path = self._checkpoint
@@ -393,11 +399,7 @@ class PackTraining:
         if not isinstance(kept, list) or [row.get("run_id") for row in kept] != own:
             raise InputError(f"checkpoint {path} holds another run; choose another file")
         try:
-            rows = {"model": self._state.parameters} | {
-                f"optimizer.{number}": slot
-                for number, slot in enumerate(self._state.slots.unbind(1))
-            }
-            for kind, into in rows.items():
+            for kind, into in self._kept_rows().items():
                 for name, view in self.model.views(into).items():
                     view.copy_(tensors[f"{kind}.{name}"])
             self._state.losses.copy_(tensors["losses"])

@@ -19,7 +19,8 @@ def parameter_settings(model: nn.Module, settings: TrainingConfig) -> tuple[Tens
 
     Returns
     -------
-    decays, shares : Tensor of float32, [n]
+    decays : Tensor of bool, [n]
+    shares : Tensor of float32, [n]
         In the order of ``model.parameters()``, flat.
     """
     published = _published_shares(model, settings.length) if settings.published_rates else {}
@@ -32,7 +33,7 @@ def parameter_settings(model: nn.Module, settings: TrainingConfig) -> tuple[Tens
     for name, parameter in model.named_parameters():
         is_matrix = isinstance(owners[name], nn.Linear | nn.RNNBase)
         is_matrix = is_matrix and name.rpartition(".")[2].startswith("weight")
-        decays.append(torch.full((parameter.numel(),), float(is_matrix)))
+        decays.append(torch.full((parameter.numel(),), is_matrix))
         shares.append(torch.full((parameter.numel(),), published.get(name, 1.0)))
     return torch.cat(decays), torch.cat(shares)
 

@@ -1,0 +1,11 @@
+"""What stands between the recurrences of a model, fused: one pass over memory forward, one back.
+
+Every layer is a plain torch twin, the truth, and Triton kernels registered as torch operators.
+``backend="auto"`` takes the kernels on a GPU and the twin elsewhere.
+"""
+
+from statetrack.layers.bias_gelu import bias_gelu as bias_gelu
+from statetrack.layers.cross_entropy import cross_entropy as cross_entropy
+from statetrack.layers.embedding import embedding as embedding
+from statetrack.layers.rms_norm import add_rms_norm as add_rms_norm
+from statetrack.layers.rms_norm import rms_norm as rms_norm

@@ -1,0 +1,215 @@
+"""Rows of a table by letter, with a gradient that is the same bits every time."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from automata.errors import InputError
+from statetrack.layers.backends import (
+    require_one_device,
+    require_real,
+    statistics_dtype,
+    takes_kernels,
+)
+from statetrack.layers.rows import Tiles, kernel_type, map_leading
+from statetrack.scans.kernels import multiprocessors, num_items
+from statetrack.scans.launches import Launches
+from statetrack.scans.operators import register_gradient, register_operator
+
+COLUMNS = 512
+# Above this many operations of the one-hot product, positions are sorted by letter instead.
+MOST_OPERATIONS = 2e9
+PRODUCT_ROWS = 32
+PRODUCT_COLUMNS = 64
+SORTED_ROWS = 16
+PROGRAMS_PER_MULTIPROCESSOR = 8
+
+
+def embedding(tokens: Tensor, weight: Tensor, *, backend: str = "auto") -> Tensor:
+    """Take ``weight[token]`` for every token.
+
+    Parameters
+    ----------
+    tokens : Tensor of int64, [..., any axes]
+        Letters 0 to A - 1.
+    weight : Tensor, [..., A, D]
+        Real floating point; tables of a pack have leading axes, which `tokens` begin with as well.
+    backend : {"auto", "reference", "triton"}
+        "auto" takes the kernels on a GPU and torch elsewhere.
+
+    Returns
+    -------
+    Tensor, [..., any axes, D]
+        In the type of `weight`.
+
+    Raises
+    ------
+    InputError
+        Shapes, types, devices or backend that do not fit.
+    IndexError, RuntimeError
+        A token that is no letter, by torch. The kernels, which cannot raise, give NaN for it and
+        leave it out of gradients.
+
+    Notes
+    -----
+    Cost of the kernels: every row read and written once. The backward pass reads the gradient once
+    for every 64 letters and sums it by exact products with one-hot rows, 2 N A D operations for N
+    tokens; where those are more than 2e9, it sorts the tokens by letter and sums the rows of each.
+    Both orders of summation are fixed. In the product a gradient that is not finite reaches all
+    letters of its run.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from statetrack.layers import embedding
+    >>> embedding(torch.tensor([1, 0, 1]), torch.tensor([[0.0, 1.0], [2.0, 3.0]])).tolist()
+    [[2.0, 3.0], [0.0, 1.0], [2.0, 3.0]]
+    """
+    require_real("embedding", weight=weight)
+    require_one_device("embedding", tokens=tokens, weight=weight)
+    if tokens.dtype != torch.int64:
+        raise InputError(f"embedding: tokens are {tokens.dtype}, expected int64")
+    leading = weight.shape[:-2]
+    if weight.dim() < 2 or tokens.shape[: len(leading)] != leading:
+        raise InputError(
+            f"embedding: weight {tuple(weight.shape)} must be [..., A, D], and tokens "
+            f"{tuple(tokens.shape)} must begin with its leading axes"
+        )
+    if takes_kernels("embedding", backend, weight.device):
+        flat = tokens.reshape(*leading, num_items(tokens.shape[len(leading) :]))
+        out: Tensor = embedding_triton(flat, weight)
+        return out.reshape(*tokens.shape, weight.shape[-1])
+    return embedding_reference(tokens, weight)
+
+
+def embedding_reference(tokens: Tensor, weight: Tensor) -> Tensor:
+    """Same contract as `embedding`, in plain torch."""
+    if weight.dim() == 2:
+        return torch.nn.functional.embedding(tokens, weight)
+    leading = weight.shape[:-2]
+    flat = tokens.reshape(*leading, num_items(tokens.shape[len(leading) :]), 1)
+    rows = weight.gather(-2, flat.expand(*flat.shape[:-1], weight.shape[-1]))
+    return rows.reshape(*tokens.shape, weight.shape[-1])
+
+
+def _run(tokens: Tensor, weight: Tensor) -> Tensor:
+    from statetrack.layers.kernels.embedding import forward
+
+    out = _allocate(tokens, weight)
+    if out.numel() == 0:
+        return out
+    *leading, letters, size = weight.shape
+    runs, count = num_items(leading), tokens.shape[-1]
+    tiles = Tiles(runs, count, size, COLUMNS)
+    with Launches(weight) as launch:
+        launch(
+            forward, (runs * tiles.count, tiles.column_blocks),
+            tokens.contiguous(), weight.contiguous(), out, count, letters, tiles.count,
+            SIZE=size, COLUMNS=tiles.columns, ROWS=tiles.rows, num_warps=tiles.warps,
+        )  # fmt: skip
+    return out
+
+
+def _run_backward(tokens: Tensor, grad: Tensor, num_letters: int) -> Tensor:
+    tokens, grad = tokens.contiguous(), grad.contiguous()
+    grad_weight = _allocate_gradient(tokens, grad, num_letters)
+    if grad.numel() == 0 or num_letters == 0:
+        return grad_weight.zero_()
+    if 2 * grad.numel() * num_letters > MOST_OPERATIONS:
+        return _sum_sorted(tokens, grad, grad_weight)
+    return _sum_products(tokens, grad, grad_weight)
+
+
+def _sum_products(tokens: Tensor, grad: Tensor, grad_weight: Tensor) -> Tensor:
+    from statetrack.layers.kernels.embedding import backward_products
+
+    *leading, letters, size = grad_weight.shape
+    runs, count = num_items(leading), tokens.shape[-1]
+    block = min(64, max(16, _power_of_two(letters)))
+    columns = min(PRODUCT_COLUMNS, max(16, _power_of_two(size)))
+    blocks = (-(-letters // block), -(-size // columns))
+    tiles = -(-count // PRODUCT_ROWS)
+    wanted = multiprocessors(grad.device) * PROGRAMS_PER_MULTIPROCESSOR
+    parts = max(1, min(tiles, -(-wanted // (runs * num_items(blocks)))))
+    tiles_a_part = -(-tiles // parts)
+    parts = -(-tiles // tiles_a_part)
+    state = statistics_dtype(grad.dtype)
+    partial = torch.empty((runs, parts, letters, size), dtype=state, device=grad.device)
+    with Launches(grad) as launch:
+        launch(
+            backward_products, (runs * parts, *blocks), tokens, grad, partial,
+            count, letters, parts, tiles_a_part,
+            SIZE=size, COLUMNS=columns, ROWS=PRODUCT_ROWS, LETTERS=block,
+            STATE=kernel_type(grad.dtype), num_warps=4,
+        )  # fmt: skip
+    return partial.sum(1).to(grad.dtype).reshape(grad_weight.shape)
+
+
+def _sum_sorted(tokens: Tensor, grad: Tensor, grad_weight: Tensor) -> Tensor:
+    from statetrack.layers.kernels.embedding import backward_sorted
+
+    *leading, letters, size = grad_weight.shape
+    runs = num_items(leading)
+    order, offsets = _positions_by_letter(tokens.reshape(runs, tokens.shape[-1]), letters)
+    columns = min(COLUMNS, _power_of_two(size))
+    with Launches(grad) as launch:
+        launch(
+            backward_sorted, (runs * letters, -(-size // columns)),
+            order, offsets, grad, grad_weight,
+            SIZE=size, COLUMNS=columns, ROWS=SORTED_ROWS, STATE=kernel_type(grad.dtype),
+            num_warps=4,
+        )  # fmt: skip
+    return grad_weight
+
+
+def _positions_by_letter(tokens: Tensor, letters: int) -> tuple[Tensor, Tensor]:
+    """Positions in the order of their letters, run after run, and where each letter begins."""
+    runs = tokens.shape[0]
+    first = letters * torch.arange(runs, device=tokens.device).unsqueeze(-1)
+    is_letter = (tokens >= 0) & (tokens < letters)
+    keys = torch.where(is_letter, first + tokens, runs * letters).flatten()
+    ordered, order = torch.sort(keys, stable=True)
+    every = torch.arange(runs * letters + 1, device=tokens.device)
+    return order, torch.searchsorted(ordered, every)
+
+
+def _allocate(tokens: Tensor, weight: Tensor) -> Tensor:
+    shape = (*tokens.shape, weight.shape[-1])
+    return torch.empty(shape, dtype=weight.dtype, device=weight.device)
+
+
+def _allocate_gradient(tokens: Tensor, grad: Tensor, num_letters: int) -> Tensor:
+    shape = (*tokens.shape[:-1], num_letters, grad.shape[-1])
+    return torch.empty(shape, dtype=grad.dtype, device=grad.device)
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << max(0, number - 1).bit_length()
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    tokens, weight = inputs
+    ctx.num_letters = weight.shape[-2]
+    ctx.save_for_backward(tokens)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+    return None, embedding_backward_triton(*ctx.saved_tensors, grad, ctx.num_letters)
+
+
+embedding_triton = register_operator(
+    "embedding(Tensor tokens, Tensor weight) -> Tensor",
+    _run,
+    _allocate,
+    vmap_rule=map_leading("embedding"),
+)
+embedding_backward_triton = register_operator(
+    "embedding_backward(Tensor tokens, Tensor grad, SymInt num_letters) -> Tensor",
+    _run_backward,
+    _allocate_gradient,
+    vmap_rule=map_leading("embedding_backward"),
+)
+register_gradient(
+    embedding_triton, embedding_backward_triton, _differentiate, _save, instead="reference"
+)

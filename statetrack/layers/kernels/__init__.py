@@ -1,0 +1,1 @@
+"""Triton kernels of the layers, imported when they are first launched."""

@@ -1,0 +1,222 @@
+"""Rows of a tensor that share a weight, and how they are dealt out to programs.
+
+A weight [..., D] that broadcasts against x [..., D] has one row for many rows of x, a group.
+The leading axes of x, in order, are merged into [G1, A, G2, B], where the weight varies along G1
+(a pack) and G2 (heads) and is the same along A and B.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from automata.errors import InputError
+from statetrack.scans.kernels import multiprocessors, num_items
+
+# Numbers of a tile: 16 for each thread of four warps, in registers.
+TILE = 2048
+PROGRAMS_PER_MULTIPROCESSOR = 8
+
+
+class RowGroups:
+    """Groups of the rows of x [..., D] by the row of a weight that they meet.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of x.
+    weight : Tensor
+        Broadcasts against x; its last axis is that of x.
+
+    Attributes
+    ----------
+    weight : Tensor, [G1 * G2, D]
+        Contiguous, one row a group.
+    outer, inner_groups, inner : int
+        The sizes A, G2 and B above.
+    """
+
+    def __init__(self, shape: Sequence[int], weight: Tensor) -> None:
+        *leading, self.size = shape
+        weight = weight.reshape((1,) * (len(shape) - weight.dim()) + tuple(weight.shape))
+        self._shape = tuple(weight.shape)
+        varies = [wide > 1 for wide in weight.shape[:-1]]
+        first = _first_axis_of_the_pattern(leading, varies)
+        expanded = weight.expand(*leading[:first], *weight.shape[first:])
+        self._expanded = tuple(expanded.shape)
+        self.weight = expanded.reshape(num_items(expanded.shape[:-1]), self.size).contiguous()
+        varies = [True] * first + varies[first:]
+        runs = [*([] if _starts_varying(leading, varies) else [1]), *_runs(leading, varies)]
+        runs += [1] * (4 - len(runs))
+        _, self.outer, self.inner_groups, self.inner = runs
+
+    @property
+    def count(self) -> int:
+        """Number of groups."""
+        return self.weight.shape[0]
+
+    @property
+    def rows(self) -> int:
+        """Rows of one group."""
+        return self.outer * self.inner
+
+    def like_weight(self, gradient: Tensor) -> Tensor:
+        """A gradient [groups, D] summed over what was expanded, in the shape of the weight."""
+        full = gradient.reshape(self._expanded)
+        return full if self._expanded == self._shape else full.sum_to_size(self._shape)
+
+
+class Tiles:
+    """How the rows of every group are cut into tiles, and those dealt out in parts.
+
+    Parameters
+    ----------
+    groups, rows, size : int
+        Groups, rows of each, and numbers of a row.
+    columns : int, optional
+        Longest piece of a row that is worked on at once; a whole row by default.
+    """
+
+    def __init__(self, groups: int, rows: int, size: int, columns: int | None = None) -> None:
+        whole = _power_of_two(size)
+        self.columns = whole if columns is None else min(whole, columns)
+        self.rows = min(max(1, TILE // self.columns), _power_of_two(rows))
+        self.warps = min(16, max(1, self.columns * self.rows // 512))
+        self.column_blocks = -(-size // self.columns)
+        self.count = -(-rows // self.rows)
+        self._groups = groups
+
+    def parts(self, device: torch.device) -> tuple[int, int]:
+        """Parts of every group that fill a device, and tiles of a part."""
+        wanted = multiprocessors(device) * PROGRAMS_PER_MULTIPROCESSOR
+        programs = self._groups * self.column_blocks
+        parts = max(1, min(self.count, -(-wanted // programs)))
+        tiles = -(-self.count // parts)
+        return -(-self.count // tiles), tiles
+
+
+def require_broadcast(layer: str, name: str, weight: Tensor, x: Tensor) -> None:
+    """Raise `InputError` unless a weight [..., D] broadcasts against x [..., D] without growing it.
+
+    Parameters
+    ----------
+    layer, name : str
+        Of the layer and of the weight, for messages.
+    weight, x : Tensor
+    """
+    fits = (
+        x.dim() >= weight.dim() >= 1
+        and weight.shape[-1] == x.shape[-1]
+        and all(
+            one in (1, size)
+            for one, size in zip(weight.shape[-2::-1], x.shape[-2::-1], strict=False)
+        )
+    )
+    if not fits:
+        raise InputError(
+            f"{layer}: {name} {tuple(weight.shape)} does not broadcast against x {tuple(x.shape)} "
+            "with the same last axis"
+        )
+
+
+def map_rows(name: str, num_rows: int, differentiates: bool = False) -> Any:
+    """Rule of `torch.func.vmap` for an operator of tensors [..., D] and then one weight.
+
+    Parameters
+    ----------
+    name : str
+        Of the operator, without its namespace.
+    num_rows : int
+        How many tensor arguments come before the weight; those share their shape.
+    differentiates : bool
+        The last result is the gradient of the weight, one for every place of the mapped axis.
+    """
+
+    def rule(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> Any:
+        rows = [
+            lead(one, dim, info.batch_size)
+            for one, dim in zip(arguments[:num_rows], in_dims, strict=False)
+        ]
+        weight, dim = arguments[num_rows], in_dims[num_rows]
+        if dim is not None or differentiates:
+            weight = lead(weight, dim, info.batch_size)
+            ones = (1,) * (rows[0].dim() - weight.dim())
+            weight = weight.reshape(weight.shape[0], *ones, *weight.shape[1:])
+        outputs = _operator(name)(*rows, weight, *arguments[num_rows + 1 :])
+        if differentiates:
+            own = arguments[num_rows].dim() - (0 if in_dims[num_rows] is None else 1)
+            shape = (info.batch_size, *weight.shape[weight.dim() - own :])
+            outputs = (*outputs[:-1], outputs[-1].reshape(shape))
+        return outputs, 0 if isinstance(outputs, Tensor) else (0,) * len(outputs)
+
+    return rule
+
+
+def map_leading(name: str) -> Any:
+    """Rule of `torch.func.vmap` for a named operator whose tensors share any leading axes."""
+
+    def rule(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> Any:
+        outputs = _operator(name)(
+            *(
+                lead(one, dim, info.batch_size) if isinstance(one, Tensor) else one
+                for one, dim in zip(arguments, in_dims, strict=True)
+            )
+        )
+        return outputs, 0 if isinstance(outputs, Tensor) else (0,) * len(outputs)
+
+    return rule
+
+
+def _operator(name: str) -> Any:
+    return getattr(torch.ops.statetrack, name).default
+
+
+def lead(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """A tensor with its mapped axis in front; one that is not mapped is repeated there."""
+    if dim is None:
+        return tensor.unsqueeze(0).expand(size, *tensor.shape)
+    return tensor.movedim(dim, 0)
+
+
+def kernel_type(dtype: torch.dtype) -> Any:
+    """Type of Triton that a kernel computes in, for inputs of this type."""
+    import triton.language as tl
+
+    return tl.float64 if dtype == torch.float64 else tl.float32
+
+
+def _first_axis_of_the_pattern(leading: Sequence[int], varies: Sequence[bool]) -> int:
+    """How many first axes must be expanded so that the rest merges into [G1, A, G2, B]."""
+    for first in range(len(leading) + 1):
+        as_varying = [True] * first + list(varies[first:])
+        runs = len(_runs(leading, as_varying))
+        if runs <= (4 if _starts_varying(leading, as_varying) else 3):
+            return first
+    return len(leading)
+
+
+def _kept(leading: Sequence[int], varies: Sequence[bool]) -> list[tuple[int, bool]]:
+    return [one for one in zip(leading, varies, strict=True) if one[0] != 1]
+
+
+def _starts_varying(leading: Sequence[int], varies: Sequence[bool]) -> bool:
+    kept = _kept(leading, varies)
+    return not kept or kept[0][1]
+
+
+def _runs(leading: Sequence[int], varies: Sequence[bool]) -> list[int]:
+    """Sizes of neighbouring axes merged where they are of one kind."""
+    merged: list[int] = []
+    before: bool | None = None
+    for size, kind in _kept(leading, varies):
+        if kind == before:
+            merged[-1] *= size
+        else:
+            merged.append(size)
+        before = kind
+    return merged
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << max(0, number - 1).bit_length()
