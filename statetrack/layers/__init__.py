@@ -9,3 +9,5 @@ from statetrack.layers.cross_entropy import cross_entropy as cross_entropy
 from statetrack.layers.embedding import embedding as embedding
 from statetrack.layers.rms_norm import add_rms_norm as add_rms_norm
 from statetrack.layers.rms_norm import rms_norm as rms_norm
+from statetrack.layers.scaled_sigmoid import scaled_sigmoid as scaled_sigmoid
+from statetrack.layers.unit_norm import unit_norm as unit_norm

@@ -42,6 +42,19 @@ class BackboneConfig:
             require_positive(self, "short_convolution")
 
 
+def per_run(default: Any) -> Any:
+    """Field of a configuration in which the runs of one pack may differ.
+
+    It sets numbers of a model, such as initial weights or buffers, and never a shape or a branch.
+
+    Parameters
+    ----------
+    default : object
+        The field's default.
+    """
+    return field(default=default, metadata={"per_run": True})
+
+
 def require_positive(config: object, *names: str) -> None:
     """Raise `InputError` unless every named field is a positive whole number."""
     for name in names:

@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 
 from statetrack.models.backbone import split_heads
 from statetrack.models.modules import Projection
-from statetrack.models.ranges import EigenvalueRange
+from statetrack.models.ranges import RangeMap
 
 SMALLEST_STEP, LARGEST_STEP = 1e-3, 1e-1
 SLOWEST_RATE, FASTEST_RATE = 1.0, 16.0
@@ -73,7 +73,7 @@ class RangedDecay(nn.Module):
     width : int
     num_heads, size : int
         Heads, and decays of each.
-    eigenvalue_range : EigenvalueRange
+    eigenvalue_range : RangeMap
     bias : float
         Raw number that decays start from; positive starts near the upper end.
     rank : int, optional
@@ -85,7 +85,7 @@ class RangedDecay(nn.Module):
         width: int,
         num_heads: int,
         size: int,
-        eigenvalue_range: EigenvalueRange,
+        eigenvalue_range: RangeMap,
         bias: float,
         rank: int | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, per_run, register_model, require_positive
 from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import diagonal_scan
@@ -30,8 +30,8 @@ class DiagonalConfig(BackboneConfig):
         State size of a layer.
     """
 
-    eigenvalue_range: str = "[-1,1]"
-    range_steepness: float = 4.0
+    eigenvalue_range: str = per_run("[-1,1]")
+    range_steepness: float = per_run(4.0)
     num_channels: int = 64
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class DiagonalMixer(nn.Module):
 
     def __init__(self, config: DiagonalConfig) -> None:
         super().__init__()
-        self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness)
+        self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness).module()
         self.to_eigenvalue = Projection(config.width, config.num_channels)
         self.to_input = Projection(config.width, config.num_channels)
         self.start = nn.Parameter(torch.randn(config.num_channels))

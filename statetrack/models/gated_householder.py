@@ -84,7 +84,7 @@ def build_decay(
     """Build the module that computes `size` decays a head, as published or in the range."""
     if config.decay_range is None:
         return ExponentialDecay(config.width, config.num_heads, size, rank)
-    decay_range = EigenvalueRange.parse(config.decay_range, config.range_steepness)
+    decay_range = EigenvalueRange.parse(config.decay_range, config.range_steepness).module()
     return RangedDecay(config.width, config.num_heads, size, decay_range, config.decay_bias, rank)
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import logsigmoid, silu
 
 from automata.errors import InputError
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, per_run, register_model, require_positive
 from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import outer_product_scan
@@ -39,8 +39,8 @@ class GLAConfig(BackboneConfig):
         Heads, and the size of keys and values in each.
     """
 
-    eigenvalue_range: str = "[0,1]"
-    range_steepness: float = 1.0
+    eigenvalue_range: str = per_run("[0,1]")
+    range_steepness: float = per_run(1.0)
     gate_temperature: float = 16.0
     gate_rank: int = 16
     num_heads: int = 4
@@ -71,7 +71,7 @@ class GLAMixer(nn.Module):
         super().__init__()
         heads, size = config.num_heads, config.head_size
         self.heads, self.size, self.temperature = heads, size, config.gate_temperature
-        self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness)
+        self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness).module()
         self.to_query = Projection(config.width, heads * size, bias=False)
         self.to_key = Projection(config.width, heads * size, bias=False)
         self.to_value = Projection(config.width, heads * size, bias=False)

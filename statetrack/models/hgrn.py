@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, per_run, register_model, require_positive
 from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import diagonal_scan
@@ -30,7 +30,7 @@ class HGRNConfig(BackboneConfig):
         State size of a layer.
     """
 
-    eigenvalue_range: str = "[0,1]"
+    eigenvalue_range: str = per_run("[0,1]")
     num_channels: int = 64
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class HGRNMixer(nn.Module):
     def __init__(self, config: HGRNConfig, initial_bound: float) -> None:
         super().__init__()
         width, channels = config.width, config.num_channels
-        self.range = EigenvalueRange.parse(config.eigenvalue_range)
+        self.range = EigenvalueRange.parse(config.eigenvalue_range).module()
         self.to_forget = Projection(width, channels)
         self.to_value = Projection(width, channels)
         self.to_gate = Projection(width, channels)

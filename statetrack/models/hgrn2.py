@@ -14,7 +14,7 @@ from torch.nn.functional import silu
 
 from automata.errors import InputError
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, per_run, register_model, require_positive
 from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import outer_product_scan
@@ -37,8 +37,8 @@ class HGRN2Config(BackboneConfig):
         Heads, and the size of keys (the expansion) and values in each.
     """
 
-    eigenvalue_range: str = "[0,1]"
-    range_steepness: float = 1.0
+    eigenvalue_range: str = per_run("[0,1]")
+    range_steepness: float = per_run(1.0)
     lower_bound: float = 0.0
     num_heads: int = 4
     head_size: int = 8
@@ -68,7 +68,7 @@ class HGRN2Mixer(nn.Module):
         super().__init__()
         heads, size = config.num_heads, config.head_size
         self.heads, self.lower_bound = heads, config.lower_bound
-        self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness)
+        self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness).module()
         self.to_query = Projection(config.width, heads * size, bias=False)
         self.to_forget = Projection(config.width, heads * size)
         self.to_value = Projection(config.width, heads * size, bias=False)

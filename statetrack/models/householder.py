@@ -10,10 +10,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
+from statetrack.layers import unit_norm
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
-from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
+from statetrack.models.config import (
+    BackboneConfig,
+    Preset,
+    per_run,
+    register_model,
+    require_positive,
+)
 from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import householder_scan
@@ -37,12 +43,12 @@ class HouseholderConfig(BackboneConfig):
         Raw number that beta starts from; positive starts near a reflection.
     """
 
-    eigenvalue_range: str = "[-1,1]"
-    range_steepness: float = 4.0
+    eigenvalue_range: str = per_run("[-1,1]")
+    range_steepness: float = per_run(4.0)
     num_factors: int = 1
     num_heads: int = 4
     head_size: int = 8
-    beta_bias: float = 0.5
+    beta_bias: float = per_run(0.5)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,7 +73,7 @@ class HouseholderMixer(nn.Module):
         super().__init__()
         heads, size, factors = config.num_heads, config.head_size, config.num_factors
         self.heads, self.factors = heads, factors
-        self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness)
+        self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness).module()
         self.to_query = Projection(config.width, heads * size, bias=False)
         self.to_key = Projection(config.width, heads * factors * size, bias=False)
         self.to_value = Projection(config.width, heads * factors * size, bias=False)
@@ -121,9 +127,9 @@ class HouseholderMixer(nn.Module):
         return self.norm(o_BHTV)
 
     def _factors(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        k_BHTRK = split_heads(self.to_key(x_BTD), self.heads).unflatten(-1, (self.factors, -1))
-        beta_BHTR = split_heads(self.to_beta(x_BTD), self.heads)
-        return normalize(k_BHTRK, dim=-1), self.range.beta(beta_BHTR)
+        k_BTHRK = self.to_key.product(x_BTD).unflatten(-1, (self.heads, self.factors, -1))
+        beta_BTHR = self.range.beta(self.to_beta(x_BTD)).unflatten(-1, (self.heads, -1))
+        return unit_norm(k_BTHRK).transpose(-3, -4), beta_BTHR.transpose(-2, -3)
 
 
 def build(config: HouseholderConfig, num_tokens: int, num_classes: int) -> Backbone:

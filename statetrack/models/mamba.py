@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
-from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
+from statetrack.models.config import (
+    BackboneConfig,
+    Preset,
+    per_run,
+    register_model,
+    require_positive,
+)
 from statetrack.models.modules import Projection, step_bias
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import diagonal_scan
@@ -30,7 +36,7 @@ class MambaConfig(BackboneConfig):
         Rank of the map from a token to its time steps.
     """
 
-    eigenvalue_range: str = "[0,1]"
+    eigenvalue_range: str = per_run("[0,1]")
     num_channels: int = 64
     state_size: int = 8
     step_rank: int = 4
@@ -62,7 +68,7 @@ class MambaMixer(nn.Module):
         super().__init__()
         channels, size, rank = config.num_channels, config.state_size, config.step_rank
         self.sizes = [rank, size, size]
-        self.range = EigenvalueRange.parse(config.eigenvalue_range)
+        self.range = EigenvalueRange.parse(config.eigenvalue_range).module()
         self.to_input = Projection(config.width, channels, bias=False)
         self.to_gate = Projection(config.width, channels, bias=False)
         self.to_selection = Projection(channels, sum(self.sizes), bias=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, per_run, register_model, require_positive
 from statetrack.models.modules import Projection, RMSNorm, as_complex, step_bias
 from statetrack.models.ranges import EigenvalueRange, UnitCircle
 from statetrack.scans import diagonal_scan
@@ -31,7 +31,7 @@ class Mamba3Config(BackboneConfig):
         Rotated pairs of state per channel, half of the real state size.
     """
 
-    eigenvalue_range: str = "[0,1]"
+    eigenvalue_range: str = per_run("[0,1]")
     num_heads: int = 4
     head_size: int = 16
     num_pairs: int = 8
@@ -66,7 +66,7 @@ class Mamba3Mixer(nn.Module):
         width, heads, size = config.width, config.num_heads, config.head_size
         pairs = config.num_pairs
         self.heads, self.pairs, self.size = heads, pairs, size
-        self.decays = EigenvalueRange.parse(config.eigenvalue_range)
+        self.decays = EigenvalueRange.parse(config.eigenvalue_range).module()
         self.rotations = UnitCircle()
         self.to_input = Projection(width, heads * size, bias=False)
         self.to_gate = Projection(width, heads * size, bias=False)

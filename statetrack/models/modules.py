@@ -37,8 +37,12 @@ class Projection(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, [..., in_features]."""
-        y = super().forward(x)
+        y = self.product(x)
         return y.float() if torch.is_autocast_enabled(x.device.type) else y
+
+    def product(self, x: Tensor) -> Tensor:
+        """Map `x` in the type of the product; for layers that widen what they read."""
+        return super().forward(x)
 
 
 class MLP(nn.Module):

@@ -18,7 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
-from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
+from statetrack.models.config import (
+    BackboneConfig,
+    Preset,
+    per_run,
+    register_model,
+    require_positive,
+)
 from statetrack.models.dense import Dictionary
 from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.ranges import EigenvalueRange
@@ -46,8 +52,8 @@ class PermutationDiagonalConfig(BackboneConfig):
     """
 
     complex_diagonal: bool = True
-    eigenvalue_range: str = "[0,1]"
-    range_steepness: float = 4.0
+    eigenvalue_range: str = per_run("[0,1]")
+    range_steepness: float = per_run(4.0)
     magnitude_bias: float = 1.0
     dictionary_size: int = 8
     num_heads: int = 1
@@ -96,7 +102,7 @@ class PermutationDiagonalMixer(nn.Module):
         heads, size, width = config.num_heads, config.head_size, config.width
         self.heads = heads
         self.parts = 2 if config.complex_diagonal else 1
-        self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness)
+        self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness).module()
         self.dictionary = Dictionary(
             width, heads, config.dictionary_size, size, math.sqrt(3 / size)
         )

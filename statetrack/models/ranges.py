@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from automata.errors import InputError, unknown_name
+from statetrack.layers import scaled_sigmoid
 
 NAMED_RANGES = ("[0,1]", "[-1,1]")
 
@@ -83,6 +84,10 @@ class EigenvalueRange:
             )
         return EigenvalueRange(float(match[1]), float(match[2]), steepness)
 
+    def module(self) -> "RangeMap":
+        """The same maps with the numbers in buffers, so that runs of a pack have each their own."""
+        return RangeMap(self)
+
     def eigenvalue(self, raw: Tensor) -> Tensor:
         """Map raw numbers to ``lo + (hi - lo) sigmoid(steepness raw)``, in (lo, hi)."""
         return self.stretch(torch.sigmoid(self.steepness * raw))
@@ -117,6 +122,51 @@ class EigenvalueRange:
     def __str__(self) -> str:
         """Text that `parse` reads."""
         return f"[{self.lo:g},{self.hi:g}]"
+
+
+class RangeMap(nn.Module):
+    """The maps of an `EigenvalueRange` as a part of a model.
+
+    Its numbers are buffers, which no checkpoint holds: models that differ in them alone have one
+    shape.
+
+    Parameters
+    ----------
+    interval : EigenvalueRange
+
+    Examples
+    --------
+    >>> import torch
+    >>> EigenvalueRange.parse("[0,1]").module().eigenvalue(torch.tensor([0.0])).tolist()
+    [0.5]
+    """
+
+    coefficients: Tensor
+    beta_coefficients: Tensor
+
+    def __init__(self, interval: EigenvalueRange) -> None:
+        super().__init__()
+        steepness, low, high = interval.steepness, interval.lo, interval.hi
+        for name, start in (("coefficients", low), ("beta_coefficients", 1.0 - high)):
+            numbers = torch.tensor([steepness, start, high - low])
+            self.register_buffer(name, numbers, persistent=False)
+
+    @property
+    def steepness(self) -> Tensor:
+        """The factor inside the sigmoid."""
+        return self.coefficients[0]
+
+    def eigenvalue(self, raw: Tensor) -> Tensor:
+        """As `EigenvalueRange.eigenvalue`, in float32 at least."""
+        return scaled_sigmoid(raw, self.coefficients)
+
+    def beta(self, raw: Tensor) -> Tensor:
+        """As `EigenvalueRange.beta`, in float32 at least."""
+        return scaled_sigmoid(raw, self.beta_coefficients)
+
+    def stretch(self, share: Tensor) -> Tensor:
+        """As `EigenvalueRange.stretch`."""
+        return self.coefficients[1] + self.coefficients[2] * share
 
 
 @dataclass(frozen=True)

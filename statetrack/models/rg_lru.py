@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from statetrack.models.backbone import Backbone, State, expand_state
-from statetrack.models.config import BackboneConfig, register_model, require_positive
+from statetrack.models.config import BackboneConfig, per_run, register_model, require_positive
 from statetrack.models.modules import Projection
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import diagonal_scan
@@ -29,7 +29,7 @@ class RGLRUConfig(BackboneConfig):
         State size of a layer.
     """
 
-    eigenvalue_range: str = "[0,1]"
+    eigenvalue_range: str = per_run("[0,1]")
     num_channels: int = 64
 
     def __post_init__(self) -> None:
@@ -59,7 +59,7 @@ class RGLRUMixer(nn.Module):
     def __init__(self, config: RGLRUConfig) -> None:
         super().__init__()
         channels = config.num_channels
-        self.range = EigenvalueRange.parse(config.eigenvalue_range)
+        self.range = EigenvalueRange.parse(config.eigenvalue_range).module()
         self.to_value = Projection(config.width, channels)
         self.to_gate = Projection(config.width, channels)
         self.to_recurrence_gate = Projection(channels, channels)

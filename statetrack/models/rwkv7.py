@@ -115,7 +115,7 @@ class RWKV7Mixer(nn.Module):
         super().__init__()
         heads, size, width, rank = config.num_heads, config.head_size, config.width, config.rank
         self.heads = heads
-        self.range = EigenvalueRange.parse(config.rates, config.range_steepness)
+        self.range = EigenvalueRange.parse(config.rates, config.range_steepness).module()
         self.decayed_removal = config.eigenvalue_range is not None
         self.to_receptance = Projection(width, heads * size, bias=False)
         self.to_key = Projection(width, heads * size, bias=False)

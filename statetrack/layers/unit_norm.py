@@ -1,0 +1,122 @@
+"""Rows divided by their length."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from statetrack.layers.backends import require_real, statistics_dtype, takes_kernels
+from statetrack.layers.rows import Tiles, kernel_type, map_leading
+from statetrack.scans.kernels import num_items
+from statetrack.scans.launches import Launches
+from statetrack.scans.operators import register_gradient, register_operator
+
+SHORTEST = 1e-12
+# A row is held in the registers of one program.
+LONGEST_ROW = 8192
+
+
+def unit_norm(x: Tensor, *, backend: str = "auto") -> Tensor:
+    """Divide every row by its Euclidean length.
+
+    Parameters
+    ----------
+    x : Tensor, [..., D]
+        Real floating point.
+    backend : {"auto", "reference", "triton"}
+        "auto" takes the kernels on a GPU for D up to 8,192, and torch elsewhere.
+
+    Returns
+    -------
+    Tensor, [..., D]
+        ``x / max(|x|, 1e-12)`` in float32 (float64 for float64), whatever the type of `x`: the
+        keys of a reflection have to be of length one to more digits than bfloat16 has.
+
+    Raises
+    ------
+    InputError
+        A type or backend that does not fit.
+
+    Notes
+    -----
+    Cost of the kernels: one reading and one writing; the backward pass reads `x` and the gradient
+    and writes one gradient. Nothing but `x` is kept.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from statetrack.layers import unit_norm
+    >>> unit_norm(torch.tensor([[3.0, 4.0]])).round(decimals=4).tolist()
+    [[0.6, 0.8]]
+    """
+    require_real("unit_norm", x=x)
+    if takes_kernels("unit_norm", backend, x.device, x.shape[-1] <= LONGEST_ROW):
+        y: Tensor = unit_norm_triton(x)
+        return y
+    return unit_norm_reference(x)
+
+
+def unit_norm_reference(x: Tensor) -> Tensor:
+    """Same contract as `unit_norm`, in plain torch."""
+    return torch.nn.functional.normalize(x.to(statistics_dtype(x.dtype)), dim=-1, eps=SHORTEST)
+
+
+def _run(x: Tensor) -> Tensor:
+    from statetrack.layers.kernels.unit_norm import forward
+
+    y = _allocate(x)
+    _launch(forward, x, y)
+    return y
+
+
+def _run_backward(x: Tensor, grad: Tensor) -> Tensor:
+    from statetrack.layers.kernels.unit_norm import backward
+
+    grad_x = _allocate_gradient(x, grad)
+    _launch(backward, x, grad.contiguous(), grad_x)
+    return grad_x
+
+
+def _launch(kernel: Any, x: Tensor, *others: Tensor) -> None:
+    if x.numel() == 0:
+        return
+    rows, size = num_items(x.shape[:-1]), x.shape[-1]
+    tiles = Tiles(1, rows, size)
+    with Launches(x) as launch:
+        launch(
+            kernel, (tiles.count,), x.contiguous(), *others, rows,
+            SHORTEST=SHORTEST, SIZE=size, COLUMNS=tiles.columns, ROWS=tiles.rows,
+            STATE=kernel_type(x.dtype), num_warps=tiles.warps,
+        )  # fmt: skip
+
+
+def _allocate(x: Tensor) -> Tensor:
+    return torch.empty(x.shape, dtype=statistics_dtype(x.dtype), device=x.device)
+
+
+def _allocate_gradient(x: Tensor, grad: Tensor) -> Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+
+
+def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> Tensor:
+    (x,) = ctx.saved_tensors
+    grad_x: Tensor = unit_norm_backward_triton(x, grad)
+    return grad_x
+
+
+unit_norm_triton = register_operator(
+    "unit_norm(Tensor x) -> Tensor", _run, _allocate, vmap_rule=map_leading("unit_norm")
+)
+unit_norm_backward_triton = register_operator(
+    "unit_norm_backward(Tensor x, Tensor grad) -> Tensor",
+    _run_backward,
+    _allocate_gradient,
+    vmap_rule=map_leading("unit_norm_backward"),
+)
+register_gradient(
+    unit_norm_triton, unit_norm_backward_triton, _differentiate, _save, instead="reference"
+)
