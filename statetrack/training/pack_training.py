@@ -217,7 +217,7 @@ class PackTraining:
     def model_of(self, place: int) -> nn.Module:
         """The model of one run, on the device."""
         model = initial_model(self.members[place].config).to(self._device)
-        model.load_state_dict({**dict(model.named_buffers()), **self.model.weights(place)})
+        model.load_state_dict(model.state_dict() | self.model.weights(place))
         return model
 
     def _active(self) -> list[int]:
