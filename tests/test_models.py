@@ -111,6 +111,16 @@ def test_every_model_keeps_every_promise(variant):
     assert len(passed) == len(CHECKS) - len(skipped)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
+def test_every_model_keeps_every_promise_on_the_gpu(variant, dtype):
+    name, parameters = variant
+    skipped = ["packs"] if name in ON_CELLS_OF_TORCH else []
+    passed = check_model(name, width=16, device="cuda", dtype=dtype, skip=skipped, **parameters)
+    assert len(passed) == len(CHECKS) - len(skipped)
+
+
 def test_an_empty_word_changes_nothing(model):
     _, state = model(words())
     logits, after = model(words(length=0), state)
