@@ -204,7 +204,9 @@ def stepwise(subject: Subject) -> str | None:
     for t in range(LENGTH):
         logits, state = model.step(tokens[:, t], state)  # type: ignore[operator]
         steps.append(logits)
-    return "logits differ between the forms" if subject.differ(torch.stack(steps, 1), whole) else None
+    return (
+        "logits differ between the forms" if subject.differ(torch.stack(steps, 1), whole) else None
+    )
 
 
 def causality(subject: Subject) -> str | None:
@@ -215,7 +217,11 @@ def causality(subject: Subject) -> str | None:
     logits, other = model(tokens)[0], model(changed)[0]
     if subject.differ(logits[:, :7], other[:, :7]):
         return "token 7 changes logits before it"
-    return None if subject.differ(logits[:, 7], other[:, 7]) else "token 7 does not change its own logits"
+    return (
+        None
+        if subject.differ(logits[:, 7], other[:, 7])
+        else "token 7 does not change its own logits"
+    )
 
 
 def packs(subject: Subject) -> str | None:
@@ -231,7 +237,9 @@ def packs(subject: Subject) -> str | None:
     mapped = torch.func.vmap(run)(parameters, buffers)
     alone = torch.stack([model(tokens)[0] for model in models])
     return (
-        "a pack of three gives other numbers than three alone" if subject.differ(mapped, alone) else None
+        "a pack of three gives other numbers than three alone"
+        if subject.differ(mapped, alone)
+        else None
     )
 
 
