@@ -5,11 +5,13 @@ have no float32 form, or no backward pass, its own recurrence in torch (``fla/op
 takes the place of the kernel inside its layer.
 
 In bfloat16 a number is rounded by up to 2^-9, by 2^-9 / sqrt(3) = 1.1e-3 in the root mean square.
-From the token to the output lie about ten such roundings (projections, activations, norms, gates,
-the recurrence's operands), which makes 4e-3 where they are independent, and twice as many on the
-way back. Roundings of keys come back through every later token. The bounds leave a factor of about
-two and a half: 1e-2 forward and 2e-2 backward for us against float64, twice that between two
-implementations that round in different places.
+From the token to the output lie about ten such roundings (projections, activations, norms, gates),
+which makes 4e-3 where they are independent; roundings of keys come back with every later token. On
+the CPU, where the recurrence itself multiplies in float32, our mixers are off by 4e-3 to 8e-3
+forward and by 4e-3 to 2e-2 backward, and by 3e-2 in the weights of RWKV-7's token shift, whose
+gradients are sums of differences of tokens. A GPU rounds the recurrence's operands as well, hence
+1.5e-2 and 4e-2 for us against float64. Two implementations of equal error that round in different
+places are sqrt(2) times that apart: 2e-2 and 6e-2.
 
 fla's blocks have elements that our mixers lack. They are put in from outside: SiLU behind the
 projections, queries of unit length, norms of other shape.
@@ -39,8 +41,8 @@ BATCH, LENGTH, HEADS, SIZE = 2, 128, 2, 64
 WIDTH = HEADS * SIZE
 EPSILON = 1e-6
 # (forward, backward): of our mixer against float64, of fla's layer against our mixer.
-OURS = {torch.float32: (1e-5, 4e-5), torch.bfloat16: (1e-2, 2e-2)}
-THEIRS = {torch.float32: (1e-4, 1e-4), torch.bfloat16: (2e-2, 4e-2)}
+OURS = {torch.float32: (1e-5, 4e-5), torch.bfloat16: (1.5e-2, 4e-2)}
+THEIRS = {torch.float32: (1e-4, 1e-4), torch.bfloat16: (2e-2, 6e-2)}
 
 
 @dataclass
@@ -79,7 +81,12 @@ class UnitQueries(nn.Module):
 
 
 class JointNorm(nn.Module):
-    """Root mean square over all heads at once, of outputs times ``size ** -0.5``."""
+    """Root mean square over all heads at once, of outputs times ``size ** -0.5``.
+
+    HGRN2's layer does not hand its ``norm_eps`` on; the function it calls takes 1e-5.
+    """
+
+    epsilon = 1e-5
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +95,7 @@ class JointNorm(nn.Module):
     def forward(self, o_BHTV: Tensor) -> Tensor:
         o_BHTV = o_BHTV * SIZE**-0.5
         square = o_BHTV.square().mean(dim=(-3, -1), keepdim=True)
-        return o_BHTV * torch.rsqrt(square + EPSILON) * self.weight
+        return o_BHTV * torch.rsqrt(square + self.epsilon) * self.weight
 
 
 class CentredNorm(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from automata.errors import InputError, unknown_name
 from statetrack.models.backbone import Backbone, State, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.positions import angles, distance_slopes, rotate_pairs, sinusoids
+from statetrack.models.positions import angles, distance_slopes, positions, rotate_pairs, sinusoids
 from statetrack.models.softmax import causal_attention
 
 POSITIONS = ("none", "sinusoidal", "learned", "rotary", "alibi")
@@ -87,9 +87,9 @@ class TransformerMixer(nn.Module):
         """
         keys_BHSK, values_BHSV = state
         first, end = keys_BHSK.shape[-2], keys_BHSK.shape[-2] + x_BTD.shape[-2]
-        positions_T = torch.arange(first, end, dtype=x_BTD.dtype, device=x_BTD.device)
+        positions_T = positions(first, end, x_BTD)
         if self.position == "sinusoidal":
-            x_BTD = x_BTD + sinusoids(positions_T, x_BTD.shape[-1])
+            x_BTD = x_BTD + sinusoids(positions_T, x_BTD.shape[-1]).to(x_BTD.dtype)
         elif self.position == "learned":
             if end > self.max_length:
                 raise InputError(
