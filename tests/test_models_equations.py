@@ -135,6 +135,39 @@ def test_rwkv7_is_its_equation(eigenvalue_range, more):
     torch.testing.assert_close(end[0].mT, s)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "decays"),
+    [
+        ("gated_householder", {}, lambda m, x: m.decays(x)),
+        ("gated_householder", {"decay_range": "[0,1]"}, lambda m, x: m.decays(x)),
+        ("kda", {}, lambda m, x: m.decays(x)),
+        ("rwkv7", {}, lambda m, x: m._transition(x, x, x)[0]),
+        ("gla", {}, lambda m, x: m._decays(x)),
+        ("hgrn2", {"lower_bound": 0.99}, lambda m, x: m._forget(x)),
+        ("retnet", {"num_heads": 12}, lambda m, x: m._decays(x)),
+    ],
+)
+def test_decays_near_one_survive_bfloat16(name, parameters, decays):
+    """What a token forgets keeps its size, though bfloat16 has no number between 0.996 and 1."""
+    mixer = mixer_of(name, **{**GATED, **parameters}).bfloat16()
+    x = numbers(3, 40, 16).bfloat16()
+    found = decays(mixer, x)
+    exact = decays(mixer.double(), x.double())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(1 - found.double(), 1 - exact, rtol=0.05, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["retnet", "transformer"])
+def test_positions_beyond_256_survive_bfloat16(name):
+    mixer = mixer_of(name, num_heads=2, head_size=8).bfloat16()
+    x = numbers(1, 600, 16).bfloat16()
+    found, _ = mixer(x, mixer.initial_state(1))
+    exact, _ = mixer.double()(x.double(), mixer.double().initial_state(1))
+    late = found[:, 300:].double() - exact[:, 300:]
+    assert found.dtype == torch.bfloat16
+    assert late.norm() <= 0.03 * exact[:, 300:].norm()
+
+
 @pytest.mark.parametrize("text", [None, "[0,1]", "[-1,1]", "[-0.5,1]"])
 def test_rwkv7_eigenvalues_are_real_and_in_their_range(text):
     mixer = mixer_of("rwkv7", **GATED, eigenvalue_range=text)

@@ -97,10 +97,12 @@ def test_larger_chunks(chunk: int, decay: int, monkeypatch: pytest.MonkeyPatch):
         assert error < 1e-12, name
 
 
-def test_float32_and_bfloat16():
+@pytest.mark.parametrize("decay_dtype", [torch.bfloat16, torch.float32])
+def test_float32_and_bfloat16(decay_dtype: torch.dtype):
     inputs = drawn(40, 2, 16, 16, 1, torch.float32)
     assert max(errors(inputs, forward(inputs)).values()) < 1e-6
-    inputs = [*(tensor.to(torch.bfloat16) for tensor in inputs[:6]), inputs[6]]
+    halves = [tensor.to(torch.bfloat16) for tensor in inputs[:5]]
+    inputs = [*halves, inputs[5].to(decay_dtype), inputs[6]]
     outputs = forward(inputs)
     assert outputs[0].dtype == torch.bfloat16
     found = errors(inputs, outputs)

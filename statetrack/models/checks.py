@@ -16,6 +16,9 @@ from automata.errors import InputError
 from statetrack.models.config import build_model
 
 TOKENS, CLASSES, WORDS, LENGTH = 6, 5, 3, 12
+# Relative and absolute: far above what roundings come to in a dozen tokens, far below what a broken
+# promise changes.
+TOLERANCES = {torch.float64: (1e-6, 1e-8), torch.float32: (1e-4, 1e-5)}
 Check = Callable[["Subject"], str | None]
 
 
@@ -32,16 +35,18 @@ class Subject:
     build : callable
         Makes a model with fresh weights; it draws from torch's global generator alone.
     device : torch.device
+    dtype : torch.dtype
     """
 
     build: Callable[[], nn.Module]
     device: torch.device
+    dtype: torch.dtype
 
     def model(self, seed: int = 0) -> nn.Module:
-        """One with the weights of a seed, in double precision."""
+        """One with the weights of a seed, on the device and in the type under check."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return self.build().double().to(self.device)
+            return self.build().to(self.device, self.dtype)
 
     def words(self, batch: int = WORDS, length: int = LENGTH, seed: int = 0) -> Tensor:
         """Random words [batch, length]."""
@@ -54,11 +59,17 @@ class Subject:
         logits: Tensor = model(self.words(16))[0]
         return cross_entropy(logits.flatten(0, 1), targets.flatten())
 
+    def differ(self, one: Tensor, other: Tensor) -> bool:
+        """Whether numbers differ by more than roundings."""
+        relative, absolute = TOLERANCES[self.dtype]
+        return not torch.allclose(one, other, rtol=relative, atol=absolute)
+
 
 def check_model(
     model: str | Callable[[], nn.Module],
     *,
     device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float64,
     skip: Sequence[str] = (),
     **parameters: Any,
 ) -> list[str]:
@@ -70,6 +81,8 @@ def check_model(
         A name of `list_models()`, or a function without arguments that builds a module for
         6 tokens and 5 classes.
     device : str or torch.device
+    dtype : {torch.float64, torch.float32}
+        Type of weights and of all numbers.
     skip : sequence of str
         Names of checks to leave out.
     **parameters
@@ -107,7 +120,9 @@ def check_model(
     unknown = [one for one in skip if one not in CHECKS]
     if unknown:
         raise InputError(f"unknown checks {unknown}: expected some of {sorted(CHECKS)}")
-    subject = Subject(build, torch.device(device))
+    if dtype not in TOLERANCES:
+        raise InputError(f"check_model in {dtype}: expected one of {[*TOLERANCES]}")
+    subject = Subject(build, torch.device(device), dtype)
     passed, broken = [], []
     for label, check in CHECKS.items():
         if label in skip:
@@ -129,10 +144,6 @@ def _fault(check: Check, subject: Subject) -> str | None:
         return f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
 
 
-def _differ(one: Tensor, other: Tensor) -> bool:
-    return not torch.allclose(one, other, rtol=1e-6, atol=1e-8)
-
-
 def _flat(state: object) -> Iterator[Tensor]:
     """All tensors of a state, in order."""
     if isinstance(state, Tensor):
@@ -149,8 +160,8 @@ def shapes(subject: Subject) -> str | None:
         logits, _ = model(subject.words(length=length))
         if tuple(logits.shape) != (WORDS, length, CLASSES):
             return f"logits {tuple(logits.shape)}, expected {(WORDS, length, CLASSES)}"
-        if logits.dtype != torch.float64:
-            return f"logits are {logits.dtype} with weights in float64"
+        if logits.dtype != subject.dtype:
+            return f"logits are {logits.dtype} with weights in {subject.dtype}"
     return None
 
 
@@ -175,9 +186,9 @@ def cut(subject: Subject) -> str | None:
     whole, final = model(tokens)
     first, state = model(tokens[:, :5])
     second, last = model(tokens[:, 5:], state)
-    if _differ(torch.cat([first, second], dim=1), whole):
+    if subject.differ(torch.cat([first, second], dim=1), whole):
         return "logits change when a word is cut in two"
-    if any(_differ(a, b) for a, b in zip(_flat(last), _flat(final), strict=True)):
+    if any(subject.differ(a, b) for a, b in zip(_flat(last), _flat(final), strict=True)):
         return "the final state changes when a word is cut in two"
     return None
 
@@ -193,7 +204,9 @@ def stepwise(subject: Subject) -> str | None:
     for t in range(LENGTH):
         logits, state = model.step(tokens[:, t], state)  # type: ignore[operator]
         steps.append(logits)
-    return "logits differ between the forms" if _differ(torch.stack(steps, 1), whole) else None
+    return (
+        "logits differ between the forms" if subject.differ(torch.stack(steps, 1), whole) else None
+    )
 
 
 def causality(subject: Subject) -> str | None:
@@ -202,9 +215,13 @@ def causality(subject: Subject) -> str | None:
     changed = tokens.clone()
     changed[:, 7] = (changed[:, 7] + 1) % TOKENS
     logits, other = model(tokens)[0], model(changed)[0]
-    if _differ(logits[:, :7], other[:, :7]):
+    if subject.differ(logits[:, :7], other[:, :7]):
         return "token 7 changes logits before it"
-    return None if _differ(logits[:, 7], other[:, 7]) else "token 7 does not change its own logits"
+    return (
+        None
+        if subject.differ(logits[:, 7], other[:, 7])
+        else "token 7 does not change its own logits"
+    )
 
 
 def packs(subject: Subject) -> str | None:
@@ -220,7 +237,9 @@ def packs(subject: Subject) -> str | None:
     mapped = torch.func.vmap(run)(parameters, buffers)
     alone = torch.stack([model(tokens)[0] for model in models])
     return (
-        "a pack of three gives other numbers than three alone" if _differ(mapped, alone) else None
+        "a pack of three gives other numbers than three alone"
+        if subject.differ(mapped, alone)
+        else None
     )
 
 
@@ -279,8 +298,8 @@ def eigenvalues(subject: Subject) -> str | None:
         blocks: Any = getattr(model, "blocks", None)
         if matrices is None or blocks is None or not hasattr(blocks[number].mixer, "range"):
             continue
-        largest = float(torch.linalg.eigvals(matrices).abs().max())
-        if largest > 1 + 1e-9:
+        largest = float(torch.linalg.eigvals(matrices.cpu()).abs().max())
+        if largest > 1 + TOLERANCES[subject.dtype][0] / 10:
             return f"layer {number} has an eigenvalue of size {largest:.6f}"
     return None
 

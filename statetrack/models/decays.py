@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from statetrack.models.backbone import split_heads
-from statetrack.models.modules import Projection
+from statetrack.models.modules import Projection, at_least_float32
 from statetrack.models.ranges import RangeMap
 
 SMALLEST_STEP, LARGEST_STEP = 1e-3, 1e-1
@@ -60,9 +60,9 @@ class ExponentialDecay(nn.Module):
             last_bias(self.projection).copy_(steps + torch.log(-torch.expm1(-steps)))
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """Decays in (0, 1), [B, H, T, C]."""
-        step_BHTC = softplus(split_heads(self.projection(x_BTD), self.num_heads))
-        return torch.exp(-self.log_rate.exp() * step_BHTC)
+        """Decays in (0, 1), [B, H, T, C], float32 or wider."""
+        raw_BHTC = at_least_float32(split_heads(self.projection(x_BTD), self.num_heads))
+        return torch.exp(-at_least_float32(self.log_rate).exp() * softplus(raw_BHTC))
 
 
 class RangedDecay(nn.Module):
@@ -96,5 +96,6 @@ class RangedDecay(nn.Module):
         nn.init.constant_(last_bias(self.projection), bias)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """Decays in the range, [B, H, T, C]."""
-        return self.range.eigenvalue(split_heads(self.projection(x_BTD), self.num_heads))
+        """Decays in the range, [B, H, T, C], float32 or wider."""
+        raw_BHTC = at_least_float32(split_heads(self.projection(x_BTD), self.num_heads))
+        return self.range.eigenvalue(raw_BHTC)

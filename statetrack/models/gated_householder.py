@@ -2,8 +2,8 @@
 
 ``S_t = (prod_r (I - beta_r k_r k_r^T)) a_t S_{t-1} + writes``. Gated DeltaNet is ``num_factors =
 1`` (Yang et al. 2024, arXiv 2412.06464, the gated delta rule), Gated DeltaProduct more (Siems et
-al. 2025, arXiv 2502.10297). The short convolutions of the published blocks are left out: they show
-a layer its neighbouring tokens.
+al. 2025, arXiv 2502.10297). The short convolutions of the published blocks, which show a layer its
+neighbouring tokens, and the SiLU behind them are left out.
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ from torch.nn.functional import logsigmoid, silu
 from automata.errors import InputError
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, per_run, register_model, require_positive
-from statetrack.models.modules import Projection, RMSNorm
+from statetrack.models.modules import Projection, RMSNorm, at_least_float32
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import outer_product_scan
 
@@ -106,7 +106,7 @@ class GLAMixer(nn.Module):
         return torch.diag_embed(self._decays(x_BTD).transpose(1, 2))
 
     def _decays(self, x_BTD: Tensor) -> Tensor:
-        raw_BHTK = split_heads(self.to_decay(x_BTD), self.heads)
+        raw_BHTK = at_least_float32(split_heads(self.to_decay(x_BTD), self.heads))
         # A root of the sigmoid itself has gradient 0 * inf where the sigmoid underflows.
         log_gate_BHTK = logsigmoid(self.range.steepness * raw_BHTK) / self.temperature
         return self.range.stretch(log_gate_BHTK.exp())

@@ -50,7 +50,8 @@ class HGRNMixer(nn.Module):
     ``f_t = bound + (1 - bound) sigmoid(W x_t)``, ``h_t = stretch(f_t) h_{t-1} + (1 - f_t) c_t``;
     ``stretch`` is the affine map of the range (Grazzi et al. 2024, arXiv 2411.12537), for [0,1] the
     identity. The paper ties the bounds of all layers by a cumulative softmax; here every layer
-    learns its own. The state starts from learned numbers instead of zeros.
+    learns its own. The state starts from learned numbers instead of zeros, and the readout is
+    normalised by its root mean square in place of mean and variance.
 
     Parameters
     ----------

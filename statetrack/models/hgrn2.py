@@ -15,7 +15,7 @@ from torch.nn.functional import silu
 from automata.errors import InputError
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, per_run, register_model, require_positive
-from statetrack.models.modules import Projection, RMSNorm
+from statetrack.models.modules import Projection, RMSNorm, at_least_float32
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import outer_product_scan
 
@@ -82,7 +82,7 @@ class HGRN2Mixer(nn.Module):
         f_BHTK = self._forget(x_BTD)
         o_BHTV, after_BHKV = outer_product_scan(
             split_heads(silu(self.to_query(x_BTD)), self.heads),
-            1.0 - f_BHTK,
+            (1.0 - f_BHTK).to(x_BTD.dtype),
             split_heads(self.to_value(x_BTD), self.heads),
             f_BHTK,
             initial=before_BHKV,
@@ -98,7 +98,7 @@ class HGRN2Mixer(nn.Module):
         return torch.diag_embed(self._forget(x_BTD).transpose(1, 2))
 
     def _forget(self, x_BTD: Tensor) -> Tensor:
-        raw_BHTK = split_heads(self.to_forget(x_BTD), self.heads)
+        raw_BHTK = at_least_float32(split_heads(self.to_forget(x_BTD), self.heads))
         gate_BHTK = torch.sigmoid(self.range.steepness * raw_BHTK)
         return self.range.stretch(self.lower_bound + (1.0 - self.lower_bound) * gate_BHTK)
 

@@ -2,7 +2,8 @@
 
 DeltaNet is ``num_factors = 1`` (Yang et al. 2024, arXiv 2406.06484), DeltaProduct more (Siems et
 al. 2025, arXiv 2502.10297). The range holds for every factor: ``1 - beta`` lies in it, erase and
-write alike.
+write alike. Left out of the published blocks: the short convolutions, the SiLU behind the
+projections, and the normalisation of queries, which the norm of the readout undoes.
 """
 
 import math

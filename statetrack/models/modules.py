@@ -102,6 +102,14 @@ class ShortConvolution(nn.Module):
         return self.weight.new_zeros(batch_size, size - 1, width)
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """Widen half precision; for decays, which lie so near 1 that bfloat16 is off by their distance.
+
+    Below 1 the numbers of bfloat16 are 1/256 apart: 0.999 becomes 1, which never forgets.
+    """
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def as_complex(x: Tensor) -> Tensor:
     """Read [..., 2 N] as complex [..., N]: real parts first, imaginary parts after."""
     # There are no complex numbers of 16 bits to speak of: projections may come so under autocast.

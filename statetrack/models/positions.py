@@ -1,7 +1,8 @@
 """Positions as numbers: sinusoids, rotations of channel pairs, slopes of distance penalties.
 
-Everything is computed where it is used, in the type of the numbers it meets, so that a model
-converted to float64 has positions of float64.
+Everything is computed where it is used, in the type of the numbers it meets or in float32 where
+that is narrower: a model converted to float64 has positions of float64, and one in bfloat16, which
+cannot tell 256 from 257, has positions of float32.
 """
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 BASE = 10000.0
 
 
-def exact_type(like: Tensor) -> torch.dtype:
-    """Type for positions and decays beside a tensor: float32 or wider, also where that is bf16."""
-    return torch.promote_types(like.dtype, torch.float32)
+def positions(first: int, end: int, like: Tensor) -> Tensor:
+    """Numbers from `first` to before `end`, in the type of `like` or float32, [T]."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return torch.arange(first, end, dtype=dtype, device=like.device)
 
 
 def angles(positions_T: Tensor, num_pairs: int) -> Tensor:
@@ -37,10 +39,11 @@ def rotate_pairs(x_TK: Tensor, angles_TP: Tensor) -> Tensor:
     """Turn the channel pairs (0, 1), (2, 3), ... of [..., T, K] by angles [T, K / 2]."""
     even, odd = x_TK[..., 0::2], x_TK[..., 1::2]
     cosine, sine = angles_TP.cos(), angles_TP.sin()
-    return torch.stack([even * cosine - odd * sine, even * sine + odd * cosine], -1).flatten(-2)
+    turned = torch.stack([even * cosine - odd * sine, even * sine + odd * cosine], -1)
+    return turned.flatten(-2).to(x_TK.dtype)
 
 
 def distance_slopes(num_heads: int, like: Tensor) -> Tensor:
     """Slopes ``2^(-8 h / H)`` for h = 1 .. H (Press et al. 2021, arXiv 2108.12409, section 3)."""
-    head = torch.arange(1, num_heads + 1, dtype=exact_type(like), device=like.device)
+    head = positions(1, num_heads + 1, like)
     return 2.0 ** (-8.0 * head / num_heads)

@@ -20,7 +20,7 @@ from automata.errors import InputError
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
 from statetrack.models.modules import Projection, RMSNorm
-from statetrack.models.positions import angles, exact_type, rotate_pairs
+from statetrack.models.positions import angles, positions, rotate_pairs
 from statetrack.scans import outer_product_scan
 
 
@@ -80,8 +80,7 @@ class RetNetMixer(nn.Module):
         v_BHTV = split_heads(self.to_value(x_BTD), self.heads)
         length = x_BTD.shape[-2]
         if self.rotary:
-            positions_T = torch.arange(1, length + 1, dtype=exact_type(x_BTD), device=x_BTD.device)
-            angles_TP = angles(positions_T, self.size // 2)
+            angles_TP = angles(positions(1, length + 1, x_BTD), self.size // 2)
             q_BHTK, k_BHTK = rotate_pairs(q_BHTK, angles_TP), rotate_pairs(k_BHTK, angles_TP)
         decay_BHT = self._decays(x_BTD)[:, None].expand(*q_BHTK.shape[:-1])
         o_BHTV, state_BHKV = outer_product_scan(
@@ -101,12 +100,11 @@ class RetNetMixer(nn.Module):
         turn_KK = torch.eye(self.size, dtype=x_BTD.dtype, device=x_BTD.device)
         if self.rotary:
             # Rows of the identity, turned: the transpose of R, which acts on columns from the left.
-            turn_KK = rotate_pairs(turn_KK, angles(turn_KK.new_ones(1), self.size // 2)).mT
+            turn_KK = rotate_pairs(turn_KK, angles(positions(1, 2, x_BTD), self.size // 2)).mT
         return (self._decays(x_BTD)[:, None, None] * turn_KK).expand(*x_BTD.shape[:-1], -1, -1, -1)
 
     def _decays(self, like: Tensor) -> Tensor:
-        head = torch.arange(self.heads, dtype=exact_type(like), device=like.device)
-        return 1.0 - 2.0 ** (-5.0 - head)
+        return 1.0 - 2.0 ** (-5.0 - positions(0, self.heads, like))
 
 
 def build(config: RetNetConfig, num_tokens: int, num_classes: int) -> Backbone:

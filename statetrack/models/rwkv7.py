@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
-from statetrack.models.modules import Projection, RMSNorm
+from statetrack.models.modules import Projection, RMSNorm, at_least_float32
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import low_rank_scan
 
@@ -171,14 +171,14 @@ class RWKV7Mixer(nn.Module):
 
     def _transition(self, x_k: Tensor, x_w: Tensor, x_a: Tensor) -> tuple[Tensor, ...]:
         """Decay w, removal key kappa, what it takes away, and learning rate a: [B, H, T, K]."""
-        raw_BHTK = split_heads(self.to_decay(x_w), self.heads)
+        raw_BHTK = at_least_float32(split_heads(self.to_decay(x_w), self.heads))
         decay_BHTK = torch.exp(-SLOPE_OF_DECAY * torch.sigmoid(raw_BHTK))
         rate_BHTK = self.range.beta(split_heads(self.to_rate(x_a), self.heads))
         key_BHTK = split_heads(self.to_key(x_k), self.heads)
         removal_BHTK = normalize(key_BHTK * self.removal_scale, dim=-1)
         removed_BHTK = rate_BHTK * removal_BHTK
         if self.decayed_removal:
-            removed_BHTK = decay_BHTK * removed_BHTK
+            removed_BHTK = (decay_BHTK * removed_BHTK).to(x_w.dtype)
         return decay_BHTK, removal_BHTK, removed_BHTK, rate_BHTK
 
     def _shifted(self, x_BTD: Tensor, *last: Tensor) -> tuple[Tensor, ...]:

@@ -16,13 +16,7 @@ from automata.errors import InputError, unknown_name
 from statetrack.models.backbone import Backbone, State, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, register_model, require_positive
 from statetrack.models.modules import Projection
-from statetrack.models.positions import (
-    angles,
-    distance_slopes,
-    exact_type,
-    rotate_pairs,
-    sinusoids,
-)
+from statetrack.models.positions import angles, distance_slopes, positions, rotate_pairs, sinusoids
 from statetrack.models.softmax import causal_attention
 
 POSITIONS = ("none", "sinusoidal", "learned", "rotary", "alibi")
@@ -94,9 +88,9 @@ class TransformerMixer(nn.Module):
         """
         keys_BHSK, values_BHSV = state
         first, end = keys_BHSK.shape[-2], keys_BHSK.shape[-2] + x_BTD.shape[-2]
-        positions_T = torch.arange(first, end, dtype=exact_type(x_BTD), device=x_BTD.device)
+        positions_T = positions(first, end, x_BTD)
         if self.position == "sinusoidal":
-            x_BTD = x_BTD + sinusoids(positions_T, x_BTD.shape[-1])
+            x_BTD = x_BTD + sinusoids(positions_T, x_BTD.shape[-1]).to(x_BTD.dtype)
         elif self.position == "learned":
             if end > self.max_length:
                 raise InputError(

@@ -1,0 +1,19 @@
+"""What every model promises, on a GPU: there the scans are kernels."""
+
+import pytest
+import torch
+
+from statetrack.models import check_model
+from statetrack.models.checks import CHECKS
+from tests.model_cases import ON_CELLS_OF_TORCH, VARIANTS, name_of
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
+def test_every_model_keeps_every_promise(variant, dtype):
+    name, parameters = variant
+    skipped = ["packs"] if name in ON_CELLS_OF_TORCH else []
+    passed = check_model(name, width=16, device="cuda", dtype=dtype, skip=skipped, **parameters)
+    assert len(passed) == len(CHECKS) - len(skipped)
