@@ -279,7 +279,7 @@ def test_words_in_pieces_are_the_words(backend, length, seed):
 
 
 def test_pieces_of_drawn_words_begin_at_a_block():
-    with pytest.raises(InputError, match="first_letter = 6: .* multiple of 4"):
+    with pytest.raises(InputError, match=r"first_letter = 6: .* multiple of 4"):
         uniform_words(torch.zeros(1, 2, dtype=torch.long), 40, 0, 1, first_letter=6)
 
 
@@ -390,7 +390,8 @@ def test_the_operators_are_registered_right(backend):
     ]:
         numbers = (given_seeds, 0, None, 5, None, 1)
         arguments = (
-            table, flags, leading, 2, length, *numbers, "train", torch.int64, keep, backend, 0, length,
+            table, flags, leading, 2, length, *numbers, "train", torch.int64, keep, backend,
+            0, length,
         )  # fmt: skip
         results = torch.library.opcheck(words_operator, arguments)
         assert set(results.values()) == {"SUCCESS"}

@@ -1,7 +1,7 @@
 """One run from configuration to record: train, measure, read the transitions."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from statetrack.training.loop import (
     TrainingStoppedError,
     train,
 )
+from statetrack.training.report_curve import ReportCurve
 
 MAX_REASON = 2000
 
@@ -62,6 +63,47 @@ class RunRecord:
         return json.dumps(self.__dict__, allow_nan=True)
 
     @classmethod
+    def finished(
+        cls,
+        config: RunConfig,
+        summary: dict[str, Any],
+        curves: Sequence[ReportCurve],
+        tables: Mapping[str, pd.DataFrame],
+        device: str,
+    ) -> "RunRecord":
+        """Make the record of a finished run; its curves are those of `evaluate` alone.
+
+        Parameters
+        ----------
+        config : RunConfig
+        summary : dict
+        curves : sequence of ReportCurve
+            On uniform words first, then on other families.
+        tables : mapping of str to DataFrame
+            All but the curves.
+        device : str
+
+        Raises
+        ------
+        InputError
+            A curve is no `ReportCurve`, such as a score on the selection words; the first is not of
+            uniform words; or `tables` brings its own curves.
+        """
+        joined = dict(curve_tables(curves, config.evaluation.lengths()))
+        taken = joined.keys() | {"family_curves"}
+        if not taken.isdisjoint(tables):
+            raise InputError(f"tables of a record: {sorted(taken)} are made of report curves alone")
+        joined |= tables
+        return cls(
+            config.run_id,
+            config.model_dump_json(),
+            "finished",
+            summary,
+            provenance(device),
+            {name: frame.to_dict(orient="list") for name, frame in joined.items()},
+        )
+
+    @classmethod
     def from_json(cls, text: str) -> "RunRecord":
         """Read `to_json`."""
         return cls(**json.loads(text))
@@ -86,8 +128,9 @@ def execute(
     Returns
     -------
     RunRecord
-        Tables: ``curves`` (accuracy over length on the report words), ``history`` (training),
-        and for models with linear transitions ``spectra``; for word problems ``homomorphism``.
+        Tables: ``curves`` (accuracy over length on the report words), ``family_curves`` (the same
+        on every family in ``evaluation.families``), ``history`` (training), and for models with
+        linear transitions ``spectra``; for word problems ``homomorphism``.
         A run that cannot be finished gives a record with status "failed" and the reason.
 
     Raises
@@ -113,34 +156,83 @@ def execute(
 
 def _measure(config: RunConfig, trained: TrainedModel, device: str) -> RunRecord:
     settings = config.evaluation
-    curve = evaluate(
-        trained.model,
-        trained.task,
-        max_length=settings.max_length,
-        num_words=settings.num_words,
-        seed=settings.seed,
-        device=device,
-    )
-    curve = curve[curve.length.isin(settings.lengths())]
-    tables = {"curves": curve, "history": pd.DataFrame(trained.history)}
+    curves = [
+        evaluate(
+            trained.model,
+            trained.task,
+            max_length=settings.max_length,
+            num_words=settings.num_words,
+            family=family,
+            seed=settings.seed,
+            device=device,
+        )
+        for family in ("uniform", *settings.families)
+    ]
+    return finished_record(config, trained, curves, device)
+
+
+def finished_record(
+    config: RunConfig, trained: TrainedModel, curves: Sequence[ReportCurve], device: str
+) -> RunRecord:
+    """Make the record of a trained and measured model; moves the model to the CPU.
+
+    Parameters
+    ----------
+    config : RunConfig
+    trained : TrainedModel
+    curves : sequence of ReportCurve
+        On uniform words first, then on every family in ``config.evaluation.families``.
+    device : str
+
+    Raises
+    ------
+    InputError
+        As `RunRecord.finished`.
+    """
+    measured = curve_tables(curves, config.evaluation.lengths())["curves"]
+    tables = {"history": pd.DataFrame(trained.history)}
     tables |= transition_tables(trained.model.to("cpu"), trained.task)
     summary = _identity(config) | {
         "num_parameters": sum(p.numel() for p in trained.model.parameters()),
         "state_size": getattr(trained.model, "state_size", None),
         "solved_step": trained.solved_step,
         "final_loss": trained.history[-1]["loss"],
-        "token_accuracy": float(curve.token_accuracy.iloc[-1]),
-        "whole_prefix_accuracy": float(curve.whole_prefix_accuracy.iloc[-1]),
+        "token_accuracy": float(measured.token_accuracy.iloc[-1]),
+        "whole_prefix_accuracy": float(measured.whole_prefix_accuracy.iloc[-1]),
+        "token_horizon": curves[0].horizon(),
+        "whole_prefix_horizon": curves[0].horizon(metric="whole_prefix_accuracy"),
         "seconds": round(trained.seconds, 3),
     }
-    return RunRecord(
-        config.run_id,
-        config.model_dump_json(),
-        "finished",
-        summary,
-        provenance(device),
-        {name: frame.to_dict(orient="list") for name, frame in tables.items()},
-    )
+    return RunRecord.finished(config, summary, curves, tables, device)
+
+
+def curve_tables(curves: Sequence[ReportCurve], lengths: Sequence[int]) -> dict[str, pd.DataFrame]:
+    """Tables of report curves: ``curves`` on uniform words, ``family_curves`` on others.
+
+    Parameters
+    ----------
+    curves : sequence of ReportCurve
+    lengths : sequence of int
+        Positions that are kept.
+
+    Raises
+    ------
+    InputError
+        A curve is no `ReportCurve`, or the first is not of uniform words.
+    """
+    for curve in curves:
+        if not isinstance(curve, ReportCurve):
+            raise InputError(
+                f"a record takes what evaluate measured on the report words, a ReportCurve, and "
+                f"was given a {type(curve).__name__}"
+            )
+    if not curves or curves[0].family != "uniform":
+        raise InputError("the first curve of a record is the one on uniform words")
+    tables = {"curves": curves[0].to_frame(lengths)}
+    others = [curve.to_frame(lengths).assign(family=curve.family) for curve in curves[1:]]
+    if others:
+        tables["family_curves"] = pd.concat(others, ignore_index=True)
+    return tables
 
 
 def transition_tables(model: nn.Module, task: Task) -> dict[str, pd.DataFrame]:

@@ -22,7 +22,7 @@ from statetrack.training.checkpoint import (
 )
 from statetrack.training.config import RunConfig, TrainingConfig
 from statetrack.training.data import TensorBatch, draw_batch
-from statetrack.training.evaluate import evaluate
+from statetrack.training.selection import select
 
 SECONDS_BETWEEN_CHECKPOINTS = 5.0
 SOLVED = 0.99
@@ -241,19 +241,17 @@ def _selection(
     model: nn.Module, task: Task, config: RunConfig, device: torch.device | str
 ) -> dict[str, float]:
     settings = config.training
-    curve = evaluate(
+    score = select(
         model,
         task,
-        max_length=settings.length,
+        length=settings.length,
         num_words=settings.select_words,
-        split="selection",
         seed=config.seed,
         device=device,
     )
-    last = curve.iloc[-1]
     return {
-        "selection_token": float(last.token_accuracy),
-        "selection_whole_prefix": float(last.whole_prefix_accuracy),
+        "selection_token": score.token_accuracy,
+        "selection_whole_prefix": score.whole_prefix_accuracy,
     }
 
 

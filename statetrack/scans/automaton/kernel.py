@@ -310,8 +310,8 @@ def draw_kernel(
     """Draw uniform words and, where there is an automaton, run it over them.
 
     A lane is (run, item, chunk); with an automaton there is one chunk. With a `portion` words are
-    short, and drawn whole; else they begin at block `first_block`. `seeds`, `items` and `initial` hold a value for each run, or are None
-    and the scalars hold for all.
+    short, and drawn whole; else they begin at block `first_block`. `seeds`, `items` and `initial`
+    hold a value for each run, or are None and the scalars hold for all.
     """
     lane = _lanes(num_lanes)
     word = lane
