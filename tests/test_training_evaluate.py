@@ -53,11 +53,13 @@ class Follower(nn.Module):
         self.shapes.append(tuple(tokens.shape))
         dfa = self.task.dfa
         before, position = (dfa.initial, 0) if state is None else state
-        table = torch.from_numpy(np.array(dfa.transitions))
+        device = tokens.device
+        table = torch.from_numpy(np.array(dfa.transitions)).to(device)
         states, after = automaton_scan(table, tokens, before)
         end = position + tokens.shape[-1]
-        wrong = self.is_wrong(states, torch.arange(position + 1, end + 1)).long()
-        answers = torch.from_numpy(np.array(self.task.state_classes))[states]
+        positions = torch.arange(position + 1, end + 1, device=device)
+        wrong = self.is_wrong(states, positions).long()
+        answers = torch.from_numpy(np.array(self.task.state_classes)).to(device)[states]
         answers = (answers + wrong) % self.task.num_classes
         return nn.functional.one_hot(answers, self.task.num_classes).float(), (after, end)
 
@@ -309,6 +311,22 @@ def test_counts_are_those_of_numpy():
     assert curve.first_error.tolist() == first.tolist()
     one_hot = words.targets[..., None] == np.arange(6)
     assert curve.num_majority.tolist() == one_hot.sum(axis=0).max(axis=-1).tolist()
+
+
+@pytest.mark.parametrize("family", ["uniform", "repeated", "alternating", "adversarial"])
+@pytest.mark.parametrize("length", [3, 30, 1100])
+def test_every_device_counts_the_same(device, family, length):
+    """Words drawn and labelled on a GPU, two seeds at once, against those of the CPU."""
+    task = Task.from_dfa(random_dfa(5, 3, seed=1))
+    arguments = {"max_length": length, "num_words": 40, "family": family, "seed": 2}
+    expected = evaluate(Follower(task, sometimes), task, **arguments)
+    assert same(evaluate(Follower(task, sometimes), task, **arguments, device=device), expected)
+    scores = select_pack(
+        Follower(task, sometimes), [task] * 2, [3, 8], length=length, num_words=70, device=device
+    )
+    for seed, score in zip((3, 8), scores, strict=True):
+        alone = select(Follower(task, sometimes), task, length=length, num_words=70, seed=seed)
+        assert score == alone
 
 
 @pytest.mark.parametrize("model", ["diagonal", "householder", "mru", "lstm", "transformer"])
