@@ -31,7 +31,14 @@ from automata.errors import InputError, unknown_name
 from automata.philox import SPLITS, Stream, random_u32, uniform_integers
 from automata.validation import IntArray, as_integer, as_integer_array, read_only
 
-__all__ = ["MAX_SPLIT_BY_WORD", "Items", "is_split_by_word", "uniform_letters", "word_portion"]
+__all__ = [
+    "MAX_SPLIT_BY_WORD",
+    "Items",
+    "is_split_by_word",
+    "piece_length",
+    "uniform_letters",
+    "word_portion",
+]
 
 Items: TypeAlias = "tuple[int, int] | ArrayLike"
 
@@ -111,8 +118,44 @@ def word_portion(num_symbols: int, length: int, split: str) -> IntArray:
     return portion
 
 
+def piece_length(length: int, first_letter: int, num_letters: int | None) -> int:
+    """Return the number of letters of a piece of a word; without a number it goes to the end.
+
+    Parameters
+    ----------
+    length : int
+        Letters of the whole word.
+    first_letter : int
+    num_letters : int, optional
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InputError
+        If the piece does not lie inside the word.
+
+    Examples
+    --------
+    >>> piece_length(20, 8, None), piece_length(20, 8, 4)
+    (12, 4)
+    """
+    as_integer(first_letter, "first_letter", 0, length)
+    rest = length - first_letter
+    return rest if num_letters is None else as_integer(num_letters, "num_letters", 0, rest)
+
+
 def uniform_letters(
-    num_symbols: int, length: int, items: Items, *, seed: int = 0, split: str = "train"
+    num_symbols: int,
+    length: int,
+    items: Items,
+    *,
+    seed: int = 0,
+    split: str = "train",
+    first_letter: int = 0,
+    num_letters: int | None = None,
 ) -> IntArray:
     """Draw words of independent uniform letters, one for every item.
 
@@ -129,10 +172,14 @@ def uniform_letters(
         0 <= seed < 2**32.
     split : {"train", "selection", "report"}
         Words of different splits come from disjoint streams, and short ones are disjoint as words.
+    first_letter : int
+        Where to begin in every word of `length` letters: a long word is drawn in pieces.
+    num_letters : int, optional
+        How many letters to draw; by default all to the end.
 
     Returns
     -------
-    ndarray of int64, [count, length]
+    ndarray of int64, [count, num_letters]
 
     Raises
     ------
@@ -150,9 +197,12 @@ def uniform_letters(
            [1, 1, 0, 1, 0]])
     >>> uniform_letters(2, 20, [1], seed=1)[0, :5]
     array([1, 1, 0, 1, 0])
+    >>> uniform_letters(2, 20, [1], seed=1, first_letter=2, num_letters=3)
+    array([[0, 1, 0]])
     """
     num_symbols = as_integer(num_symbols, "num_symbols", 1, 2**32)
     length = as_integer(length, "length", 0)
+    count = piece_length(length, first_letter, num_letters)
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
     item_indices = _read_items(items)
@@ -169,17 +219,20 @@ def uniform_letters(
             stream=Stream.SHORT_WORDS,
             first_block=length,
         )[:, 0]
-        place_values = num_symbols ** np.arange(length - 1, -1, -1, dtype=np.int64)
+        last_place = length - 1 - first_letter
+        place_values = num_symbols ** np.arange(last_place, last_place - count, -1, dtype=np.int64)
         return portion[choice, None] // place_values % num_symbols
+    first_block, skipped = divmod(first_letter, 4)
     letters = uniform_integers(
         num_symbols,
         item_indices,
-        -(-length // 4),
+        -(-(skipped + count) // 4),
         seed=seed,
         split=split,
         stream=Stream.LETTERS,
+        first_block=first_block,
     )
-    return np.ascontiguousarray(letters[:, :length])
+    return np.ascontiguousarray(letters[:, skipped : skipped + count])
 
 
 def _read_items(items: Items) -> IntArray:

@@ -86,6 +86,8 @@ class Stream(IntEnum):
     # Random elements that steer a computation, whose result is exact.
     ALGEBRA = 64
     PERMUTATION_PRODUCTS = 65
+    # Which values a bootstrap draws again.
+    RESAMPLES = 66
 
 
 def stream_key(seed: int, split: str, stream: int) -> tuple[int, int]:

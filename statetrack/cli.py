@@ -311,7 +311,7 @@ def _analyze(options: argparse.Namespace) -> int:
     from statetrack.models import load_model
     from statetrack.training.checkpoint import load_tensors
     from statetrack.training.config import RunConfig
-    from statetrack.training.execute import transition_tables
+    from statetrack.training.transition_tables import transition_tables
 
     model = load_model(options.checkpoint)
     _, description = load_tensors(options.checkpoint)

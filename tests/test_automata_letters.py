@@ -1,6 +1,8 @@
 """Words are pure functions of (seed, split, item), and splits never share one."""
 
+import functools
 import hashlib
+import itertools
 
 import numpy as np
 import pytest
@@ -62,6 +64,24 @@ def test_one_item_equals_the_item_of_a_set(num_symbols, length, start, count, se
     assert words.min() >= 0 and words.max() < num_symbols
     last = uniform_letters(num_symbols, length, [start + count - 1], seed=seed, split=split)
     assert (last[0] == words[-1]).all()
+
+
+@given(
+    num_symbols=st.sampled_from([2, 3, 6, 65537]),
+    length=st.integers(2, 45),
+    cuts=st.lists(st.integers(0, 45), max_size=4),
+    split=st.sampled_from(SPLITS),
+)
+@few
+def test_pieces_make_up_the_word(num_symbols, length, cuts, split):
+    """At any letter, on both sides of the border of short words."""
+    draw = functools.partial(uniform_letters, num_symbols, length, (7, 5), seed=3, split=split)
+    ends = sorted({0, length, *(cut for cut in cuts if cut < length)})
+    pieces = [
+        draw(first_letter=start, num_letters=end - start) for start, end in itertools.pairwise(ends)
+    ]
+    assert np.array_equal(np.concatenate(pieces, axis=1), draw())
+    assert np.array_equal(draw(first_letter=ends[-2]), pieces[-1])
 
 
 def test_long_words_are_prefixes_of_longer_ones():
@@ -142,6 +162,16 @@ def test_empty_words_and_empty_sets():
 def test_bad_input(arguments, message):
     with pytest.raises(InputError, match=message):
         uniform_letters(*arguments)
+
+
+def test_a_piece_lies_inside_its_word():
+    for first_letter, num_letters, message in [
+        (21, None, "first_letter is 21"),
+        (-1, 3, "first_letter is -1"),
+        (18, 3, "num_letters is 3"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            uniform_letters(2, 20, [0], first_letter=first_letter, num_letters=num_letters)
 
 
 def test_bad_split():

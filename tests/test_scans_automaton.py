@@ -247,6 +247,43 @@ def test_drawn_words_have_the_bits_of_numpy(backend, num_symbols, length, first,
 
 
 @every_backend
+@pytest.mark.parametrize("length", [12, 16, 101])
+@pytest.mark.parametrize("seed", [3, [3, 2**32 - 1]])
+def test_words_in_pieces_are_the_words(backend, length, seed):
+    dfa = random_dfa(5, 2, seed=1)
+    leading = () if isinstance(seed, int) else (len(seed),)
+    seed = seed if isinstance(seed, int) else torch.tensor(seed, device=DEVICE)
+    outputs = torch.arange(10, 15, device=DEVICE)
+    start = {"initial": dfa.initial, "outputs": outputs}
+    whole = uniform_words(table_of(dfa), length, 2**33, 1, seed=seed, **start)
+    state, pieces = torch.full(leading, dfa.initial, device=DEVICE), []
+    for start, count in ((0, 8), (8, length - 8)):
+        pieces.append(
+            uniform_words(
+                table_of(dfa),
+                length,
+                2**33,
+                1,
+                seed=seed,
+                initial=state,
+                outputs=outputs,
+                first_letter=start,
+                num_letters=count,
+                backend=backend,
+            )
+        )
+        state = pieces[-1].states[..., 0, -1]
+    for name in ("tokens", "states", "labels"):
+        joined = torch.cat([getattr(piece, name) for piece in pieces], dim=-1)
+        assert torch.equal(joined, getattr(whole, name)), name
+
+
+def test_pieces_of_drawn_words_begin_at_a_block():
+    with pytest.raises(InputError, match=r"first_letter = 6: .* multiple of 4"):
+        uniform_words(torch.zeros(1, 2, dtype=torch.long), 40, 0, 1, first_letter=6)
+
+
+@every_backend
 @pytest.mark.parametrize("num_symbols", [1000, 65537, 2**20])
 def test_large_alphabets(backend, num_symbols):
     one_state = torch.zeros(1, num_symbols, dtype=torch.long, device=DEVICE)
@@ -354,6 +391,7 @@ def test_the_operators_are_registered_right(backend):
         numbers = (given_seeds, 0, None, 5, None, 1)
         arguments = (
             table, flags, leading, 2, length, *numbers, "train", torch.int64, keep, backend,
+            0, length,
         )  # fmt: skip
         results = torch.library.opcheck(words_operator, arguments)
         assert set(results.values()) == {"SUCCESS"}

@@ -53,6 +53,7 @@ OTHER_VALUES = [
     "evaluation.max_length=255",
     "evaluation.num_words=1024",
     "evaluation.seed=1",
+    'evaluation.families=["repeated"]',
     "seed=1",
 ]
 
@@ -115,7 +116,8 @@ def test_spelling_out_a_default_of_model_training_or_evaluation_changes_nothing(
     for name, value in leaves(config().model_dump()):
         if name.startswith("task."):
             continue
-        pair = f"{name.replace('.parameters.', '.').replace('.name', '')}={value}"
+        text = json.dumps(value) if isinstance(value, tuple) else value
+        pair = f"{name.replace('.parameters.', '.').replace('.name', '')}={text}"
         assert config(pair).run_id == config().run_id, pair
 
 

@@ -1,6 +1,8 @@
 """Evaluation against models whose accuracy is known exactly."""
 
-import importlib
+import dataclasses
+import pickle
+import resource
 
 import numpy as np
 import pytest
@@ -8,10 +10,74 @@ import torch
 from torch import nn
 
 from automata.dfa import DFA
-from automata.tasks import Task, get_task
+from automata.errors import InputError
+from automata.sampling import random_dfa
+from automata.tasks import AutomatonTask, Task, get_task
 from statetrack.models import build_model
-from statetrack.training import evaluate
+from statetrack.scans.automaton import automaton_scan
+from statetrack.training import (
+    ReportCurve,
+    SelectionScore,
+    counting,
+    evaluate,
+    evaluate_pack,
+    labelled_words,
+    select,
+    select_pack,
+)
+from statetrack.training.config import EvaluationConfig
 from statetrack.training.data import draw_batch
+
+ARRAYS = ("lengths", "num_right", "num_whole", "num_majority", "num_asked", "first_error")
+
+
+def measured(*arguments, **keywords):
+    return evaluate(*arguments, **keywords).to_frame()
+
+
+def same(one, other):
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ARRAYS)
+
+
+class Follower(nn.Module):
+    """Runs the automaton with its state carried; errs where `is_wrong(states, positions)` says so.
+
+    Any leading axes, so it is its own pack.
+    """
+
+    def __init__(self, task, is_wrong=lambda states, positions: torch.zeros_like(states).bool()):
+        super().__init__()
+        self.task, self.is_wrong, self.shapes = task, is_wrong, []
+
+    def forward(self, tokens, state=None):
+        self.shapes.append(tuple(tokens.shape))
+        dfa = self.task.dfa
+        before, position = (dfa.initial, 0) if state is None else state
+        device = tokens.device
+        table = torch.from_numpy(np.array(dfa.transitions)).to(device)
+        states, after = automaton_scan(table, tokens, before)
+        end = position + tokens.shape[-1]
+        positions = torch.arange(position + 1, end + 1, device=device)
+        wrong = self.is_wrong(states, positions).long()
+        answers = torch.from_numpy(np.array(self.task.state_classes)).to(device)[states]
+        answers = (answers + wrong) % self.task.num_classes
+        return nn.functional.one_hot(answers, self.task.num_classes).float(), (after, end)
+
+
+def sometimes(states, positions):
+    """Errors that begin late in some words, and depend on state and position."""
+    return (states == 1) & (positions % 37 > 33)
+
+
+class Pack(nn.Module):
+    def __init__(self, models):
+        super().__init__()
+        self.models = nn.ModuleList(models)
+
+    def forward(self, tokens, state=None):
+        given = [()] * len(tokens) if state is None else [(one,) for one in state]
+        answers = [m(t, *g) for m, t, g in zip(self.models, tokens, given, strict=True)]
+        return torch.stack([logits for logits, _ in answers]), [after for _, after in answers]
 
 
 class Oracle(nn.Module):
@@ -41,12 +107,14 @@ class Constant(nn.Module):
         return self.logits.expand(*tokens.shape, -1), state
 
 
-@pytest.mark.parametrize("split", ["report", "selection", "train"])
 @pytest.mark.parametrize("supervision", ["per_prefix", "final", "membership"])
 @pytest.mark.parametrize("name", ["parity", "s3", "s5", "random_dfa"])
-def test_an_oracle_is_right_everywhere(name, supervision, split):
+@pytest.mark.parametrize("model", [Oracle, Follower])
+def test_an_oracle_is_right_everywhere(name, supervision, model):
     task = get_task(name, supervision=supervision)
-    curve = evaluate(Oracle(task), task, max_length=30, num_words=70, split=split)
+    curve = measured(model(task), task, max_length=30, num_words=70)
+    score = select(model(task), task, length=30, num_words=70, seed=3)
+    assert score == SelectionScore(30, 70, 1.0, 1.0)
     assert (curve.token_accuracy == 1.0).all()
     assert (curve.whole_prefix_accuracy == 1.0).all()
     assert (curve.majority_rate < 1.0).any()
@@ -61,7 +129,7 @@ def test_a_constant_answer_scores_its_measured_share(name):
     words = task.sample(3, batch_size=num_words, length=25, split="report")
     shares = np.stack([(words.targets == c).mean(axis=0) for c in range(task.num_classes)])
     for answer in range(task.num_classes):
-        curve = evaluate(
+        curve = measured(
             Constant(task.num_classes, answer), task, max_length=25, num_words=num_words, seed=3
         )
         assert curve.token_accuracy.tolist() == shares[answer].tolist()
@@ -73,7 +141,7 @@ def test_a_constant_answer_scores_its_measured_share(name):
 def test_the_majority_rate_is_measured_and_not_the_law():
     """A sink: the law says 1 - 2^-L, words short enough to be split by word have their own."""
     task = Task.from_dfa(DFA([[0, 1], [1, 1]]))
-    curve = evaluate(Constant(2, 1), task, max_length=6, num_words=64)
+    curve = measured(Constant(2, 1), task, max_length=6, num_words=64)
     words = task.sample(0, batch_size=64, length=6, split="report")
     assert curve.majority_rate.iloc[-1] == (words.targets[:, -1] == 1).mean()
 
@@ -87,7 +155,7 @@ def test_one_mistake_breaks_the_prefix_from_there_on():
         places[:, 3] = tokens[:, 0] == 1
         return places
 
-    curve = evaluate(Oracle(task, wrong), task, max_length=20, num_words=512)
+    curve = measured(Oracle(task, wrong), task, max_length=20, num_words=512)
     words = task.sample(0, batch_size=512, length=20, split="report")
     share = 1.0 - (words.tokens[:, 0] == 1).mean()
     assert curve.token_accuracy.tolist() == [1.0] * 3 + [share] + [1.0] * 16
@@ -99,26 +167,25 @@ def test_whole_prefix_is_at_most_token_accuracy_and_never_rises(model):
     torch.manual_seed(0)
     task = get_task("s3")
     network = build_model(model, task.num_tokens, task.num_classes, width=8)
-    curve = evaluate(network, task, max_length=40, num_words=256)
+    curve = measured(network, task, max_length=40, num_words=256)
     assert (curve.whole_prefix_accuracy <= curve.token_accuracy).all()
     assert curve.whole_prefix_accuracy.is_monotonic_decreasing
     assert curve.whole_prefix_accuracy.iloc[0] == curve.token_accuracy.iloc[0]
     assert (curve.majority_rate >= 1 / task.num_classes).all()
 
 
-@pytest.mark.parametrize("num_words", [1, 511, 513, 1100])
+@pytest.mark.parametrize("num_words", [1, 39, 513])
 def test_the_numbers_do_not_depend_on_the_batches(num_words, monkeypatch):
-    module = importlib.import_module("statetrack.training.evaluate")
     task = get_task("s3")
 
     def wrong(tokens):
         return tokens == 2
 
     curves = []
-    for size in (512, 100, 7, 0):
-        monkeypatch.setattr(module, "TOKENS_PER_BATCH", size * 20)
+    for size in (512, 100, 30, 7, 0)[: 3 if num_words > 500 else None]:
+        monkeypatch.setattr(counting, "TOKENS_PER_BATCH", size * 20)
         model = Oracle(task, wrong)
-        curves.append(evaluate(model, task, max_length=20, num_words=num_words, seed=1))
+        curves.append(measured(model, task, max_length=20, num_words=num_words, seed=1))
         assert sum(model.batch_sizes) == num_words
         assert max(model.batch_sizes) <= max(size, 1)
         assert curves[0].equals(curves[-1])
@@ -182,29 +249,238 @@ def test_answers_that_are_not_numbers_are_wrong():
             return logits, state
 
     task = get_task("parity")
-    curve = evaluate(Overflow(task), task, max_length=20, num_words=256)
+    curve = measured(Overflow(task), task, max_length=20, num_words=256)
     assert (curve.token_accuracy[:10] == 1.0).all()
     assert (curve.token_accuracy[10:] == 0.0).all()
 
 
+@pytest.mark.parametrize("segment", [1024, 8])
 @pytest.mark.parametrize("name", ["modular_arithmetic", "reverse_string", "repl_traces"])
-def test_only_what_a_task_asks_for_is_scored(name):
+def test_only_what_a_task_asks_for_is_scored(name, segment, monkeypatch):
     """An oracle that knows the targets where they are asked, and nothing elsewhere, is perfect."""
+    monkeypatch.setattr(counting, "SEGMENT_LENGTH", segment)
     task = get_task(name)
     length = 21 if name == "modular_arithmetic" else 20
     batch = task.sample(0, batch_size=64, length=length, split="report")
 
     class KnowsWhatIsAsked(nn.Module):
-        def forward(self, tokens, state=None):
-            assert torch.equal(tokens, torch.from_numpy(batch.tokens))
-            answers = nn.functional.one_hot(torch.from_numpy(batch.targets), task.num_classes)
+        def forward(self, tokens, state=0):
+            end = state + tokens.shape[-1]
+            seen, targets, mask = (
+                torch.from_numpy(array[:, state:end])
+                for array in (batch.tokens, batch.targets, batch.mask)
+            )
+            assert torch.equal(tokens, seen)
+            answers = nn.functional.one_hot(targets, task.num_classes)
             wrong = nn.functional.one_hot(torch.zeros_like(tokens), task.num_classes)
-            return torch.where(torch.from_numpy(batch.mask)[..., None], answers, -wrong), state
+            return torch.where(mask[..., None], answers, -wrong), end
 
-    curve = evaluate(KnowsWhatIsAsked(), task, max_length=length, num_words=64)
+    curve = measured(KnowsWhatIsAsked(), task, max_length=length, num_words=64)
     asked = batch.mask.sum(axis=0)
     assert not batch.mask.all()
     assert curve.length.tolist() == (np.flatnonzero(asked) + 1).tolist()
     assert curve.num_words.tolist() == asked[asked > 0].tolist()
     assert (curve.token_accuracy == 1.0).all()
     assert (curve.whole_prefix_accuracy == 1.0).all()
+
+
+@pytest.mark.parametrize("segment", [4, 12, 64])
+@pytest.mark.parametrize("name", ["parity", "s3"])
+def test_segments_count_as_whole_words_do(name, segment, monkeypatch):
+    task = get_task(name)
+    arguments = {"max_length": 150, "num_words": 130, "seed": 5}
+    whole = evaluate(Follower(task, sometimes), task, **arguments)
+    counting.majority_counts.cache_clear()
+    monkeypatch.setattr(counting, "SEGMENT_LENGTH", segment)
+    monkeypatch.setattr(counting, "TOKENS_PER_BATCH", segment * 50)
+    model = Follower(task, sometimes)
+    assert same(evaluate(model, task, **arguments), whole)
+    assert max(shape[-1] for shape in model.shapes) == segment
+    assert max(np.prod(shape) for shape in model.shapes) <= segment * 50
+    counting.majority_counts.cache_clear()
+
+
+def test_counts_are_those_of_numpy():
+    task = get_task("s3")
+    curve = evaluate(Follower(task, sometimes), task, max_length=100, num_words=90, seed=2)
+    words = task.sample(2, batch_size=90, length=100, split="report")
+    right = ~sometimes(torch.from_numpy(words.targets), torch.arange(1, 101)).numpy()
+    assert curve.num_right.tolist() == right.sum(axis=0).tolist()
+    assert curve.num_whole.tolist() == np.cumprod(right, axis=1).sum(axis=0).tolist()
+    first = np.where(right.all(axis=1), 101, right.argmin(axis=1) + 1)
+    assert curve.first_error.tolist() == first.tolist()
+    one_hot = words.targets[..., None] == np.arange(6)
+    assert curve.num_majority.tolist() == one_hot.sum(axis=0).max(axis=-1).tolist()
+
+
+@pytest.mark.parametrize("family", ["uniform", "repeated", "alternating", "adversarial"])
+@pytest.mark.parametrize("length", [3, 30, 1100])
+def test_every_device_counts_the_same(device, family, length):
+    """Words drawn and labelled on a GPU, two seeds at once, against those of the CPU."""
+    task = Task.from_dfa(random_dfa(5, 3, seed=1))
+    arguments = {"max_length": length, "num_words": 40, "family": family, "seed": 2}
+    expected = evaluate(Follower(task, sometimes), task, **arguments)
+    assert same(evaluate(Follower(task, sometimes), task, **arguments, device=device), expected)
+    scores = select_pack(
+        Follower(task, sometimes), [task] * 2, [3, 8], length=length, num_words=70, device=device
+    )
+    for seed, score in zip((3, 8), scores, strict=True):
+        alone = select(Follower(task, sometimes), task, length=length, num_words=70, seed=seed)
+        assert score == alone
+
+
+@pytest.mark.parametrize("model", ["diagonal", "householder", "mru", "lstm", "transformer"])
+def test_models_carry_their_state_over_segments(model, monkeypatch):
+    """Rounding may turn a tie of two logits, and nothing else."""
+    torch.manual_seed(1)
+    task = get_task("s3")
+    network = build_model(model, task.num_tokens, task.num_classes, width=8)
+    whole = evaluate(network, task, max_length=50, num_words=64)
+    monkeypatch.setattr(counting, "SEGMENT_LENGTH", 8)
+    pieces = evaluate(network, task, max_length=50, num_words=64)
+    assert abs(whole.num_right - pieces.num_right).max() <= 1
+
+
+def test_a_model_without_a_state_reads_whole_words(monkeypatch):
+    task = get_task("parity")
+    monkeypatch.setattr(counting, "SEGMENT_LENGTH", 8)
+    model = Oracle(task)
+    assert (evaluate(model, task, max_length=30, num_words=5).token_accuracy == 1.0).all()
+    assert model.batch_sizes == [5, 5]
+    monkeypatch.setattr(counting, "MAX_TOKENS_WITHOUT_STATE", 29)
+    with pytest.raises(InputError, match=r"returns no state to carry on.* 1 of length 30"):
+        evaluate(model, task, max_length=30, num_words=5)
+    assert model.training
+
+
+def test_words_that_can_only_be_drawn_whole_are_bounded(monkeypatch):
+    task = get_task("reverse_string")
+    monkeypatch.setattr(labelled_words, "MAX_DRAWN_TOKENS", 40)
+    shapes = []
+
+    class Zeros(Constant):
+        def forward(self, tokens, state=0):
+            shapes.append(tuple(tokens.shape))
+            return super().forward(tokens, state)
+
+    evaluate(Zeros(task.num_classes, 0), task, max_length=20, num_words=5)
+    assert shapes == [(2, 20), (2, 20), (1, 20)]
+    with pytest.raises(InputError, match="drawn whole, and 1 of length 42"):
+        evaluate(Zeros(task.num_classes, 0), task, max_length=42, num_words=5)
+
+
+@pytest.mark.parametrize("names", [["s3", "s3", "s3"], ["s3", "z6", "s3"]])
+def test_a_pack_measures_what_its_runs_measure_alone(names, monkeypatch):
+    """Report words are shared by the runs of a task; selection words belong to a seed."""
+    monkeypatch.setattr(counting, "SEGMENT_LENGTH", 16)
+    tasks = [get_task(name) for name in names]
+    models = [
+        Follower(tasks[0], sometimes),
+        Follower(tasks[1]),
+        Follower(tasks[2], lambda states, positions: states == positions % 6),
+    ]
+    report = {"max_length": 40, "num_words": 50}
+    together = evaluate_pack(Pack(models), tasks, **report)
+    for model, task, curve in zip(models, tasks, together, strict=True):
+        assert same(evaluate(model, task, **report), curve)
+    assert together[0].num_right.tolist() != together[1].num_right.tolist()
+    seeds = [7, 7, 2**32 - 1]
+    scores = select_pack(Pack(models), tasks, seeds, length=40, num_words=50)
+    for model, task, seed, score in zip(models, tasks, seeds, scores, strict=True):
+        assert select(model, task, seed=seed, length=40, num_words=50) == score
+
+
+def test_a_pack_needs_a_task_and_a_seed_for_every_run():
+    with pytest.raises(InputError, match="2 task"):
+        select_pack(Constant(2, 0), [get_task("parity")] * 2, [1], length=20, num_words=4)
+    with pytest.raises(InputError, match="0 task"):
+        evaluate_pack(Constant(2, 0), [], max_length=20, num_words=4)
+
+
+def test_select_measures_the_selection_words_of_the_seed():
+    task = get_task("s3")
+    score = select(Constant(6, 4), task, length=25, num_words=300, seed=8)
+    words = task.sample(8, batch_size=300, length=25, split="selection")
+    assert score.token_accuracy == (words.targets[:, -1] == 4).mean()
+    late = AutomatonTask("late", DFA([[1, 1], [2, 2], [2, 2]]), supervised=[True, False, False])
+    with pytest.raises(InputError, match="'late' asks nothing in words of length 3"):
+        select(Constant(3, 0), late, length=3, num_words=4, seed=0)
+    with pytest.raises(InputError, match="'late' asks nothing in words of length 3"):
+        evaluate(Constant(3, 0), late, max_length=3, num_words=4)
+
+
+def test_only_evaluate_makes_a_report():
+    task = get_task("parity")
+    curve = evaluate(Follower(task), task, max_length=20, num_words=4)
+    with pytest.raises(TypeError, match="nothing else makes one"):
+        dataclasses.replace(curve, num_words=5)
+    with pytest.raises(TypeError, match="nothing else makes one"):
+        ReportCurve("uniform", 4, *(getattr(curve, name) for name in ARRAYS))
+    with pytest.raises(TypeError, match="split"):
+        evaluate(Follower(task), task, max_length=20, num_words=4, split="selection")
+    with pytest.raises(ValueError, match="read-only"):
+        curve.num_right[0] = 0
+    assert same(pickle.loads(pickle.dumps(curve)), curve)
+
+
+def test_the_horizon_is_exact_at_positions_that_are_not_recorded():
+    task = get_task("s3")
+    recorded = EvaluationConfig(max_length=1000).lengths()
+    assert 333 not in recorded
+    model = Follower(task, lambda states, positions: (positions == 333) & (states == 2))
+    curve = evaluate(model, task, max_length=1000, num_words=200)
+    assert curve.horizon() == curve.horizon(metric="whole_prefix_accuracy") == 332
+    assert curve.horizon(0.5) == 1000
+    assert curve.to_frame(recorded).length.tolist() == recorded
+    assert (curve.to_frame(recorded).token_accuracy == 1.0).all()
+    failing = (curve.first_error == 333).sum()
+    assert curve.horizon(1 - failing / 200) == 1000
+    assert curve.horizon(1 - (failing - 1) / 200) == 332
+    assert curve.horizon_interval() == (332, 332)
+    assert curve.horizon_interval(0.5) == (1000, 1000)
+    assert evaluate(Constant(6, 0), task, max_length=20, num_words=200).horizon() == 0
+
+
+def test_intervals_of_a_curve():
+    task = get_task("s3")
+    curve = evaluate(Follower(task, sometimes), task, max_length=90, num_words=400)
+    for metric in ("token_accuracy", "whole_prefix_accuracy"):
+        frame = curve.intervals(metric=metric)
+        assert (frame.low <= frame[metric]).all() and (frame[metric] <= frame.high).all()
+        assert (frame.high - frame.low).max() < 0.11
+    sure = curve.intervals([10], method="clopper_pearson").iloc[0]
+    assert sure.low == pytest.approx(0.025 ** (1 / 400)) and sure.high == 1.0
+    low, high = curve.horizon_interval(0.95)
+    assert low <= curve.horizon(0.95, "whole_prefix_accuracy") <= high
+    with pytest.raises(InputError, match="unknown metric 'accuracy'"):
+        curve.horizon(metric="accuracy")
+    with pytest.raises(InputError, match="threshold = 0"):
+        curve.horizon_interval(0)
+    task = get_task("repl_traces")
+    other = evaluate(Constant(task.num_classes, 0), task, max_length=20, num_words=50)
+    with pytest.raises(InputError, match="not every word is asked at the same positions"):
+        other.horizon_interval()
+
+
+def test_long_words_are_read_in_segments():
+    """In a word of 2**14 letters an error is found where it is, and nothing whole is seen."""
+    task = Task.from_dfa(random_dfa(5, 3, seed=1))
+    model = Follower(task, lambda states, positions: positions == 2**14 - 3)
+    curve = evaluate(model, task, max_length=2**14, num_words=3)
+    assert curve.horizon() == 2**14 - 4
+    assert set(curve.first_error) == {2**14 - 3}
+    assert curve.num_right.sum() == 3 * (2**14 - 1)
+    assert set(model.shapes) == {(3, 1024)}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_million_letters_in_constant_memory():
+    """8 words of 2**20 letters: 64 MB each for tokens and states, 200 MB for logits if whole."""
+    task = get_task("s3")
+    evaluate(Follower(task), task, max_length=2**11, num_words=8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    curve = evaluate(Follower(task), task, max_length=2**20, num_words=8)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert curve.horizon() == 2**20 and (curve.num_whole == 8).all()
+    assert grown < 150 * 1024

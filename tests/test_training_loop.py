@@ -12,7 +12,7 @@ from torch import nn
 from automata.tasks import AutomatonTask, get_task, register_task
 from statetrack.models import config as models
 from statetrack.models import list_models
-from statetrack.training import RunConfig, evaluate, train
+from statetrack.training import RunConfig, evaluate, select, train
 from statetrack.training import loop as training_loop
 from statetrack.training.checkpoint import load_tensors
 from statetrack.training.config import TrainingConfig
@@ -207,9 +207,9 @@ def test_history_rows_and_progress():
     assert [row["learning_rate"] for row in trained.history] == [
         learning_rate(settings, row["step"] - 1) for row in trained.history
     ]
-    curve = evaluate(trained.model, trained.task, max_length=18, num_words=16, split="selection")
-    assert trained.history[-1]["selection_token"] == curve.token_accuracy.iloc[-1]
-    assert trained.history[-1]["selection_whole_prefix"] == curve.whole_prefix_accuracy.iloc[-1]
+    score = select(trained.model, trained.task, length=18, num_words=16, seed=0)
+    assert trained.history[-1]["selection_token"] == score.token_accuracy
+    assert trained.history[-1]["selection_whole_prefix"] == score.whole_prefix_accuracy
     assert reports[-1][:2] == (12, 12)
     assert reports[-1].loss == trained.history[-1]["loss"]
 
@@ -258,7 +258,7 @@ def test_known_answer_parity_is_solved():
     trained = train(RunConfig.from_pairs(SOLVES_PARITY))
     assert trained.solved_step in (50, 100, 150)
     curve = evaluate(trained.model, trained.task, max_length=40, num_words=1024)
-    assert curve.whole_prefix_accuracy.iloc[-1] >= 0.99
+    assert curve.whole_prefix_accuracy[-1] >= 0.99
 
 
 def test_eigenvalues_in_zero_one_do_not_solve_parity():
@@ -267,7 +267,7 @@ def test_eigenvalues_in_zero_one_do_not_solve_parity():
     assert trained.solved_step is None
     curve = evaluate(trained.model, trained.task, max_length=80, num_words=4096)
     # chance is 1/2; 4,096 words give a standard error of .008
-    assert abs(curve.token_accuracy.iloc[-1] - 0.5) < 0.05
+    assert abs(curve.token_accuracy[-1] - 0.5) < 0.05
 
 
 def test_shuffled_labels_are_not_learned(own_registries):
@@ -285,7 +285,7 @@ def test_shuffled_labels_are_not_learned(own_registries):
     assert trained.solved_step is None
     curve = evaluate(trained.model, trained.task, max_length=20, num_words=4096)
     # chance is 1/2; 4,096 words give a standard error of .008
-    assert (curve.token_accuracy - 0.5).abs().max() < 0.05
+    assert abs(curve.token_accuracy - 0.5).max() < 0.05
 
 
 class Blind(nn.Module):
@@ -337,7 +337,7 @@ def test_a_model_that_does_not_see_the_tokens_stays_at_the_majority_rate(odd_mod
     curve = evaluate(trained.model, trained.task, max_length=20, num_words=2048)
     assert (curve.token_accuracy <= curve.majority_rate).all()
     assert trained.solved_step is None
-    assert curve.token_accuracy.iloc[-1] == pytest.approx(2 / 3, abs=0.05)
+    assert curve.token_accuracy[-1] == pytest.approx(2 / 3, abs=0.05)
 
 
 def test_a_loss_that_is_not_a_number_fails(odd_models, tmp_path):

@@ -49,7 +49,8 @@ def test_a_record_holds_what_the_parts_say(model, tmp_path):
     record = execute(config, checkpoint=path)
     trained = train(config)
     task = get_task("s3")
-    curve = evaluate(trained.model, task, max_length=70, num_words=64)
+    report = evaluate(trained.model, task, max_length=70, num_words=64)
+    curve = report.to_frame()
     assert record.status == "finished"
     assert record.run_id == config.run_id
     assert RunConfig.model_validate_json(record.config) == config

@@ -52,6 +52,15 @@ def test_letters_equal_those_of_numpy(num_symbols, length, first, count, seed, s
     assert np.array_equal(found.numpy(), expected)
 
 
+@pytest.mark.parametrize("length", [9, 16, 17, 40])
+@pytest.mark.parametrize("first_letter", [0, 1, 4, 7])
+def test_pieces_of_words_equal_those_of_numpy(length, first_letter, device):
+    piece = {"first_letter": first_letter, "num_letters": min(9, length - first_letter)}
+    expected = words.uniform_letters(2, length, (2**33, 6), seed=5, split="report", **piece)
+    found = uniform_letters(2, length, 2**33, 6, seed=5, split="report", device=device, **piece)
+    assert np.array_equal(found.cpu().numpy(), expected)
+
+
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize(
     ("num_symbols", "length"),

@@ -27,6 +27,12 @@ from statetrack.analysis.homomorphism import (
     Tolerances,
     homomorphism_error,
 )
+from statetrack.analysis.intervals import (
+    bootstrap_interval,
+    median_intervals,
+    order_statistic_interval,
+    share_interval,
+)
 from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
 from statetrack.analysis.scale import dominant_subspace, without_scale
 from statetrack.analysis.spectra import determinants, eigenvalues, orthogonality, roots_of_unity
@@ -55,6 +61,7 @@ __all__ = [
     "accuracy_table",
     "active_subspace",
     "best_runs",
+    "bootstrap_interval",
     "canonical_words",
     "curves_and_spectra",
     "determinants",
@@ -69,11 +76,14 @@ __all__ = [
     "horizon",
     "horizons",
     "length_curves",
+    "median_intervals",
+    "order_statistic_interval",
     "orthogonality",
     "persistent_subspace",
     "predict_expressivity",
     "restrict",
     "roots_of_unity",
+    "share_interval",
     "summarize_curves",
     "without_scale",
     "write_report",

@@ -13,6 +13,7 @@ from pydantic import (
     JsonValue,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic import Field as PydanticField
@@ -24,6 +25,7 @@ from statetrack.models.config import check_parameter_names, model_config, model_
 from statetrack.training.curricula import CURRICULA
 from statetrack.training.schedules import SCHEDULES
 from statetrack.training.stop_rules import STOP_RULES
+from statetrack.training.word_families import word_family
 
 TRAINER_SEMANTICS = 1
 """Raised when the same configuration begins to give other numbers."""
@@ -148,11 +150,27 @@ class TrainingConfig(Frozen):
 
 
 class EvaluationConfig(Frozen):
-    """How far, and on how many words, a trained model is measured."""
+    """How far, and on how many words, a trained model is measured.
+
+    Uniform words always are; `families` names others that are measured too.
+    """
 
     max_length: Whole = PydanticField(default=256, ge=1, le=2**20)
     num_words: Whole = PydanticField(default=4096, ge=1, le=2**20)
     seed: Whole = PydanticField(default=0, ge=0, lt=2**32)
+    families: tuple[str, ...] = ()
+
+    @field_validator("families")
+    @classmethod
+    def _check_families(cls, families: tuple[str, ...]) -> tuple[str, ...]:
+        for name in families:
+            word_family(name)
+        if len({"uniform", *families}) != 1 + len(families):
+            raise InputError(
+                f"evaluation.families = {list(families)}: name each once, and not uniform, which "
+                "is always measured"
+            )
+        return families
 
     def lengths(self) -> list[int]:
         """Positions that are recorded: every one to 64, then at most 64 more."""

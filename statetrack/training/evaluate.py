@@ -1,61 +1,73 @@
 """Accuracy as a curve over word length, against the majority rate of the same words."""
 
-import numpy as np
-import pandas as pd
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from automata.errors import InputError
-from automata.tasks import AutomatonTask, Task
-from statetrack.training.data import draw_batch
+from automata.tasks import Task
+from automata.validation import as_integer
+from statetrack.training.counting import OneRun, Pack, count_right, majority_counts
+from statetrack.training.labelled_words import RunWords
+from statetrack.training.report_curve import EVALUATE, ReportCurve
+from statetrack.training.word_families import WordFamily, word_family
 
-TOKENS_PER_BATCH = 2**17
+MAX_LENGTH = 2**24
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module,
     task: Task,
     *,
     max_length: int,
     num_words: int,
-    split: str = "report",
+    family: str | WordFamily = "uniform",
     seed: int = 0,
     device: torch.device | str = "cpu",
-) -> pd.DataFrame:
-    """Measure a model at every position of long words.
+) -> ReportCurve:
+    """Measure a model at every position of words of the report split.
 
     Parameters
     ----------
     model : torch.nn.Module
-        ``model(tokens, state=None) -> (logits, state)``.
+        ``model(tokens [B, T], state=None) -> (logits [B, T, num_classes], state)``, on `device`.
     task : Task
     max_length : int
-        Length of the words.
+        Length of the words, up to 2**24.
     num_words : int
-        How many.
-    split : {"report", "selection", "train"}
+        How many; of a family that has fewer, all it has.
+    family : {"uniform", "repeated", "alternating", "adversarial"} or WordFamily
+        Which words: the task's own, those of one letter again and again, those of two letters in
+        turn, or those that keep two states apart for longest.
     seed : int
         Seed of the words.
     device : torch.device or str
 
     Returns
     -------
-    DataFrame
-        One row a length L = 1 .. max_length: ``length``, ``token_accuracy`` (at position L),
-        ``whole_prefix_accuracy`` (share of words with positions 1..L all right), ``majority_rate``
-        (measured share of the most frequent class at position L), ``num_words`` (asked there).
+    ReportCurve
+        ``.to_frame()`` is one row a length at which something is asked; ``.horizon()``,
+        ``.intervals()`` and ``.horizon_interval()`` read it.
 
     Raises
     ------
     InputError
-        The task asks nothing in words of that length.
+        The task asks nothing in words of that length; the family has no words for it; the model
+        returns no state (None) and the words are too long to be read whole.
 
     Notes
     -----
+    Words longer than 1,024 letters are drawn, labelled and read in segments, the state of the model
+    and of the automaton carried over, so that memory does not grow with them: 2**20 letters are as
+    well as 2**10. Words of tasks that no automaton labels are drawn whole and read in segments.
+
     Logits that are not finite count as wrong. Positions that a task does not supervise are left
     out, and lengths at which nothing is asked have no row; where it asks for the state after the
     last token alone, every prefix is taken as a word of its own.
+
+    Words that select a model are another split, measured by `select`, whose score is of another
+    type; nothing measures on the training words.
 
     Examples
     --------
@@ -63,63 +75,85 @@ def evaluate(
     >>> from statetrack.models import build_model
     >>> model = build_model("diagonal", num_tokens=2, num_classes=2)
     >>> curve = evaluate(model, get_task("parity"), max_length=4, num_words=64)
-    >>> list(curve.length)
+    >>> list(curve.to_frame().length)
     [1, 2, 3, 4]
     """
-    was_training = model.training
-    model.eval()
-    num_right = torch.zeros(max_length, dtype=torch.int64, device=device)
-    num_whole = torch.zeros(max_length, dtype=torch.int64, device=device)
-    num_asked = torch.zeros(max_length, dtype=torch.int64, device=device)
-    counts = torch.zeros(max_length, task.num_classes, dtype=torch.int64, device=device)
-    batch_size = max(1, min(num_words, TOKENS_PER_BATCH // max_length))
-    for step in range(-(-num_words // batch_size)):
-        size = min(batch_size, num_words - step * batch_size)
-        batch = draw_batch(
-            task,
-            batch_size=batch_size,
-            length=max_length,
-            seed=seed,
-            split=split,
-            step=step,
-            device=device,
-        )
-        tokens, targets, asked = _asked(task, *(tensor[:size] for tensor in batch))
-        logits, _ = model(tokens)
-        right = (logits.argmax(dim=-1) == targets) & logits.isfinite().all(dim=-1)
-        num_right += (right & asked).sum(dim=0)
-        num_whole += ((right | ~asked).long().cumprod(dim=1) * asked).sum(dim=0)
-        num_asked += asked.sum(dim=0)
-        one_hot = nn.functional.one_hot(targets, task.num_classes)
-        counts += (one_hot * asked.unsqueeze(-1)).sum(dim=0)
-    model.train(was_training)
-    total = num_asked.double().cpu().numpy()
-    measured = total > 0
-    if not measured.any():
-        raise InputError(f"task {task.name!r} asks nothing in words of length {max_length}")
-    columns = {
-        "token_accuracy": num_right,
-        "whole_prefix_accuracy": num_whole,
-        "majority_rate": counts.amax(dim=-1),
-    }
-    rates = {
-        name: column.double().cpu().numpy()[measured] / total[measured]
-        for name, column in columns.items()
-    }
-    lengths = np.arange(1, max_length + 1)[measured]
-    return pd.DataFrame({"length": lengths, **rates, "num_words": total[measured].astype(int)})
+    return evaluate_pack(
+        OneRun(model),
+        [task],
+        max_length=max_length,
+        num_words=num_words,
+        family=family,
+        seed=seed,
+        device=device,
+    )[0]
 
 
-def _asked(
-    task: Task, tokens: Tensor, targets: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens, targets, and the positions that count.
+def evaluate_pack(
+    model: Pack,
+    tasks: Sequence[Task],
+    *,
+    max_length: int,
+    num_words: int,
+    family: str | WordFamily = "uniform",
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> list[ReportCurve]:
+    """Measure P models at once on report words that runs of one task share.
 
-    Where a task asks for the state after the last token alone, every prefix is a word of its own,
-    so every position counts; the models are causal.
+    Parameters
+    ----------
+    model : torch.nn.Module
+        ``model(tokens [P, B, T], state=None) -> (logits [P, B, T, num_classes], state)``.
+    tasks : sequence of Task, [P]
+        The task of every run.
+    max_length, num_words, family, seed, device
+        See `evaluate`.
+
+    Returns
+    -------
+    list of ReportCurve, [P]
+        Each equal to what `evaluate` measures for that run alone.
+
+    Raises
+    ------
+    InputError
+        As `evaluate`.
     """
-    is_state = isinstance(task, AutomatonTask) and task.is_plain
-    if is_state and task.supervision == "final":
-        every = torch.from_numpy(task.targets_of(tokens.cpu().numpy())).to(tokens.device)
-        return tokens, every, torch.ones_like(mask)
-    return tokens, targets, mask
+    max_length = as_integer(max_length, "max_length", 1, MAX_LENGTH)
+    num_words = as_integer(num_words, "num_words", 1, 2**31 - 1)
+    family, device = word_family(family), torch.device(device)
+    words = RunWords(
+        tasks,
+        [seed] * len(tasks),
+        family=family,
+        length=max_length,
+        num_words=num_words,
+        split="report",
+        device=device,
+    )
+    counts = count_right(model, words)
+    right, whole, asked = (part.cpu().long().numpy() for part in counts[:3])
+    first_error = counts.first_error.cpu().numpy()
+    curves = []
+    for run, task in enumerate(tasks):
+        measured = asked[run] > 0
+        if not measured.any():
+            raise InputError(f"task {task.name!r} asks nothing in words of length {max_length}")
+        majority = majority_counts(
+            task, family, max_length, num_words, seed=seed, split="report", device=device
+        )
+        curves.append(
+            ReportCurve(
+                family.name,
+                words.num_words,
+                measured.nonzero()[0] + 1,
+                right[run][measured],
+                whole[run][measured],
+                majority.cpu().numpy()[measured],
+                asked[run][measured],
+                first_error[run],
+                made_by=EVALUATE,
+            )
+        )
+    return curves

@@ -1,69 +1,23 @@
 """Runs from configuration to record: train as a pack, measure, read the transitions."""
 
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import torch
-from torch import nn
 
 from automata.errors import InputError
-from automata.tasks import Task
-from statetrack.analysis import (
-    eigenvalues,
-    extract_transitions,
-    homomorphism_error,
-    without_scale,
-)
-from statetrack.models.config import model_config, model_label
-from statetrack.provenance import provenance
 from statetrack.training.checkpoint import remove_checkpoint
 from statetrack.training.config import RunConfig
-from statetrack.training.evaluate import evaluate
+from statetrack.training.evaluate import evaluate, evaluate_pack
 from statetrack.training.loop import TrainedModel, TrainingFailedError, train
 from statetrack.training.pack_training import PackTraining, Progress, TrainingStoppedError
 from statetrack.training.packs import pack_id
+from statetrack.training.records import RunRecord, failed_record, finished_record
+from statetrack.training.report_curve import ReportCurve
 
 MAX_REASON = 2000
 PACK = "pack-"
 END = ".safetensors"
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """What is kept of a run, in plain values that JSON holds.
-
-    Attributes
-    ----------
-    run_id : str
-    config : str
-        The configuration as JSON.
-    status : {"finished", "failed"}
-    summary : dict
-        One row for the table of runs.
-    provenance : dict
-    tables : dict of str to dict
-        Tables by name, each a dict of columns.
-    """
-
-    run_id: str
-    config: str
-    status: str
-    summary: dict[str, Any]
-    provenance: dict[str, Any]
-    tables: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(self.__dict__, allow_nan=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "RunRecord":
-        """Read `to_json`."""
-        return cls(**json.loads(text))
 
 
 def execute(
@@ -100,7 +54,7 @@ def execute(
         trained = train(
             config, device=device, checkpoint=checkpoint, report=report, should_stop=should_stop
         )
-        return _measure(config, trained, device)
+        return finished_record(config, trained, _curves(config, trained, device), device)
     except (TrainingStoppedError, InputError):
         raise
     except TrainingFailedError as failure:
@@ -193,118 +147,60 @@ def _train_and_measure(
         should_stop=should_stop,
     )
     for ended in training.rounds():
-        for place in ended:
-            member = training.members[place]
-            config = member.config
-            if config.run_id in known:
-                continue
-            if member.status == "failed":
-                yield failed_record(config, member.reason, device, len(configs))
+        new = [place for place in ended if configs[place].run_id not in known]
+        finished = [place for place in new if training.members[place].status == "finished"]
+        curves = dict(zip(finished, _curves_of_pack(training, finished, device), strict=True))
+        for place in new:
+            config = configs[place]
+            if place not in curves:
+                yield failed_record(config, training.members[place].reason, device, len(configs))
                 continue
             trained = TrainedModel.of_member(training, place)
             if checkpoints is not None:
                 trained.save(checkpoints / f"{config.run_id}{END}")
-            yield _measure(config, trained, device, len(configs))
+            yield finished_record(config, trained, curves[place], device, len(configs))
     if place_of_pack is not None:
         remove_checkpoint(place_of_pack)
 
 
-def _measure(
-    config: RunConfig, trained: TrainedModel, device: str, pack_size: int = 1
-) -> RunRecord:
+def _curves(config: RunConfig, trained: TrainedModel, device: str) -> list[ReportCurve]:
+    """Report curves of a model on uniform words, then on the other families asked for."""
     settings = config.evaluation
-    curve = evaluate(
-        trained.model,
-        trained.task,
-        max_length=settings.max_length,
-        num_words=settings.num_words,
-        seed=settings.seed,
-        device=device,
-    )
-    curve = curve[curve.length.isin(settings.lengths())]
-    tables = {"curves": curve, "history": pd.DataFrame(trained.history)}
-    tables |= transition_tables(trained.model.to("cpu"), trained.task)
-    summary = _identity(config) | {
-        "num_parameters": sum(p.numel() for p in trained.model.parameters()),
-        "state_size": getattr(trained.model, "state_size", None),
-        "solved_step": trained.solved_step,
-        "final_loss": trained.history[-1]["loss"],
-        "token_accuracy": float(curve.token_accuracy.iloc[-1]),
-        "whole_prefix_accuracy": float(curve.whole_prefix_accuracy.iloc[-1]),
-        "seconds": round(trained.seconds, 3),
-    }
-    return RunRecord(
-        config.run_id,
-        config.model_dump_json(),
-        "finished",
-        summary,
-        provenance(device) | {"pack_size": pack_size},
-        {name: frame.to_dict(orient="list") for name, frame in tables.items()},
-    )
+    return [
+        evaluate(
+            trained.model,
+            trained.task,
+            max_length=settings.max_length,
+            num_words=settings.num_words,
+            family=family,
+            seed=settings.seed,
+            device=device,
+        )
+        for family in ("uniform", *settings.families)
+    ]
 
 
-def transition_tables(model: nn.Module, task: Task) -> dict[str, pd.DataFrame]:
-    """Eigenvalues of every token's matrix, and how well the matrices multiply like the group.
-
-    Matrices of a model whose readout does not see the size of the state are first divided by their
-    size on the dominant block (`without_scale`).
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        On the CPU.
-    task : Task
-
-    Returns
-    -------
-    dict of str to DataFrame
-        ``spectra``, and ``homomorphism`` for word problems; empty for a model without linear
-        transitions.
-    """
-    if not has_linear_transitions(model):
-        return {}
-    transitions = extract_transitions(model, task)
-    basis: Any = "active"
-    if getattr(model, "scale_free_state", False):
-        transitions, basis = without_scale(transitions)
-    tables = {"spectra": eigenvalues(transitions)}
-    if task.group is not None and task.token_elements is not None:
-        errors = homomorphism_error(transitions, task.group, task.token_elements, basis=basis)
-        tables["homomorphism"] = errors.to_frame()
-    return tables
-
-
-def has_linear_transitions(model: nn.Module) -> bool:
-    """Whether some layer of the model is linear in its state."""
-    transitions: Callable[..., list[torch.Tensor | None]] | None = getattr(
-        model, "transitions", None
-    )
-    if transitions is None:
-        return False
-    token = torch.zeros(1, 1, dtype=torch.int64)
-    return any(layer is not None for layer in transitions(token))
-
-
-def failed_record(config: RunConfig, reason: str, device: str, pack_size: int = 1) -> RunRecord:
-    """Record of a run that could not be finished."""
-    summary = _identity(config) | {"error": reason}
-    origin = provenance(device) | {"pack_size": pack_size}
-    return RunRecord(config.run_id, config.model_dump_json(), "failed", summary, origin)
+def _curves_of_pack(
+    training: PackTraining, places: Sequence[int], device: str
+) -> list[list[ReportCurve]]:
+    """The same for some runs of a pack, all at once."""
+    if not places:
+        return []
+    settings = training.members[places[0]].config.evaluation
+    by_family = [
+        evaluate_pack(
+            training.subset(places),
+            [training.members[place].task for place in places],
+            max_length=settings.max_length,
+            num_words=settings.num_words,
+            family=family,
+            seed=settings.seed,
+            device=device,
+        )
+        for family in ("uniform", *settings.families)
+    ]
+    return [list(curves) for curves in zip(*by_family, strict=True)]
 
 
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_REASON]
-
-
-def _identity(config: RunConfig) -> dict[str, Any]:
-    parameters: Mapping[str, Any] = config.model.parameters
-    return {
-        "task": config.task.name,
-        "model": config.model.name,
-        "label": model_label(config.model.name, model_config(config.model.name, parameters)),
-        "eigenvalue_range": parameters.get("eigenvalue_range"),
-        "seed": config.seed,
-        "training_length": config.training.length,
-        "training_steps": config.training.steps,
-        **{f"model.{name}": value for name, value in parameters.items()},
-    }

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from automata.errors import InputError
 from statetrack.atomic_files import write_atomically
 from statetrack.training.config import RunConfig
-from statetrack.training.execute import RunRecord
 from statetrack.training.launchers.local import LocalLauncher
 from statetrack.training.packs import PackJob, plan_jobs
 from statetrack.training.progress import GridProgress
+from statetrack.training.records import RunRecord
 from statetrack.training.results import Results, results_of
 from statetrack.training.store import Store
 

@@ -1,4 +1,4 @@
-"""Small objects that a configuration names by text, such as ``doubling(start=4, threshold=0.2)``."""
+"""Small objects that a configuration names by text, such as ``doubling(start=4)``."""
 
 import dataclasses
 import json

@@ -20,13 +20,13 @@ from automata.tasks import Task
 from statetrack.training.checkpoint import load_tensors, prepare_checkpoint_path, save_tensors
 from statetrack.training.config import RunConfig
 from statetrack.training.curricula import CURRICULA, History, Stage
-from statetrack.training.evaluate import evaluate
 from statetrack.training.pack_step import PackState, PackStep
 from statetrack.training.pack_words import PackWords
 from statetrack.training.packed_model import PackedModel
 from statetrack.training.packs import pack_key
 from statetrack.training.parameter_groups import parameter_settings
 from statetrack.training.schedules import SCHEDULES
+from statetrack.training.selection import SelectionScore, select_pack
 from statetrack.training.stop_rules import SOLVED, STOP_RULES
 
 SECONDS_BETWEEN_CHECKPOINTS = 5.0
@@ -108,6 +108,21 @@ class Member:
             settings.learning_rate * schedule.share(step, settings, self.history)
             for step in range(self.step, self.step + count)
         ]
+
+    def row(self, loss: float, score: SelectionScore) -> dict[str, Any]:
+        """A row of the history, for the round that has just ended."""
+        settings, stage = self.config.training, self.stage
+        share = SCHEDULES.build(settings.schedule).share(self.step - 1, settings, self.history)
+        return {
+            "step": self.step,
+            "loss": loss,
+            "learning_rate": settings.learning_rate * share,
+            "length": stage.length,
+            "shortest": stage.shortest,
+            "supervised": stage.supervised,
+            "selection_token": score.token_accuracy,
+            "selection_whole_prefix": score.whole_prefix_accuracy,
+        }
 
     def round_end(self) -> int:
         """Step at which its present round ends."""
@@ -214,6 +229,10 @@ class PackTraining:
                 self.save()
         self.save()
 
+    def subset(self, places: Sequence[int]) -> PackedModel:
+        """The models of some runs, as a pack of their own."""
+        return self.model.subset(torch.tensor(places, device=self._device))
+
     def model_of(self, place: int) -> nn.Module:
         """The model of one run, on the device."""
         model = initial_model(self.members[place].config).to(self._device)
@@ -295,7 +314,7 @@ class PackTraining:
             while len(self._steps) >= MAX_STEPS_KEPT:
                 del self._steps[next(iter(self._steps))]
             self._steps[key] = PackStep(
-                self.model.subset(torch.zeros(size, dtype=torch.int64, device=self._device)),
+                self.subset([0] * size),
                 self._state.empty(size),
                 self._words.at_stage(size, stage),
                 self._decays,
@@ -307,57 +326,42 @@ class PackTraining:
 
     def _look(self) -> list[int]:
         """Record the round of every run under way; places of those that are over now."""
-        over = []
+        started = time.perf_counter()
         active = self._active()
         losses = self._state.losses.tolist()
-        for place in active:
+        over = [place for place in active if not math.isfinite(losses[place])]
+        for place in over:
             member = self.members[place]
-            started = time.perf_counter()
-            if not math.isfinite(losses[place]):
-                member.status = "failed"
-                member.reason = (
-                    f"loss is {losses[place]} at step {member.step}; try a lower learning rate"
-                )
-                over.append(place)
-                continue
-            stage, settings = member.stage, member.config.training
-            schedule = SCHEDULES.build(settings.schedule)
-            share = schedule.share(member.step - 1, settings, member.history)
-            member.history.append(
-                {
-                    "step": member.step,
-                    "loss": losses[place],
-                    "learning_rate": settings.learning_rate * share,
-                    "length": stage.length,
-                    "shortest": stage.shortest,
-                    "supervised": stage.supervised,
-                }
-                | self._selection(place)
+            member.status = "failed"
+            member.reason = (
+                f"loss is {losses[place]} at step {member.step}; try a lower learning rate"
             )
+        active = self._active()
+        for place, score in zip(active, self._select(active), strict=True):
+            member = self.members[place]
+            settings = member.config.training
+            member.history.append(member.row(losses[place], score))
             is_over = STOP_RULES.build(settings.stop).is_over(member.history)
             if is_over or member.step >= member.last_step:
                 member.status = "finished"
                 over.append(place)
-            member.seconds += time.perf_counter() - started
+            member.seconds += (time.perf_counter() - started) / len(active)
         return over
 
-    def _selection(self, place: int) -> dict[str, float]:
-        member = self.members[place]
-        settings = member.config.training
-        curve = evaluate(
-            self.model_of(place),
-            member.task,
-            max_length=settings.length,
+    def _select(self, places: list[int]) -> list[SelectionScore]:
+        """Scores of some runs on their selection words, at the training length."""
+        if not places:
+            return []
+        members = [self.members[place] for place in places]
+        settings = members[0].config.training
+        return select_pack(
+            self.subset(places),
+            [member.task for member in members],
+            [member.config.seed for member in members],
+            length=settings.length,
             num_words=settings.select_words,
-            split="selection",
-            seed=member.config.seed,
             device=self._device,
         )
-        last = curve.iloc[-1]
-        return {
-            "selection_token": float(last.token_accuracy),
-            "selection_whole_prefix": float(last.whole_prefix_accuracy),
-        }
 
     def save(self) -> None:
         """Keep everything to go on from, where there is a checkpoint file."""

@@ -69,12 +69,23 @@ class PackedModel:
                 ]
             )
         self._skeleton = copy.deepcopy(models[0]).to("meta")
+        self.training = models[0].training
         self._can_be_mapped = not any(isinstance(m, nn.RNNBase) for m in models[0].modules())
 
     @property
     def size(self) -> int:
         """Number of models."""
         return self.parameters.shape[0]
+
+    def train(self, mode: bool = True) -> "PackedModel":
+        """Put all models into training mode, as `torch.nn.Module.train`."""
+        self._skeleton.train(mode)
+        self.training = mode
+        return self
+
+    def eval(self) -> "PackedModel":
+        """Put all models into evaluation mode, as `torch.nn.Module.eval`."""
+        return self.train(False)
 
     def to(self, device: torch.device | str) -> "PackedModel":
         """The same pack on a device."""
@@ -131,7 +142,7 @@ class PackedModel:
         weights = self.views(self.parameters if parameters is None else parameters)
         if self._can_be_mapped:
             mapped = vmap(self._run, in_dims=(0, 0, 0, None if state is None else 0))
-            return mapped(weights, self.buffers, tokens, state)  # type: ignore[no-any-return]
+            return mapped(weights, self.buffers, tokens, state)
         runs = [
             self._run(
                 _row(weights, place),
@@ -146,8 +157,8 @@ class PackedModel:
 
     def _run(
         self,
-        weights: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
+        weights: dict[str, Tensor],
+        buffers: dict[str, Tensor],
         tokens: Tensor,
         state: State,
     ) -> tuple[Tensor, State]:

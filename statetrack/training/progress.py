@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from statetrack.training.execute import RunRecord
 from statetrack.training.pack_training import Progress
+from statetrack.training.records import RunRecord
 
 SECONDS_BETWEEN_LINES = 15.0
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from automata.errors import InputError
-from statetrack.training.execute import RunRecord
+from statetrack.training.records import RunRecord
 
 VERSION = 1
 FILE_NAME = "results.sqlite"

@@ -31,19 +31,25 @@ def _draw(
     dtype: torch.dtype,
     keep_states: bool,
     backend: str,
+    first_letter: int,
+    num_letters: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw and run words; `seeds`, `items` and `initial` are [*leading], or None for one value."""
+    """Draw and run pieces of words of `length` letters.
+
+    `seeds`, `items` and `initial` are [*leading], or None for one value.
+    """
     num_states, num_symbols = transitions.shape
     is_short = length > 0 and is_split_by_word(num_symbols, length)
     if is_short:
         word_portion(num_symbols, length, split)
     stream = stream_key(seed, split, Stream.SHORT_WORDS if is_short else Stream.LETTERS)[1]
     tokens, states, labels = _empty_words(
-        transitions, outputs, leading, num_items, length, dtype, keep_states
+        transitions, outputs, leading, num_items, num_letters, dtype, keep_states
     )
     if not tokens.numel():
         return tokens, states, labels
-    if backend != "triton":
+    is_piece = num_letters < length
+    if backend != "triton" or (is_short and is_piece):
         drawn = uniform_letters(
             num_symbols,
             length,
@@ -51,24 +57,28 @@ def _draw(
             num_items,
             seed=seed if seeds is None else seeds,
             split=split,
+            first_letter=first_letter,
+            num_letters=num_letters,
             device=transitions.device,
         ).expand(tokens.shape)
         first = None if initial is None else initial.unsqueeze(-1).expand(tokens.shape[:-1])
         tokens.copy_(drawn)
+        in_torch = "reference" if backend == "triton" else backend
         for written, read in ((states, None), (labels, outputs)):
             if written.numel():
-                found, _ = scan_in_torch(transitions, drawn, first, start, read, dtype, backend)
+                found, _ = scan_in_torch(transitions, drawn, first, start, read, dtype, in_torch)
                 written.copy_(found)
         return tokens, states, labels
-    shape = (prod(leading), num_items, length)
+    shape = (prod(leading), num_items, num_letters)
     draw: dict[str, Any] = {
         "seed": seed if seeds is None else seeds.reshape(-1),
         "stream": stream,
         "first_item": first_item if items is None else items.reshape(-1),
+        "first_letter": first_letter,
         "portion": portion_on(transitions.device, num_symbols, length, split) if is_short else None,
     }
     num_words = shape[0] * num_items
-    if not is_cut(num_words, length, num_states):
+    if not is_cut(num_words, num_letters, num_states):
         draw_words(
             num_symbols,
             tokens.view(shape),
@@ -86,7 +96,7 @@ def _draw(
         first = initial.reshape(-1, 1).expand(-1, num_items).reshape(-1)
     for written, read in ((states, None), (labels, outputs)):
         if written.numel():
-            flat = tokens.view(num_words, length)
+            flat = tokens.view(num_words, num_letters)
             run_words(transitions, flat, first, start, read, written.view(flat.shape))
     return tokens, states, labels
 
@@ -125,8 +135,10 @@ def _allocate(
     dtype: torch.dtype,
     keep_states: bool,
     backend: str,
+    first_letter: int,
+    num_letters: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return _empty_words(transitions, outputs, leading, num_items, length, dtype, keep_states)
+    return _empty_words(transitions, outputs, leading, num_items, num_letters, dtype, keep_states)
 
 
 def _map(
@@ -147,6 +159,8 @@ def _map(
     dtype: torch.dtype,
     keep_states: bool,
     backend: str,
+    first_letter: int,
+    num_letters: int,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[int | None, ...]]:
     size = info.batch_size
     seeds, items, initial = (
@@ -177,6 +191,8 @@ def _map(
         wide,
         keep_states,
         backend,
+        first_letter,
+        num_letters,
     )
     if union is not None:
         tokens = tokens.to(dtype)
@@ -188,7 +204,8 @@ def _map(
 words_operator = register_operator(
     "uniform_words(Tensor transitions, Tensor? outputs, SymInt[] leading, SymInt num_items, "
     "SymInt length, Tensor? seeds, SymInt seed, Tensor? items, SymInt first_item, "
-    "Tensor? initial, SymInt start, str split, ScalarType dtype, bool keep_states, str backend) "
+    "Tensor? initial, SymInt start, str split, ScalarType dtype, bool keep_states, str backend, "
+    "SymInt first_letter, SymInt num_letters) "
     "-> (Tensor, Tensor, Tensor)",
     _draw,
     _allocate,

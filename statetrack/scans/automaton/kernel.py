@@ -274,6 +274,7 @@ def _short_word(code, place_value, num_symbols):
         "stream",
         "item_low",
         "item_high",
+        "first_block",
         "start",
     ],
 )
@@ -300,6 +301,7 @@ def draw_kernel(
     stream,
     item_low,
     item_high,
+    first_block,
     start,
     FILL: tl.constexpr,
     CUT: tl.constexpr,
@@ -308,8 +310,8 @@ def draw_kernel(
     """Draw uniform words and, where there is an automaton, run it over them.
 
     A lane is (run, item, chunk); with an automaton there is one chunk. With a `portion` words are
-    short, and drawn whole. `seeds`, `items` and `initial` hold a value for each run, or are None
-    and the scalars hold for all.
+    short, and drawn whole; else they begin at block `first_block`. `seeds`, `items` and `initial`
+    hold a value for each run, or are None and the scalars hold for all.
     """
     lane = _lanes(num_lanes)
     word = lane
@@ -344,9 +346,8 @@ def draw_kernel(
             letters = _short_word(tl.load(portion + choice), place_value, num_symbols)
             drawn = _join_columns(letters)
         else:
-            drawn = _long_words(
-                item_word, item_word_high, (begin + time) >> 2, key_low, key_high, num_symbols
-            )
+            block = first_block + ((begin + time) >> 2)
+            drawn = _long_words(item_word, item_word_high, block, key_low, key_high, num_symbols)
         mask = _tile_mask(steps, time, CUT, ALIGNED)
         if transitions is not None:
             # Letter and state move between the arrangements of a tile as one number.

@@ -144,6 +144,7 @@ def draw_words(
     seed: int | Tensor,
     stream: int,
     first_item: int | Tensor,
+    first_letter: int,
     portion: Tensor | None,
     transitions: Tensor | None = None,
     initial: int | Tensor = 0,
@@ -162,6 +163,8 @@ def draw_words(
         One for all runs or one for each.
     stream : int
         Second word of the key.
+    first_letter : int
+        Where in every word `tokens` begin, a multiple of 4; 0 with a `portion`.
     portion : Tensor of int32, or None
         The codes of a split's words, where they are short.
     transitions : Tensor, [num_states, num_symbols], optional
@@ -205,6 +208,7 @@ def draw_words(
         _signed_word(stream),
         _signed_word(item & 0xFFFFFFFF),
         _signed_word(item >> 32),
+        first_letter // 4,
         start,
         FILL=_fill(outputs),
         CUT=num_chunks > 1,

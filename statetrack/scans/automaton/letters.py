@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from automata.errors import InputError
+from automata.letters import piece_length
 from automata.philox import Stream, stream_key
 from automata.words import is_split_by_word, word_portion
 
@@ -50,6 +51,8 @@ def uniform_letters(
     *,
     seed: int | Tensor = 0,
     split: str = "train",
+    first_letter: int = 0,
+    num_letters: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Draw words of independent uniform letters, one for each of consecutive items.
@@ -66,11 +69,15 @@ def uniform_letters(
     seed : int or Tensor of int64, [...]
         0 <= seed < 2**32.
     split : {"train", "selection", "report"}
+    first_letter : int
+        Where to begin in every word of `length` letters.
+    num_letters : int, optional
+        How many letters to draw; by default all to the end.
     device : torch.device or str
 
     Returns
     -------
-    Tensor of int64, [..., num_items, length]
+    Tensor of int64, [..., num_items, num_letters]
         Equal to `automata.words.uniform_letters` of the same items.
 
     Raises
@@ -85,6 +92,7 @@ def uniform_letters(
     """
     if not 1 <= num_symbols <= 2**31:
         raise InputError(f"num_symbols = {num_symbols}: expected 1 to 2**31")
+    count = piece_length(length, first_letter, num_letters)
     # Added as a number or as a tensor: a first item on the device stays there.
     items = torch.arange(num_items, device=device)
     items = items + (first_item.unsqueeze(-1) if isinstance(first_item, Tensor) else first_item)
@@ -98,11 +106,16 @@ def uniform_letters(
         block = torch.full((1, 1), length, device=device)
         draw = _words(items, block, _key(seed, split, Stream.SHORT_WORDS))[..., :1]
         code = portion[draw * len(portion) >> 32]
-        place_values = num_symbols ** torch.arange(length - 1, -1, -1, device=device)
+        last_place = length - 1 - first_letter
+        place_values = num_symbols ** torch.arange(
+            last_place, last_place - count, -1, device=device
+        )
         return code // place_values % num_symbols
-    blocks = torch.arange(-(-length // 4), device=device).unsqueeze(0)
+    first_block, skipped = divmod(first_letter, 4)
+    end_block = first_block - (-(skipped + count) // 4)
+    blocks = torch.arange(first_block, end_block, device=device).unsqueeze(0)
     words = _words(items, blocks, _key(seed, split, Stream.LETTERS))
-    return (words * num_symbols >> 32)[..., :length]
+    return (words * num_symbols >> 32)[..., skipped : skipped + count]
 
 
 def _key(seed: int | Tensor, split: str, stream: int) -> tuple[int | Tensor, int]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from automata.errors import InputError
+from automata.letters import piece_length
 from statetrack.scans.automaton.arguments import (
     check_dtype,
     check_outputs,
@@ -30,6 +31,8 @@ class UniformWords(NamedTuple):
         State after every token.
     labels : Tensor, [..., num_items, length], or None
         Output of that state.
+
+    Of a piece of words, `length` is its number of letters.
     """
 
     tokens: Tensor
@@ -48,6 +51,8 @@ def uniform_words(
     initial: int | Tensor = 0,
     outputs: Tensor | None = None,
     keep_states: bool = True,
+    first_letter: int = 0,
+    num_letters: int | None = None,
     dtype: torch.dtype = torch.int64,
     backend: str = "auto",
 ) -> UniformWords:
@@ -68,11 +73,16 @@ def uniform_words(
         draw their words at once.
     split : {"train", "selection", "report"}
     initial : int or Tensor of int, [...]
-        State before the first letter.
+        State before the first letter that is drawn.
     outputs : Tensor of int or bool, [num_states], optional
         What to label states with.
     keep_states : bool
         Whether states are written as well.
+    first_letter : int
+        Where to begin in every word of `length` letters, a multiple of 4: a word too long to hold
+        is drawn in pieces, each from the state after the one before.
+    num_letters : int, optional
+        How many letters to draw; by default all to the end.
     dtype : torch.dtype
         Integer type of tokens and states; labels have the type of `outputs`.
     backend : {"auto", "reference", "parallel", "triton"}
@@ -140,6 +150,12 @@ def uniform_words(
     def split_kinds(value: int | Tensor) -> tuple[Tensor | None, int]:
         return (value.expand(leading), 0) if isinstance(value, Tensor) else (None, value)
 
+    count = piece_length(length, first_letter, num_letters)
+    if first_letter % 4:
+        raise InputError(
+            f"uniform_words: first_letter = {first_letter}: letters are drawn four at a time; "
+            "begin at a multiple of 4"
+        )
     work = num_items * num_states
     tokens, states, labels = words_operator(
         transitions,
@@ -153,7 +169,9 @@ def uniform_words(
         split,
         dtype,
         keep_states,
-        choose_automaton_backend("uniform_words", backend, transitions.device, work, length),
+        choose_automaton_backend("uniform_words", backend, transitions.device, work, count),
+        first_letter,
+        count,
     )
     return UniformWords(
         tokens, states if keep_states else None, None if outputs is None else labels

@@ -21,9 +21,10 @@ from automata.errors import InputError
 from statetrack.devices import choose_device
 from statetrack.source_files import import_file
 from statetrack.training.config import RunConfig
-from statetrack.training.execute import RunRecord, execute_pack, failed_record
+from statetrack.training.execute import execute_pack
 from statetrack.training.pack_training import Progress, TrainingStoppedError
 from statetrack.training.packs import PackJob, pack_size_for
+from statetrack.training.records import RunRecord, failed_record
 
 if TYPE_CHECKING:
     from statetrack.training.progress import GridProgress
