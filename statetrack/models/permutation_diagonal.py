@@ -21,6 +21,7 @@ from statetrack.models.backbone import Backbone, State, expand_state, merge_head
 from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.dense import Dictionary
 from statetrack.models.modules import RMSNorm
+from statetrack.models.positions import exact_type
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import matrix_scan
 
@@ -132,7 +133,7 @@ class PermutationDiagonalMixer(nn.Module):
         d_BHTN = self.range.eigenvalue(split_heads(self.to_magnitude(x_BTD), self.heads))
         if self.to_phase is not None:
             turn_BHTN = torch.sigmoid(split_heads(self.to_phase(x_BTD), self.heads))
-            angle_BHTN = 2 * math.pi * turn_BHTN
+            angle_BHTN = 2 * math.pi * turn_BHTN.to(exact_type(turn_BHTN))
             d_BHTN = torch.complex(d_BHTN * angle_BHTN.cos(), d_BHTN * angle_BHTN.sin())
         return columns_BHTNN * d_BHTN.unsqueeze(-2)
 
