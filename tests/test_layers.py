@@ -439,3 +439,88 @@ def test_a_pack_of_models_equals_the_models_alone():
             together, torch.autograd.grad(alone, list(model.parameters())), strict=True
         ):
             torch.testing.assert_close(stacked[place], one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.gpu
+@every_layer
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_precision_and_repeats_at_the_sizes_of_a_pack(name, dtype, sums):
+    if sums == "sorted" and name != "embedding":
+        pytest.skip("summed in one way only")
+    draw = Draw(1, dtype)
+    x, tokens = draw.normal(4, 64, 128, 128), draw.letters(120, 4, 64, 128)
+    weight = draw.normal(4, 1, 1, 128, wide=True)
+    inputs = {
+        "rms_norm": lambda: (x, weight),
+        "add_rms_norm": lambda: (x.float(), x.flip(0), weight),
+        "bias_gelu": lambda: (x, weight),
+        "cross_entropy": lambda: (x, tokens, draw.letters(2, *tokens.shape) > 0),
+        "embedding": lambda: (tokens, draw.normal(4, 120, 128)),
+    }[name]()
+    wide = [one.double() if is_differentiable(one) else one for one in inputs]
+    found = with_gradients(kernels(name), inputs)
+    exact = with_gradients(lambda *given: LAYERS[name][0](*given, backend="reference"), wide)
+    for number, (one, other) in enumerate(zip(found, exact, strict=True)):
+        error = float((one.double() - other).norm() / other.norm())
+        # What the cotangents are rounded to is no error: they are drawn in the type of the output.
+        assert error <= (2e-6 if dtype == torch.float32 else 6e-3), (number, error)
+    for _ in range(10):
+        again = with_gradients(kernels(name), inputs)
+        assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
+
+
+@pytest.mark.gpu
+def test_float64_products_of_an_embedding_are_exact():
+    draw = Draw(2, torch.float64)
+    tokens, weight = draw.letters(50, 3, 1000), draw.normal(3, 50, 70)
+    assert_agree(
+        with_gradients(kernels("embedding"), (tokens, weight)),
+        with_gradients(lambda *given: embedding(*given, backend="reference"), (tokens, weight)),
+        "",
+        rtol=1e-12,
+        atol=1e-12,
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("model_name", ["diagonal", "householder"])
+def test_a_captured_step_of_a_pack_under_autocast_is_the_eager_one(model_name):
+    models = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        models.append(build_model(model_name, 5, 5, width=64).to(DEVICE))
+    parameters, buffers = torch.func.stack_module_state(models)
+    tokens = Draw(0).letters(5, 3, 8, 32)
+    targets, mask = Draw(1).letters(5, 3, 8, 32), Draw(2).letters(2, 3, 8, 32) > 0
+
+    def loss(parameters, buffers, tokens, targets, mask):
+        with torch.autocast("cuda", torch.bfloat16):
+            logits, _ = torch.func.functional_call(models[0], (parameters, buffers), (tokens,))
+        return cross_entropy(logits, targets, mask)
+
+    def step():
+        losses = torch.func.vmap(loss)(parameters, buffers, tokens, targets, mask)
+        return losses, *torch.autograd.grad(losses.sum(), list(parameters.values()))
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(2):
+            eager = [one.detach().clone() for one in step()]
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    replays = []
+    for _ in range(3):
+        graph.replay()
+        torch.cuda.synchronize()
+        replays.append([one.detach().clone() for one in captured])
+    for again in replays:
+        assert all(torch.equal(one, other) for one, other in zip(replays[0], again, strict=True))
+    # Matrix products may be cut up differently inside of a graph.
+    for one, other in zip(eager, replays[0], strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-2, atol=1e-3)
+    for place, model in enumerate(models):
+        alone = loss(dict(model.named_parameters()), {}, tokens[place], targets[place], mask[place])
+        torch.testing.assert_close(captured[0][place], alone, rtol=1e-2, atol=1e-2)
