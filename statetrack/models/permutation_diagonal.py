@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from statetrack.models.backbone import Backbone, State, expand_state, merge_heads, split_heads
 from statetrack.models.config import BackboneConfig, Preset, register_model, require_positive
 from statetrack.models.dense import Dictionary
-from statetrack.models.modules import RMSNorm
+from statetrack.models.modules import RMSNorm, as_complex
 from statetrack.models.positions import exact_type
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import matrix_scan
@@ -141,8 +141,7 @@ class PermutationDiagonalMixer(nn.Module):
         """Real and imaginary halves of the last axis put together."""
         if self.parts == 1:
             return x_E
-        real, imaginary = x_E.chunk(2, dim=-1)
-        return torch.complex(real, imaginary)
+        return as_complex(x_E)
 
     def _to_parts(self, h_N: Tensor) -> Tensor:
         """Inverse of `_from_parts`."""
