@@ -6,5 +6,6 @@ set -o pipefail
 cd "$(dirname "$0")/.." || exit
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 python3 -m pytest -p no:benchmark -p no:cacheprovider -v --tb=short -n "${WORKERS:-$(($(nproc) - 2))}" \
-  tests/test_scans_*.py tests/test_models_*gpu.py "$@" | tee "${LOG:-/dev/null}" |
+  $(printf "%s\n" tests/test_scans_*.py tests/test_*gpu.py tests/test_layers*.py | sort -u) tests/test_training_adamw.py "$@" |
+  tee "${LOG:-/dev/null}" |
   grep -vE '(PASSED|SKIPPED)' | tail -n "${LINES_SHOWN:-150}"

@@ -50,7 +50,8 @@ def bias_gelu(u: Tensor, bias: Tensor, *, backend: str = "auto") -> Tensor:
     --------
     >>> import torch
     >>> from statetrack.layers import bias_gelu
-    >>> bias_gelu(torch.tensor([[-1.0, 0.0, 1.0]]), torch.zeros(3)).round(decimals=4).tolist()
+    >>> u = torch.tensor([[-1.0, 0.0, 1.0]], dtype=torch.float64)
+    >>> bias_gelu(u, torch.zeros(3)).round(decimals=4).tolist()
     [[-0.1587, 0.0, 0.8413]]
     """
     require_real("bias_gelu", u=u, bias=bias)

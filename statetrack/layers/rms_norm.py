@@ -63,7 +63,8 @@ def rms_norm(
     --------
     >>> import torch
     >>> from statetrack.layers import rms_norm
-    >>> rms_norm(torch.tensor([[3.0, 4.0]]), torch.ones(2)).round(decimals=4).tolist()
+    >>> x = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
+    >>> rms_norm(x, torch.ones(2)).round(decimals=4).tolist()
     [[0.8485, 1.1314]]
     """
     require_real("rms_norm", x=x, scale=scale)

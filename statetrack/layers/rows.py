@@ -39,8 +39,9 @@ class RowGroups:
 
     def __init__(self, shape: Sequence[int], weight: Tensor) -> None:
         *leading, self.size = shape
-        weight = weight.reshape((1,) * (len(shape) - weight.dim()) + tuple(weight.shape))
         self._shape = tuple(weight.shape)
+        weight = weight.reshape((1,) * (len(shape) - weight.dim()) + tuple(weight.shape))
+        self._padded = tuple(weight.shape)
         varies = [wide > 1 for wide in weight.shape[:-1]]
         first = _first_axis_of_the_pattern(leading, varies)
         expanded = weight.expand(*leading[:first], *weight.shape[first:])
@@ -64,7 +65,9 @@ class RowGroups:
     def like_weight(self, gradient: Tensor) -> Tensor:
         """A gradient [groups, D] summed over what was expanded, in the shape of the weight."""
         full = gradient.reshape(self._expanded)
-        return full if self._expanded == self._shape else full.sum_to_size(self._shape)
+        if self._expanded != self._padded:
+            full = full.sum_to_size(self._padded)
+        return full.reshape(self._shape)
 
 
 class Tiles:

@@ -112,7 +112,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def as_complex(x: Tensor) -> Tensor:
     """Read [..., 2 N] as complex [..., N]: real parts first, imaginary parts after."""
-    # There are no complex numbers of 16 bits to speak of: projections may come so under autocast.
+    # Projections may be bfloat16, of which there are no complex numbers.
     real, imaginary = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, dim=-1)
     return torch.complex(real, imaginary)
 

@@ -250,6 +250,7 @@ def complex_range(name: str, steepness: float = 4.0) -> UnitDisc | UnitCircle:
 
 
 def _unit(angle: Tensor) -> Tensor:
+    angle = angle.to(torch.promote_types(angle.dtype, torch.float32))
     return torch.complex(torch.cos(angle), torch.sin(angle))
 
 

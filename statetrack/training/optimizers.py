@@ -155,7 +155,7 @@ def clip_factors(gradient: Tensor, clip_norm: Tensor, *, backend: str = "auto") 
     --------
     >>> import torch
     >>> from statetrack.training.optimizers import clip_factors
-    >>> gradient = torch.tensor([[3.0, 4.0], [0.3, 0.4]])
+    >>> gradient = torch.tensor([[3.0, 4.0], [0.3, 0.4]], dtype=torch.float64)
     >>> clip_factors(gradient, torch.ones(2)).round(decimals=4).tolist()
     [0.2, 1.0]
     """

@@ -1,0 +1,268 @@
+"""Time the fused layers of a pack beside the same in torch, eager and compiled, and their floors.
+
+Run ``python benchmarks/layers.py``; ``--runs``, ``--batch``, ``--length`` and ``--width`` set the
+sizes, ``--quick`` leaves `torch.compile` out, which is timed in bfloat16 and with 120 letters only.
+Times are those of replayed CUDA graphs, calls taking turns over inputs larger than the cache; a
+floor is the time of the bytes that must move, each input read once and each output written once, at
+the bandwidth of a copy.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from statetrack.benchmark.timing import num_sets, time_calls
+from statetrack.layers import add_rms_norm, bias_gelu, cross_entropy, embedding, rms_norm
+from statetrack.training.adamw import AdamW
+from statetrack.training.optimizers import Rates, clip_factors
+
+SECONDS = 0.05
+DEVICE = torch.device("cuda")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer at one type.
+
+    Parameters
+    ----------
+    name : str
+    ours, unfused : callable
+        Take the inputs; the unfused one is written as models would without this package.
+    draw : callable
+        A set of inputs; those that float get gradients.
+    differentiable : bool
+        Whether there is a backward pass.
+    compiles : bool
+        Whether `torch.compile` of the unfused one is timed: seconds each.
+    """
+
+    name: str
+    ours: Callable[..., object]
+    unfused: Callable[..., object]
+    draw: Callable[[], tuple[Tensor, ...]]
+    differentiable: bool = True
+    compiles: bool = False
+
+
+def rms_norm_unfused(x: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """Normalise as three torch operations and a cast."""
+    inverse = torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6)
+    return (x * inverse * scale).to(dtype)
+
+
+def cross_entropy_unfused(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the supervised positions of every run."""
+    runs = logits.shape[0]
+    losses = functional.cross_entropy(
+        logits.float().flatten(0, -2), targets.flatten(), reduction="none"
+    ).view(runs, -1)
+    weights = mask.view(runs, -1).float()
+    return (losses * weights).sum(1) / weights.sum(1)
+
+
+def embedding_unfused(tokens: Tensor, weight: Tensor) -> Tensor:
+    """Gather as `torch.nn.Embedding` does under `torch.func.vmap`: one table after the other."""
+    runs, letters, size = weight.shape
+    first = letters * torch.arange(runs, device=tokens.device).view(-1, 1, 1)
+    return functional.embedding(tokens + first, weight.reshape(-1, size))
+
+
+def layer_rows(runs: int, batch: int, length: int, width: int) -> Iterator[Row]:
+    """All layers of a pack in float32 and bfloat16."""
+
+    def normal(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.randn(shape, device=DEVICE).to(dtype)
+
+    shape = (runs, batch, length, width)
+    for dtype, kind in ((torch.float32, "fp32"), (torch.bfloat16, "bf16")):
+        yield Row(
+            f"rms_norm, fp32 to {kind}",
+            lambda x, s, d=dtype: rms_norm(x, s, dtype=d),
+            lambda x, s, d=dtype: rms_norm_unfused(x, s, d),
+            lambda: (normal(*shape), normal(runs, 1, 1, width)),
+            compiles=kind == "bf16",
+        )
+        yield Row(
+            f"add_rms_norm, + {kind}",
+            lambda x, y, s, d=dtype: add_rms_norm(x, y, s, dtype=d),
+            lambda x, y, s, d=dtype: (x + y, rms_norm_unfused(x + y, s, d)),
+            lambda d=dtype: (normal(*shape), normal(*shape, dtype=d), normal(runs, 1, 1, width)),
+            compiles=kind == "bf16",
+        )
+        yield Row(
+            f"bias_gelu, {kind}, 4 D",
+            bias_gelu,
+            lambda u, b: functional.gelu(u + b.to(u.dtype)),
+            lambda d=dtype: (
+                normal(*shape[:-1], 4 * width, dtype=d), normal(runs, 1, 1, 4 * width)
+            ),
+            compiles=kind == "bf16",
+        )  # fmt: skip
+        for classes in (6, 120):
+            yield Row(
+                f"cross_entropy, {kind}, {classes} classes",
+                cross_entropy,
+                cross_entropy_unfused,
+                lambda d=dtype, c=classes: (
+                    normal(*shape[:-1], c, dtype=d),
+                    torch.randint(c, shape[:-1], device=DEVICE),
+                    torch.ones(shape[:-1], dtype=torch.bool, device=DEVICE),
+                ),
+                compiles=kind == "bf16" and classes == 120,
+            )
+    for letters in (6, 120, 1000):
+        yield Row(
+            f"embedding, {letters} letters",
+            embedding,
+            embedding_unfused,
+            lambda a=letters: (
+                torch.randint(a, shape[:-1], device=DEVICE), normal(runs, a, width)
+            ),
+            compiles=letters == 120,
+        )  # fmt: skip
+
+
+def optimizer_rows(runs: int, size: int) -> Iterator[Row]:
+    """Clipping and one update, beside the twin in torch."""
+
+    def of_runs(value: float) -> Tensor:
+        return torch.full((runs,), value, dtype=torch.float64, device=DEVICE)
+
+    clip_norm = of_runs(1.0)
+    yield Row(
+        f"clip_factors, n = {size}",
+        lambda g: clip_factors(g, clip_norm),
+        lambda g: clip_factors(g, clip_norm, backend="reference"),
+        lambda: (torch.randn(runs, size, device=DEVICE),),
+        differentiable=False,
+    )
+    rates = Rates(
+        of_runs(1e-3),
+        torch.ones(runs, device=DEVICE),
+        torch.full((runs,), 10, device=DEVICE),
+        torch.ones(size, device=DEVICE),
+        torch.ones(size, dtype=torch.bool, device=DEVICE),
+    )
+
+    def update(backend: str) -> Callable[..., object]:
+        adamw = AdamW(of_runs(0.1), of_runs(0.9), of_runs(0.999), of_runs(1e-8), backend)
+        return lambda p, g, m, v: adamw.update(p, g, {"first": m, "second": v}, rates)
+
+    yield Row(
+        f"AdamW, n = {size}",
+        update("auto"),
+        update("reference"),
+        lambda: tuple(torch.rand(runs, size, device=DEVICE) for _ in range(4)),
+        differentiable=False,
+    )
+
+
+def bytes_of(tensors: object) -> int:
+    """Bytes of all tensors in a tree."""
+    return sum(
+        one.numel() * one.element_size()
+        for one in torch.utils._pytree.tree_leaves(tensors)
+        if isinstance(one, Tensor)
+    )
+
+
+def floor_bytes(row: Row, inputs: tuple[Tensor, ...]) -> tuple[int, int]:
+    """Bytes that the forward pass and both passes must move."""
+    if not row.differentiable:
+        written = bytes_of(inputs[:1] + inputs[2:]) if len(inputs) > 1 else 0
+        return bytes_of(inputs) + written, 0
+    outputs = bytes_of(row.ours(*inputs))
+    floats = bytes_of([one for one in inputs if one.is_floating_point()])
+    forward = bytes_of(inputs) + outputs
+    if row.name.startswith("add_rms_norm"):  # the sum is what is read again
+        read = outputs + bytes_of(inputs[0])
+        return forward, forward + read + floats
+    return forward, forward + bytes_of(inputs) + outputs + floats
+
+
+def calls_of(
+    function: Callable[..., object], sets: list[tuple[Tensor, ...]], both: bool
+) -> list[Callable[[], object]]:
+    """One call for every set of inputs, with its backward pass or without."""
+
+    def call(inputs: tuple[Tensor, ...], grads: list[Tensor]) -> object:
+        if not both:
+            with torch.no_grad():
+                return function(*inputs)
+        outputs = torch.utils._pytree.tree_leaves(function(*inputs))
+        leaves = [one for one in inputs if one.requires_grad]
+        return torch.autograd.grad(outputs, leaves, grads)
+
+    calls = []
+    for inputs in sets:
+        with torch.no_grad():
+            outputs = torch.utils._pytree.tree_leaves(function(*inputs)) if both else []
+        grads = [torch.randn_like(one) for one in outputs]
+        calls.append(lambda i=inputs, g=grads: call(i, g))
+    return calls
+
+
+def measure(row: Row, bytes_per_ms: float, compiled: bool) -> str:
+    """One line of the table."""
+    first = row.draw()
+    count = min(4, num_sets(bytes_of(first), DEVICE))
+    sets = [first, *(row.draw() for _ in range(count - 1))]
+    forward_bytes, both_bytes = floor_bytes(row, first)
+    if row.differentiable:
+        sets = [
+            tuple(one.requires_grad_() if one.is_floating_point() else one for one in inputs)
+            for inputs in sets
+        ]
+    cells = []
+    for both in (False, True) if row.differentiable else (False,):
+        floor = (both_bytes if both else forward_bytes) / bytes_per_ms
+        functions = [row.ours, row.unfused]
+        if compiled:
+            torch.compiler.reset()
+            functions.append(torch.compile(row.unfused))
+        times = []
+        for function in functions:
+            timing = time_calls(calls_of(function, sets, both), DEVICE, SECONDS)
+            times.append(f"{1e3 * timing.median:8.1f}{' ' if timing.how == 'graph' else '*'}")
+        while len(times) < 3:
+            times.append(f"{'-':>9}")
+        cells.append(f"{1e3 * floor:8.1f} {''.join(times)}")
+    return f"{row.name:<34}{' |'.join(cells)}"
+
+
+def copy_bandwidth() -> float:
+    """Bytes a millisecond, read and written, of a kernel that multiplies by one."""
+    source = torch.randn(2**28, device=DEVICE)
+    target = torch.empty_like(source)
+    copy = time_calls([lambda: torch.mul(source, 1.0, out=target)], DEVICE, SECONDS)
+    return 2 * bytes_of(source) / copy.median
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("runs", 32), ("batch", 64), ("length", 128), ("width", 128)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--parameters", type=int, default=200_000, help="of one run")
+    parser.add_argument("--quick", action="store_true", help="without torch.compile")
+    given = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("needs a CUDA device")
+    bytes_per_ms = copy_bandwidth()
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, ", end="")
+    print(f"copy {bytes_per_ms / 1e9:.2f} TB/s; us of one call, * outside of a CUDA graph")
+    head = f"{'floor':>8} {'ours':>8} {'torch':>8} {'compiled':>9}"
+    print(f"{'':<34}{head} |{head}\n{'':<34}{'forward':>36} |{'both passes':>36}")
+    for row in layer_rows(given.runs, given.batch, given.length, given.width):
+        print(measure(row, bytes_per_ms, row.compiles and not given.quick), flush=True)
+    for row in optimizer_rows(given.runs, given.parameters):
+        print(measure(row, bytes_per_ms, False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
