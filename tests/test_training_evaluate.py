@@ -1,8 +1,9 @@
 """Evaluation against models whose accuracy is known exactly."""
 
+import copy
 import dataclasses
-import pickle
 import resource
+import sys
 
 import numpy as np
 import pytest
@@ -420,7 +421,7 @@ def test_only_evaluate_makes_a_report():
         evaluate(Follower(task), task, max_length=20, num_words=4, split="selection")
     with pytest.raises(ValueError, match="read-only"):
         curve.num_right[0] = 0
-    assert same(pickle.loads(pickle.dumps(curve)), curve)
+    assert same(copy.deepcopy(curve), curve)
 
 
 def test_the_horizon_is_exact_at_positions_that_are_not_recorded():
@@ -483,4 +484,4 @@ def test_a_million_letters_in_constant_memory():
     curve = evaluate(Follower(task), task, max_length=2**20, num_words=8)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert curve.horizon() == 2**20 and (curve.num_whole == 8).all()
-    assert grown < 150 * 1024
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 150 * 2**20

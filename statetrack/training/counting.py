@@ -137,7 +137,7 @@ def _count(model: Pack, words: RunWords, segment: int) -> Counts | None:
     return Counts(right, whole, asked, first_error)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=32)
 def majority_counts(
     task: Task,
     family: WordFamily,
@@ -158,7 +158,7 @@ def majority_counts(
     Returns
     -------
     Tensor of int64, [length]
-        Shared between calls; not to be changed.
+        On the CPU; shared between calls, and not to be changed.
 
     Notes
     -----
@@ -178,7 +178,7 @@ def majority_counts(
         for step in steps:
             for begin, batch in zip(starts, words.read(step, batch_size, segment), strict=True):
                 _add_classes(counts[begin : begin + segment], batch.targets, batch.mask)
-        return counts.amax(dim=-1)
+        return counts.amax(dim=-1).cpu()
     readers = [words.read(step, batch_size, segment) for step in steps]
     for begin in starts:
         part = counts[: min(segment, length - begin)].zero_()
@@ -186,7 +186,7 @@ def majority_counts(
             batch = next(reader)
             _add_classes(part, batch.targets, batch.mask)
         largest[begin : begin + segment] = part.amax(dim=-1)
-    return largest
+    return largest.cpu()
 
 
 def _add_classes(counts: Tensor, targets: Tensor, mask: Tensor) -> None:

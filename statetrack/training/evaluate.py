@@ -150,7 +150,7 @@ def evaluate_pack(
                 measured.nonzero()[0] + 1,
                 right[run][measured],
                 whole[run][measured],
-                majority.cpu().numpy()[measured],
+                majority.numpy()[measured],
                 asked[run][measured],
                 first_error[run],
                 made_by=EVALUATE,
