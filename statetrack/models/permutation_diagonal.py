@@ -26,12 +26,7 @@ from statetrack.models.config import (
     require_positive,
 )
 from statetrack.models.dense import Dictionary
-<<<<<<< HEAD
-from statetrack.models.modules import Projection, RMSNorm
-=======
-from statetrack.models.modules import RMSNorm, as_complex
-from statetrack.models.positions import exact_type
->>>>>>> fused
+from statetrack.models.modules import Projection, RMSNorm, as_complex, at_least_float32
 from statetrack.models.ranges import EigenvalueRange
 from statetrack.scans import matrix_scan
 
@@ -143,7 +138,7 @@ class PermutationDiagonalMixer(nn.Module):
         d_BHTN = self.range.eigenvalue(split_heads(self.to_magnitude(x_BTD), self.heads))
         if self.to_phase is not None:
             turn_BHTN = torch.sigmoid(split_heads(self.to_phase(x_BTD), self.heads))
-            angle_BHTN = 2 * math.pi * turn_BHTN.to(exact_type(turn_BHTN))
+            angle_BHTN = 2 * math.pi * at_least_float32(turn_BHTN)
             d_BHTN = torch.complex(d_BHTN * angle_BHTN.cos(), d_BHTN * angle_BHTN.sin())
         return columns_BHTNN * d_BHTN.unsqueeze(-2)
 
