@@ -1,4 +1,4 @@
-"""Triton kernel that differentiates chunks of the outer-product recurrence token by token.
+"""Gradients of chunks of the outer-product recurrence token by token, without division.
 
 Legend as in `kernel`.
 """
@@ -7,24 +7,15 @@ import triton
 import triton.language as tl
 
 from statetrack.scans.heads import CHANNEL, HEAD, NONE, place
-from statetrack.scans.outer_product.kernel import SIZES, load_decay, load_tile, walk_states
+from statetrack.scans.outer_product.kernel import load_decay, load_tile, walk_states
 
 
-@triton.jit(
-    do_not_specialize=[
-        *SIZES, "sequences", "q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step", "v0", "v1",
-        "v2", "v_step", "a0", "a1", "a2", "a_step", "do0", "do1", "do2", "do_step",
-    ]
-)  # fmt: skip
+@triton.jit
 def walk_backward(
     q_pointer, k_pointer, v_pointer, a_pointer, do_pointer, states_pointer, adjoints_pointer,
     dq_pointer, dk_pointer, dv_pointer, da_pointer, again_pointer,
-    n1: tl.int32, n2: tl.int32, length: tl.int32, sequences: tl.int32,
-    q0: tl.int64, q1: tl.int64, q2: tl.int64, q_step: tl.int64,
-    k0: tl.int64, k1: tl.int64, k2: tl.int64, k_step: tl.int64,
-    v0: tl.int64, v1: tl.int64, v2: tl.int64, v_step: tl.int64,
-    a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
-    do0: tl.int64, do1: tl.int64, do2: tl.int64, do_step: tl.int64,
+    n1, n2, length, sequences, q0, q1, q2, q_step, k0, k1, k2, k_step, v0, v1, v2, v_step,
+    a0, a1, a2, a_step, do0, do1, do2, do_step,
     K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
     CHUNK: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
