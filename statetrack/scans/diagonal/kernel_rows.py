@@ -1,8 +1,8 @@
-"""Rows of the diagonal recurrence: many loaded or stored by one instruction of Triton.
+"""Rows of the diagonal recurrence: many of them are one access to memory.
 
-Triton looks at every access to memory from every other one: 32 of them compile forty times as long
-as one of 32 rows. A thread holds all rows of its channels, so taking a block apart and putting it
-together are names for registers and cost nothing.
+Triton compares every access with every other one, so thirty of them compile many times as long as
+one of thirty rows. A thread holds all rows of its channel: taking a block apart and putting one
+together only names registers, and the machine code is that of single rows.
 
 Legend: D channels of the program, R rows. Complex numbers are pairs of a real and an imaginary
 part; the imaginary part of a real number is zero.

@@ -51,7 +51,7 @@ class Tiles:
 
     @property
     def separate_values(self) -> bool:
-        """Whether the gradient of the values is a launch of its own: all code is too much at once."""
+        """Whether values get their gradient in a launch of their own: less code at once."""
         return self.parts > 1
 
     def partial(self, tensor: Tensor, state: Tensor) -> torch.dtype:
