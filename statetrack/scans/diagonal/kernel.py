@@ -269,15 +269,15 @@ def scan_forward(
         STATE, COMPLEX,
     )  # fmt: skip
     full = steps // UNROLL
-    present = where_also(mask[None, :], full > 0)
-    transitions = load_block(a_pointer, a_step, channel, present, UNROLL, COMPLEX)
-    inputs = load_block(x_pointer, x_step, channel, present, UNROLL, COMPLEX)
+    present = where_also(mask, full > 0)
+    transitions = load_block(a_pointer, a_step, channel, present, present, UNROLL, COMPLEX)
+    inputs = load_block(x_pointer, x_step, channel, present, present, UNROLL, COMPLEX)
     for block_of_rows in range(full):
         a_pointer += UNROLL * a_step
         x_pointer += UNROLL * x_step
-        present = where_also(mask[None, :], block_of_rows + 1 < full)
-        next_transitions = load_block(a_pointer, a_step, channel, present, UNROLL, COMPLEX)
-        next_inputs = load_block(x_pointer, x_step, channel, present, UNROLL, COMPLEX)
+        present = where_also(mask, block_of_rows + 1 < full)
+        next_transitions = load_block(a_pointer, a_step, channel, present, present, UNROLL, COMPLEX)
+        next_inputs = load_block(x_pointer, x_step, channel, present, present, UNROLL, COMPLEX)
         rows = (
             rows_of(transitions, UNROLL, STATE, COMPLEX),
             rows_of(inputs, UNROLL, STATE, COMPLEX),

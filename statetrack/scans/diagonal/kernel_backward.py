@@ -12,6 +12,7 @@ from statetrack.scans.diagonal.kernel_rows import (
     store,
     store_rows,
 )
+from statetrack.scans.masks import where_also
 
 
 @triton.jit
@@ -48,9 +49,8 @@ def retreat(
     gradients = load_rows(g_pointer, -g_step, channel, mask, UNROLL, STATE, COMPLEX)
     transitions = load_rows(a_pointer, -a_step, channel, mask, UNROLL, STATE, COMPLEX)
     if WRITE:
-        is_followed = tl.arange(0, UNROLL)[:, None] < UNROLL - 1
-        present = tl.where(is_first, mask[None, :] & is_followed, mask[None, :])
-        block = load_block(h_pointer - h_step, -h_step, channel, present, UNROLL, COMPLEX)
+        oldest = where_also(mask, is_first == 0)
+        block = load_block(h_pointer - h_step, -h_step, channel, mask, oldest, UNROLL, COMPLEX)
         previous = rows_of(block, UNROLL, STATE, COMPLEX)
     zero = (tl.zeros_like(future[0]), tl.zeros_like(future[1]))
     d_transitions = ()

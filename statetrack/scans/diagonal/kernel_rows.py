@@ -2,7 +2,8 @@
 
 Triton compares every access with every other one, so thirty of them compile many times as long as
 one of thirty rows. A thread holds all rows of its channel: taking a block apart and putting one
-together only names registers, and the machine code is that of single rows.
+together only names registers, and the machine code is that of single rows. Rows of pairs stay
+single: there are few, and Triton 3.6 would make threads exchange the pairs of a block.
 
 Legend: D channels of the program, R rows. Complex numbers are pairs of a real and an imaginary
 part; the imaginary part of a real number is zero.
@@ -25,15 +26,19 @@ def store(pointer, channel, re, im, mask, COMPLEX: tl.constexpr):
 
 
 @triton.jit
-def load_block(pointer, step, channel, mask, ROWS: tl.constexpr, COMPLEX: tl.constexpr):
-    """Rows `step` apart, [R, D] numbers or [R, D, 2] parts in their type; `mask` is [R or 1, D]."""
-    at = pointer + tl.arange(0, ROWS)[:, None] * step
-    present = tl.broadcast_to(mask, [ROWS, channel.shape[0]])
+def load_block(pointer, step, channel, mask, last_mask, ROWS: tl.constexpr, COMPLEX: tl.constexpr):
+    """Rows `step` apart in the type of the pointer: a block [R, D], or R rows of pairs [D, 2]."""
     if COMPLEX:
-        at = at[:, :, None] + (2 * channel[:, None] + tl.arange(0, 2)[None, :])[None, :, :]
-        return tl.load(at, mask=present[:, :, None], other=0.0)
+        at = pointer + 2 * channel[:, None] + tl.arange(0, 2)[None, :]
+        rows = ()
+        for i in tl.static_range(ROWS):
+            present = last_mask if i == ROWS - 1 else mask
+            rows = rows + (tl.load(at + i * step, mask=present[:, None], other=0.0),)
+        return rows
     else:
-        return tl.load(at + channel[None, :], mask=present, other=0.0)
+        row = tl.arange(0, ROWS)[:, None]
+        present = tl.where(row < ROWS - 1, mask[None, :], last_mask[None, :])
+        return tl.load(pointer + row * step + channel[None, :], mask=present, other=0.0)
 
 
 @triton.jit
@@ -41,11 +46,8 @@ def rows_of(block, ROWS: tl.constexpr, STATE: tl.constexpr, COMPLEX: tl.constexp
     """Real and imaginary parts of the rows of a block."""
     rows = ()
     if COMPLEX:
-        re, im = tl.split(block.to(STATE))
-        real_rows = take_apart(tl.trans(re), ROWS)
-        imaginary_rows = take_apart(tl.trans(im), ROWS)
         for i in tl.static_range(ROWS):
-            rows = rows + ((real_rows[i], imaginary_rows[i]),)
+            rows = rows + (tl.split(block[i].to(STATE)),)
     else:
         real_rows = take_apart(tl.trans(block.to(STATE)), ROWS)
         zero = tl.zeros([block.shape[1]], STATE)
@@ -59,22 +61,22 @@ def load_rows(
     pointer, step, channel, mask, ROWS: tl.constexpr, STATE: tl.constexpr, COMPLEX: tl.constexpr
 ):
     """Real and imaginary parts of `ROWS` rows, `step` apart."""
-    block = load_block(pointer, step, channel, mask[None, :], ROWS, COMPLEX)
+    block = load_block(pointer, step, channel, mask, mask, ROWS, COMPLEX)
     return rows_of(block, ROWS, STATE, COMPLEX)
 
 
 @triton.jit
 def store_rows(pointer, step, channel, rows, mask, ROWS: tl.constexpr, COMPLEX: tl.constexpr):
     """Write `ROWS` rows, `step` apart, in the type of the pointer."""
-    at = pointer + tl.arange(0, ROWS)[:, None] * step
-    present = tl.broadcast_to(mask[None, :], [ROWS, channel.shape[0]])
-    block = tl.trans(put_together(rows, 0, 0, ROWS))
     if COMPLEX:
-        at = at[:, :, None] + (2 * channel[:, None] + tl.arange(0, 2)[None, :])[None, :, :]
-        pairs = tl.join(block, tl.trans(put_together(rows, 1, 0, ROWS)))
-        tl.store(at, pairs.to(pointer.dtype.element_ty), mask=present[:, :, None])
+        at = pointer + 2 * channel[:, None] + tl.arange(0, 2)[None, :]
+        for i in tl.static_range(ROWS):
+            pairs = tl.join(rows[i][0], rows[i][1]).to(pointer.dtype.element_ty)
+            tl.store(at + i * step, pairs, mask=mask[:, None])
     else:
-        tl.store(at + channel[None, :], block.to(pointer.dtype.element_ty), mask=present)
+        block = tl.trans(put_together(rows, 0, ROWS)).to(pointer.dtype.element_ty)
+        at = pointer + tl.arange(0, ROWS)[:, None] * step + channel[None, :]
+        tl.store(at, block, mask=tl.broadcast_to(mask[None, :], block.shape))
 
 
 @triton.jit
@@ -91,13 +93,13 @@ def take_apart(columns, ROWS: tl.constexpr):
 
 
 @triton.jit
-def put_together(rows, PART: tl.constexpr, START: tl.constexpr, ROWS: tl.constexpr):
-    """Columns [D, R] of rows `START` to before `START + ROWS`, their real or imaginary part."""
+def put_together(rows, START: tl.constexpr, ROWS: tl.constexpr):
+    """Columns [D, R] of the real parts of rows `START` to before `START + ROWS`."""
     if ROWS == 1:
-        return rows[START][PART][:, None]
+        return rows[START][0][:, None]
     else:
         HALF: tl.constexpr = ROWS // 2
-        first = put_together(rows, PART, START, HALF)
-        second = put_together(rows, PART, START + HALF, HALF)
+        first = put_together(rows, START, HALF)
+        second = put_together(rows, START + HALF, HALF)
         halves = tl.permute(tl.join(first, second), (0, 2, 1))
         return tl.reshape(halves, [first.shape[0], ROWS])
