@@ -20,6 +20,9 @@ from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
 from statetrack.scans.outer_product.tiles import Tiles, choose_tiles, num_chunks
 
+# What `around_chunks` does, chosen when it is launched.
+SWEEP, VALUES, WALK = range(3)
+
 
 def _run(
     q: Tensor, k: Tensor, v: Tensor, decay: Tensor, initial: Tensor, precision: str, save: bool
@@ -166,14 +169,14 @@ def _launch_backward(
         )  # fmt: skip
 
     with Launches(q) as launch:
-        launch_around(launch, 0, sequences * tiles.num_blocks)
+        launch_around(launch, SWEEP, sequences * tiles.num_blocks)
         if tiles.separate_values:
-            launch_around(launch, 1, again.numel())
+            launch_around(launch, VALUES, again.numel())
         launch(
             chunk_backward, (again.numel(),), *pointers, *numbers, **products,
             PASS=2 if tiles.separate_values else 0, **tiles.launch("chunks"),
         )  # fmt: skip
-        launch_around(launch, 2, again.numel())
+        launch_around(launch, WALK, again.numel())
     grad_q, grad_k, grad_decay = (
         part[0] if tiles.num_blocks == 1 else part.sum(0).to(tensor.dtype)
         for part, tensor in zip(parts, (q, k, decay), strict=True)
