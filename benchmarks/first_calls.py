@@ -25,7 +25,8 @@ from statetrack.provenance import provenance
 
 HEADS = "B64 H4 K64 V64 T64"
 CASES = [
-    *(case("diagonal", "B64 D512 T64", dtype) for dtype in ("float32", "complex64")),
+    *(case("diagonal", "B64 D512 T64", dtype) for dtype in ("float32", "bfloat16", "complex64")),
+    *(case("diagonal", "B1 D512 T4096", dtype) for dtype in ("float32", "bfloat16", "complex64")),
     *(
         case("outer_product", HEADS, dtype, variant=decay)
         for dtype in ("float32", "bfloat16")

@@ -110,8 +110,6 @@ class ScanCase:
         Custom operators with one example of their arguments each, from drawn inputs.
     time_axis : mapping of str to int
         For every argument with a time axis, that axis counted from the end.
-    kernels : tuple of str
-        Modules that hold the compiled kernels.
     error_factor : float
         What the bound on float32 errors is multiplied with: every entry of a product of order N is
         a sum of N rounded terms.
@@ -126,7 +124,6 @@ class ScanCase:
     draw: Draw
     operators: Callable[[dict[str, Tensor]], list[tuple[Any, tuple[Any, ...]]]]
     time_axis: dict[str, int]
-    kernels: tuple[str, ...]
     chain: Callable[["Source"], dict[str, Tensor]] | None = None
     share: int = 1
     error_factor: float = 1.0
@@ -246,10 +243,6 @@ def _outer_product_case(decay: str) -> ScanCase:
         draw=_draw_outer_product(decay),
         operators=_outer_product_operators,
         time_axis={"q": -2, "k": -2, "v": -2, "decay": -1 if decay == "head" else -2},
-        kernels=(
-            "statetrack.scans.outer_product.kernel",
-            "statetrack.scans.outer_product.kernel_backward",
-        ),
         chain=_outer_product_chain if decay == "channel" else None,
         share=3,
     )
@@ -342,9 +335,6 @@ def _householder_chain(source: Source) -> dict[str, Tensor]:
 def _householder_case(
     factors: int, decay: str, write: bool, *, in_chunks: bool = False
 ) -> ScanCase:
-    start = "statetrack.scans.householder.kernel"
-    sequential = [f"{start}_sequential{part}" for part in ("", "_backward", "_rows")]
-    chunked = [f"{start}_chunked{part}" for part in ("", "_solve", "_backward", "_gradients")]
     return ScanCase(
         name=f"Householder, {factors} a token, decay {decay}" + (", in chunks" * in_chunks),
         scan=householder_scan,
@@ -359,7 +349,6 @@ def _householder_case(
             "write": -2,
             "decay": -1 if decay == "head" else -2,
         },
-        kernels=tuple(chunked if in_chunks else sequential),
         chain=_householder_chain if factors == 1 and not in_chunks else None,
         share=2 if in_chunks else 3,
         settings={"statetrack.scans.householder.suits_chunks": lambda *_: in_chunks},
@@ -440,10 +429,6 @@ def _low_rank_case(rank: int, decay: str) -> ScanCase:
         draw=_draw_low_rank(rank, decay),
         operators=_low_rank_operators,
         time_axis={"q": -2, "left": rank_axis, "right": rank_axis, "k": -2, "v": -2, "decay": -2},
-        kernels=(
-            "statetrack.scans.low_rank.kernel",
-            "statetrack.scans.low_rank.kernel_backward",
-        ),
         chain=_low_rank_chain if rank == 1 else None,
         share=2,
     )
@@ -515,7 +500,6 @@ NEVER_IN_FRAGMENTS = {f"{FRAGMENTS}.FEWEST_SEQUENCES": math.inf}
 ALWAYS_IN_FRAGMENTS = {f"{FRAGMENTS}.FEWEST_SEQUENCES": 0} | (
     {} if ON_GPU else {f"{FRAGMENTS}.UNROLL": {1: (2, 1), 2: (1, 2)}}
 )
-MATRIX_KERNELS = ("statetrack.scans.matrix.kernel_rows", "statetrack.scans.matrix.kernel_tiles")
 
 CASES = [
     ScanCase(
@@ -524,7 +508,6 @@ CASES = [
         draw=_draw_diagonal,
         operators=_diagonal_operators,
         time_axis={"a": -2, "x": -2},
-        kernels=("statetrack.scans.diagonal.kernel", "statetrack.scans.diagonal.kernel_backward"),
         chain=_diagonal_chain,
         # Rows ahead cost the interpreter time, used or not.
         settings={} if ON_GPU else {"statetrack.scans.diagonal.operator.BYTES_AHEAD": 16},
@@ -545,7 +528,6 @@ CASES = [
         draw=_draw_matrix(SMALL_SIZES),
         operators=_matrix_operators,
         time_axis={"a": -3, "b": -3},
-        kernels=MATRIX_KERNELS,
         chain=_matrix_chain(4),
         share=3,
         settings=NEVER_IN_FRAGMENTS,
@@ -556,7 +538,6 @@ CASES = [
         draw=_draw_matrix(LARGE_SIZES, readout=True),
         operators=_matrix_operators,
         time_axis={"a": -3, "b": -3},
-        kernels=MATRIX_KERNELS,
         chain=_matrix_chain(12),
         share=3,
         error_factor=2.0,
@@ -568,7 +549,6 @@ CASES = [
         draw=_draw_matrix((5, 8, 12, 16) if ON_GPU else (6, 6, 6, 6, 9)),
         operators=_matrix_operators,
         time_axis={"a": -3, "b": -3},
-        kernels=("statetrack.scans.matrix.kernel_fragments",),
         chain=_matrix_chain(8),
         share=4,
         settings=ALWAYS_IN_FRAGMENTS,
@@ -579,7 +559,6 @@ CASES = [
         draw=_draw_matrix((*SMALL_SIZES[1:], LARGE_SIZES[0])),
         operators=_rescaled_operators,
         time_axis={"a": -3, "b": -3},
-        kernels=("statetrack.scans.matrix.kernel_rescaled",),
         share=3,
     ),
 ]

@@ -34,7 +34,11 @@ from torch.nn.functional import layer_norm, normalize, softplus
 
 from statetrack.models import build_model
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    # torch.compile, by which fla differentiates one of its functions, looks at every .grad.
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
+]
 
 DEVICE = "cuda"
 BATCH, LENGTH, HEADS, SIZE = 2, 128, 2, 64

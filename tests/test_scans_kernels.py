@@ -2,12 +2,16 @@
 
 import importlib
 import math
+import pkgutil
+from collections import Counter
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from automata.errors import InputError
+from statetrack import scans
 from tests.scan_cases import CASES, ScanCase, Source
 
 ON_GPU = torch.cuda.is_available()
@@ -337,27 +341,41 @@ def test_half_precision_inputs(case: ScanCase):
             assert relative_rms(value, truth[name]) <= limit, name
 
 
+def kernels_of_all_scans() -> dict[str, Any]:
+    """Every function of Triton in `statetrack.scans`, those that no launch compiles among them."""
+    return {
+        f"{module.name}.{name}": kernel
+        for module in pkgutil.walk_packages(scans.__path__, f"{scans.__name__}.")
+        for name, kernel in vars(importlib.import_module(module.name)).items()
+        if hasattr(kernel, "device_caches") and kernel.fn.__module__ == module.name
+    }
+
+
+def compiled(kernels: dict[str, Any]) -> Counter[str]:
+    """How many times each was compiled, on any device."""
+    return Counter(
+        {
+            name: sum(len(cache[0]) for cache in kernel.device_caches.values())
+            for name, kernel in kernels.items()
+        }
+    )
+
+
 @pytest.mark.gpu
 @every_case
 def test_lengths_and_batches_share_compiled_kernels(case: ScanCase):
-    modules = [importlib.import_module(name) for name in case.kernels]
-    kernels = {
-        name: kernel
-        for module in modules
-        for name, kernel in vars(module).items()
-        if hasattr(kernel, "device_caches")
-    }
+    kernels = kernels_of_all_scans()
     for kernel in kernels.values():
         kernel.device_caches.clear()
+    results = []
     for length in (1, 2, 16, 17, 1000):
         for batch in (1, 3, 64):
             source = Source(41, DEVICE, leading=(batch,), length=length)
-            with_gradients(case, case.draw(source), "triton", 0)
-    counts = {
-        name: len(kernel.device_caches[torch.cuda.current_device()][0])
-        for name, kernel in kernels.items()
-        if kernel.device_caches and kernel.device_caches[torch.cuda.current_device()][0]
-    }
-    for backward in (False, True):
-        variants = [count for name, count in counts.items() if ("backward" in name) == backward]
-        assert 1 <= sum(variants) <= max(2, len(variants)), counts
+            leaves = {name: one.requires_grad_() for name, one in case.draw(source).items()}
+            results.append((case.scan(**leaves, backend="triton"), leaves))
+    forward = compiled(kernels)
+    for outputs, leaves in results:
+        torch.autograd.grad(outputs, tuple(leaves.values()), [torch.ones_like(o) for o in outputs])
+    backward = compiled(kernels) - forward
+    assert 1 <= forward.total() <= 2, forward
+    assert 1 <= backward.total() <= 2, backward

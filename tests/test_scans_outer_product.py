@@ -241,13 +241,13 @@ def test_products_of_decays_that_underflow_keep_their_accuracy(decay: str):
 
 @pytest.mark.parametrize("decay", ["none", "head", "channel"])
 @pytest.mark.parametrize("length", [1, 16, 37])
-@pytest.mark.parametrize("passes", [(0,), (1, 2)])
+@pytest.mark.parametrize("separate_values", [False, True])
 def test_gradients_of_the_kernel_where_it_divides_by_decays(
-    decay: str, length: int, passes: tuple[int, ...], monkeypatch
+    decay: str, length: int, separate_values: bool, monkeypatch
 ):
     if why_unavailable(DEVICE):
         pytest.skip(f"kernels: {why_unavailable(DEVICE)}")
-    monkeypatch.setattr(tiles.Tiles, "passes", passes)
+    monkeypatch.setattr(tiles.Tiles, "separate_values", separate_values)
     inputs = {n: one.to(DEVICE) for n, one in drawn(length, length, 3, 70, decay).items()}
     if decay != "none":
         inputs["decay"] = (0.5 + inputs["decay"].abs() / 2).copysign(inputs["decay"])

@@ -30,7 +30,7 @@ def scaled_sigmoid(x: Tensor, coefficients: Tensor, *, backend: str = "auto") ->
     Returns
     -------
     Tensor, [...]
-        In float32 (float64 for float64).
+        In the type of `x`, computed in float32 (float64 for float64).
 
     Raises
     ------
@@ -64,7 +64,8 @@ def scaled_sigmoid(x: Tensor, coefficients: Tensor, *, backend: str = "auto") ->
 def scaled_sigmoid_reference(x: Tensor, coefficients: Tensor) -> Tensor:
     """Same contract as `scaled_sigmoid`, in plain torch."""
     steepness, low, span = coefficients.to(statistics_dtype(x.dtype)).unbind()
-    return low + span * torch.sigmoid(steepness * x.to(statistics_dtype(x.dtype)))
+    y = low + span * torch.sigmoid(steepness * x.to(statistics_dtype(x.dtype)))
+    return y.to(x.dtype)
 
 
 def _run(x: Tensor, coefficients: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ def _launch(kernel: Any, coefficients: Tensor, x: Tensor, *tensors: Tensor) -> N
 
 
 def _allocate(x: Tensor, coefficients: Tensor) -> Tensor:
-    return torch.empty(x.shape, dtype=statistics_dtype(x.dtype), device=x.device)
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
 def _allocate_gradient(x: Tensor, grad: Tensor, coefficients: Tensor) -> Tensor:

@@ -16,21 +16,23 @@ SHORTEST = 1e-12
 LONGEST_ROW = 8192
 
 
-def unit_norm(x: Tensor, *, backend: str = "auto") -> Tensor:
+def unit_norm(x: Tensor, *, dtype: torch.dtype | None = None, backend: str = "auto") -> Tensor:
     """Divide every row by its Euclidean length.
 
     Parameters
     ----------
     x : Tensor, [..., D]
         Real floating point.
+    dtype : torch.dtype, optional
+        Type of the output; by default that of `x`, and float32 under autocast: the keys of a
+        reflection have to be of length one to more digits than bfloat16 has.
     backend : {"auto", "reference", "triton"}
         "auto" takes the kernels on a GPU for D up to 8,192, and torch elsewhere.
 
     Returns
     -------
     Tensor, [..., D]
-        ``x / max(|x|, 1e-12)`` in float32 (float64 for float64), whatever the type of `x`: the
-        keys of a reflection have to be of length one to more digits than bfloat16 has.
+        ``x / max(|x|, 1e-12)``, computed in float32 (float64 for float64).
 
     Raises
     ------
@@ -50,21 +52,25 @@ def unit_norm(x: Tensor, *, backend: str = "auto") -> Tensor:
     [[0.6, 0.8]]
     """
     require_real("unit_norm", x=x)
+    if dtype is None:
+        is_mixed = torch.is_autocast_enabled(x.device.type)
+        dtype = torch.promote_types(x.dtype, torch.float32) if is_mixed else x.dtype
     if takes_kernels("unit_norm", backend, x.device, x.shape[-1] <= LONGEST_ROW):
-        y: Tensor = unit_norm_triton(x)
+        y: Tensor = unit_norm_triton(x, dtype)
         return y
-    return unit_norm_reference(x)
+    return unit_norm_reference(x, dtype)
 
 
-def unit_norm_reference(x: Tensor) -> Tensor:
+def unit_norm_reference(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Same contract as `unit_norm`, in plain torch."""
-    return torch.nn.functional.normalize(x.to(statistics_dtype(x.dtype)), dim=-1, eps=SHORTEST)
+    wide = x.to(statistics_dtype(x.dtype))
+    return torch.nn.functional.normalize(wide, dim=-1, eps=SHORTEST).to(dtype)
 
 
-def _run(x: Tensor) -> Tensor:
+def _run(x: Tensor, dtype: torch.dtype) -> Tensor:
     from statetrack.layers.kernels.unit_norm import forward
 
-    y = _allocate(x)
+    y = _allocate(x, dtype)
     _launch(forward, x, y)
     return y
 
@@ -90,26 +96,28 @@ def _launch(kernel: Any, x: Tensor, *others: Tensor) -> None:
         )  # fmt: skip
 
 
-def _allocate(x: Tensor) -> Tensor:
-    return torch.empty(x.shape, dtype=statistics_dtype(x.dtype), device=x.device)
+def _allocate(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty(x.shape, dtype=dtype, device=x.device)
 
 
 def _allocate_gradient(x: Tensor, grad: Tensor) -> Tensor:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
-def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
+def _save(ctx: Any, inputs: tuple[Tensor, torch.dtype], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[0])
 
 
-def _differentiate(ctx: Any, grad: Tensor) -> Tensor:
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     (x,) = ctx.saved_tensors
-    grad_x: Tensor = unit_norm_backward_triton(x, grad)
-    return grad_x
+    return unit_norm_backward_triton(x, grad), None
 
 
 unit_norm_triton = register_operator(
-    "unit_norm(Tensor x) -> Tensor", _run, _allocate, vmap_rule=map_leading("unit_norm")
+    "unit_norm(Tensor x, ScalarType dtype) -> Tensor",
+    _run,
+    _allocate,
+    vmap_rule=map_leading("unit_norm"),
 )
 unit_norm_backward_triton = register_operator(
     "unit_norm_backward(Tensor x, Tensor grad) -> Tensor",

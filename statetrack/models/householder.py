@@ -76,7 +76,7 @@ class HouseholderMixer(nn.Module):
         self.heads, self.factors = heads, factors
         self.range = EigenvalueRange.parse(config.eigenvalue_range, config.range_steepness).module()
         self.to_query = Projection(config.width, heads * size, bias=False)
-        self.to_key = Projection(config.width, heads * factors * size, bias=False)
+        self.to_key = Projection(config.width, heads * factors * size, bias=False, widens=False)
         self.to_value = Projection(config.width, heads * factors * size, bias=False)
         self.to_beta = Projection(config.width, heads * factors)
         nn.init.constant_(self.to_beta.bias, config.beta_bias)
@@ -128,7 +128,7 @@ class HouseholderMixer(nn.Module):
         return self.norm(o_BHTV)
 
     def _factors(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        k_BTHRK = self.to_key.product(x_BTD).unflatten(-1, (self.heads, self.factors, -1))
+        k_BTHRK = self.to_key(x_BTD).unflatten(-1, (self.heads, self.factors, -1))
         beta_BTHR = self.range.beta(self.to_beta(x_BTD)).unflatten(-1, (self.heads, -1))
         return unit_norm(k_BTHRK).transpose(-3, -4), beta_BTHR.transpose(-2, -3)
 

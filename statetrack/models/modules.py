@@ -33,16 +33,26 @@ class Projection(nn.Linear):
 
     Under ``torch.autocast`` the product runs in the lower precision, and what a recurrence makes of
     it, such as eigenvalues and keys, in float32.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Sizes.
+    bias : bool
+    widens : bool
+        False leaves the result in the type of the product, for a layer that widens what it reads.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `x`, [..., in_features]."""
-        y = self.product(x)
-        return y.float() if torch.is_autocast_enabled(x.device.type) else y
+    def __init__(
+        self, inputs: int, outputs: int, bias: bool = True, *, widens: bool = True
+    ) -> None:
+        super().__init__(inputs, outputs, bias)
+        self.widens = widens
 
-    def product(self, x: Tensor) -> Tensor:
-        """Map `x` in the type of the product; for layers that widen what they read."""
-        return super().forward(x)
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x`, [..., inputs]."""
+        y = super().forward(x)
+        return y.float() if self.widens and torch.is_autocast_enabled(x.device.type) else y
 
 
 class MLP(nn.Module):

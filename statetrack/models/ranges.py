@@ -157,11 +157,11 @@ class RangeMap(nn.Module):
         return self.coefficients[0]
 
     def eigenvalue(self, raw: Tensor) -> Tensor:
-        """As `EigenvalueRange.eigenvalue`, in float32 at least."""
+        """As `EigenvalueRange.eigenvalue`."""
         return scaled_sigmoid(raw, self.coefficients)
 
     def beta(self, raw: Tensor) -> Tensor:
-        """As `EigenvalueRange.beta`, in float32 at least."""
+        """As `EigenvalueRange.beta`."""
         return scaled_sigmoid(raw, self.beta_coefficients)
 
     def stretch(self, share: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ class RWKV7Mixer(nn.Module):
         if self.to_gate is not None:
             y_BTE = y_BTE * self.to_gate(x_g)
         after = (after_BHKV, *(torch.cat([one, x_BTD], dim=-2)[..., -1:, :] for one in last))
-        return self.output(y_BTE), after
+        return self.output(y_BTE.to(x_BTD.dtype)), after
 
     def initial_state(self, batch_size: int) -> State:
         """Learned state before the first token; with a token shift also a token of zeros."""

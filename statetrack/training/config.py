@@ -1,6 +1,7 @@
 """A run is its configuration: a frozen, validated tree with an identity of its own."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -51,6 +52,11 @@ FrozenParameters = Annotated[dict[str, JsonValue], AfterValidator(Parameters)]
 Whole = Annotated[int, PydanticField(strict=True)]
 
 
+@functools.lru_cache(maxsize=256)
+def _build_task(name: str, parameters: str) -> Task:
+    return get_task(name, **json.loads(parameters))
+
+
 class TaskConfig(Frozen):
     """Which task, by name, and its parameters; those left out take the task's defaults."""
 
@@ -68,8 +74,8 @@ class TaskConfig(Frozen):
         return {**data, "name": name, "parameters": parameters}
 
     def build(self) -> Task:
-        """Make the task."""
-        return get_task(self.name, **self.parameters)
+        """Make the task; the same object for equal configurations."""
+        return _build_task(self.name, json.dumps(self.parameters, sort_keys=True))
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[str]) -> Self:
@@ -196,7 +202,7 @@ class RunConfig(Frozen):
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Whole = PydanticField(default=0, ge=0, lt=2**32)
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         """Identity, 16 hexadecimal digits of the sha256 of the canonical JSON with semantics."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:16]

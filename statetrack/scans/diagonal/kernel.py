@@ -13,39 +13,18 @@ The adjoint recurrence is ``z_t = g_t + conj(a_{t+1}) z_{t+1}``, ``dx_t = z_t``,
 import triton
 import triton.language as tl
 
+from statetrack.scans.diagonal.kernel_rows import (
+    load,
+    load_block,
+    load_rows,
+    rows_of,
+    store,
+    store_rows,
+)
 from statetrack.scans.masks import where_also
 
 CHUNKS_AHEAD = tl.constexpr(4)
 SIZES = ["n1", "n2", "channels", "length", "chunk_size", "num_chunks"]
-
-
-@triton.jit
-def load(pointer, channel, mask, STATE: tl.constexpr, COMPLEX: tl.constexpr):
-    """Real and imaginary part of one row; the imaginary part of a real row is zero."""
-    if COMPLEX:
-        part = tl.arange(0, 2)
-        pairs = tl.load(
-            pointer + 2 * channel[:, None] + part[None, :], mask=mask[:, None], other=0.0
-        )
-        re, im = tl.split(pairs.to(STATE))
-    else:
-        re = tl.load(pointer + channel, mask=mask, other=0.0).to(STATE)
-        im = tl.zeros_like(re)
-    return re, im
-
-
-@triton.jit
-def store(pointer, channel, re, im, mask, COMPLEX: tl.constexpr):
-    """Write one row in the type of the pointer."""
-    if COMPLEX:
-        part = tl.arange(0, 2)
-        tl.store(
-            pointer + 2 * channel[:, None] + part[None, :],
-            tl.join(re, im).to(pointer.dtype.element_ty),
-            mask=mask[:, None],
-        )
-    else:
-        tl.store(pointer + channel, re.to(pointer.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -80,7 +59,21 @@ def place(n1, n2, num_chunks, num_blocks):
 
 
 @triton.jit
-def load_rows(
+def advance(
+    h, rows, out_pointer, out_step, channel, mask, UNROLL: tl.constexpr, COMPLEX: tl.constexpr
+):
+    """Take `UNROLL` steps forward and write the states."""
+    transitions, inputs = rows
+    states = ()
+    for i in tl.static_range(UNROLL):
+        h = multiply_add(transitions[i], h, inputs[i], COMPLEX)
+        states = states + (h,)
+    store_rows(out_pointer, out_step, channel, states, mask, UNROLL, COMPLEX)
+    return h
+
+
+@triton.jit
+def load_both(
     a_pointer,
     x_pointer,
     a_step,
@@ -92,24 +85,9 @@ def load_rows(
     COMPLEX: tl.constexpr,
 ):
     """Load `UNROLL` rows of transitions and inputs."""
-    transitions = ()
-    inputs = ()
-    for i in tl.static_range(UNROLL):
-        transitions = transitions + (load(a_pointer + i * a_step, channel, mask, STATE, COMPLEX),)
-        inputs = inputs + (load(x_pointer + i * x_step, channel, mask, STATE, COMPLEX),)
+    transitions = load_rows(a_pointer, a_step, channel, mask, UNROLL, STATE, COMPLEX)
+    inputs = load_rows(x_pointer, x_step, channel, mask, UNROLL, STATE, COMPLEX)
     return transitions, inputs
-
-
-@triton.jit
-def advance(
-    h, rows, out_pointer, out_step, channel, mask, UNROLL: tl.constexpr, COMPLEX: tl.constexpr
-):
-    """Take `UNROLL` steps forward and write the states."""
-    transitions, inputs = rows
-    for i in tl.static_range(UNROLL):
-        h = multiply_add(transitions[i], h, inputs[i], COMPLEX)
-        store(out_pointer + i * out_step, channel, h[0], h[1], mask, COMPLEX)
-    return h
 
 
 @triton.jit
@@ -136,11 +114,8 @@ def add_chunks(
     COMPLEX: tl.constexpr,
 ):
     """State after `COUNT` chunks; an overflowed product times a zero state is zero."""
-    products = ()
-    ends = ()
-    for i in tl.static_range(COUNT):
-        products = products + (load(products_pointer + i * step, channel, mask, STATE, COMPLEX),)
-        ends = ends + (load(ends_pointer + i * step, channel, mask, STATE, COMPLEX),)
+    products = load_rows(products_pointer, step, channel, mask, COUNT, STATE, COMPLEX)
+    ends = load_rows(ends_pointer, step, channel, mask, COUNT, STATE, COMPLEX)
     for i in tl.static_range(COUNT):
         new = multiply_add(products[i], h, ends[i], COMPLEX)
         is_zero = (h[0] == 0) & (h[1] == 0)
@@ -216,14 +191,14 @@ def reduce_forward(
     h = (zero, zero)
     product = (zero + 1, zero)
     for _ in range(steps // UNROLL):
-        rows = load_rows(
+        rows = load_both(
             a_pointer, x_pointer, a_step, x_step, channel, mask, UNROLL, STATE, COMPLEX
         )
         h, product = advance_with_product(h, product, rows, UNROLL, COMPLEX)
         a_pointer += UNROLL * a_step
         x_pointer += UNROLL * x_step
     for _ in range(steps % UNROLL):
-        row_pair = load_rows(a_pointer, x_pointer, a_step, x_step, channel, mask, 1, STATE, COMPLEX)
+        row_pair = load_both(a_pointer, x_pointer, a_step, x_step, channel, mask, 1, STATE, COMPLEX)
         h, product = advance_with_product(h, product, row_pair, 1, COMPLEX)
         a_pointer += a_step
         x_pointer += x_step
@@ -294,29 +269,25 @@ def scan_forward(
         STATE, COMPLEX,
     )  # fmt: skip
     full = steps // UNROLL
-    rows = load_rows(
-        a_pointer,
-        x_pointer,
-        a_step,
-        x_step,
-        channel,
-        where_also(mask, full > 0),
-        UNROLL,
-        STATE,
-        COMPLEX,
-    )
+    present = where_also(mask, full > 0)
+    transitions = load_block(a_pointer, a_step, channel, present, present, UNROLL, COMPLEX)
+    inputs = load_block(x_pointer, x_step, channel, present, present, UNROLL, COMPLEX)
     for block_of_rows in range(full):
         a_pointer += UNROLL * a_step
         x_pointer += UNROLL * x_step
-        is_followed = where_also(mask, block_of_rows + 1 < full)
-        following = load_rows(
-            a_pointer, x_pointer, a_step, x_step, channel, is_followed, UNROLL, STATE, COMPLEX
+        present = where_also(mask, block_of_rows + 1 < full)
+        next_transitions = load_block(a_pointer, a_step, channel, present, present, UNROLL, COMPLEX)
+        next_inputs = load_block(x_pointer, x_step, channel, present, present, UNROLL, COMPLEX)
+        rows = (
+            rows_of(transitions, UNROLL, STATE, COMPLEX),
+            rows_of(inputs, UNROLL, STATE, COMPLEX),
         )
         h = advance(h, rows, states_pointer, h_step, channel, mask, UNROLL, COMPLEX)
         states_pointer += UNROLL * h_step
-        rows = following
+        transitions = next_transitions
+        inputs = next_inputs
     for _ in range(steps % UNROLL):
-        row_pair = load_rows(a_pointer, x_pointer, a_step, x_step, channel, mask, 1, STATE, COMPLEX)
+        row_pair = load_both(a_pointer, x_pointer, a_step, x_step, channel, mask, 1, STATE, COMPLEX)
         h = advance(h, row_pair, states_pointer, h_step, channel, mask, 1, COMPLEX)
         a_pointer += a_step
         x_pointer += x_step

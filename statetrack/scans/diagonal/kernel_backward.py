@@ -3,13 +3,14 @@
 import triton
 import triton.language as tl
 
-from statetrack.scans.diagonal.kernel import (
-    SIZES,
-    after_chunks,
+from statetrack.scans.diagonal.kernel import SIZES, after_chunks, multiply_add, place
+from statetrack.scans.diagonal.kernel_rows import (
     load,
-    multiply_add,
-    place,
+    load_block,
+    load_rows,
+    rows_of,
     store,
+    store_rows,
 )
 from statetrack.scans.masks import where_also
 
@@ -45,38 +46,31 @@ def retreat(
     PRODUCT: tl.constexpr,
 ):
     """Take `UNROLL` steps back from the row before the pointers."""
-    transitions = ()
-    gradients = ()
-    previous = ()
+    gradients = load_rows(g_pointer, -g_step, channel, mask, UNROLL, STATE, COMPLEX)
+    transitions = load_rows(a_pointer, -a_step, channel, mask, UNROLL, STATE, COMPLEX)
+    if WRITE:
+        oldest = where_also(mask, is_first == 0)
+        block = load_block(h_pointer - h_step, -h_step, channel, mask, oldest, UNROLL, COMPLEX)
+        previous = rows_of(block, UNROLL, STATE, COMPLEX)
+    zero = (tl.zeros_like(future[0]), tl.zeros_like(future[1]))
+    d_transitions = ()
+    d_inputs = ()
     for i in tl.static_range(UNROLL):
-        gradients = gradients + (load(g_pointer - i * g_step, channel, mask, STATE, COMPLEX),)
-        transitions = transitions + (load(a_pointer - i * a_step, channel, mask, STATE, COMPLEX),)
-        if WRITE:
-            if i == UNROLL - 1:
-                before = load(
-                    h_pointer - (i + 1) * h_step,
-                    channel,
-                    where_also(mask, is_first == 0),
-                    STATE,
-                    COMPLEX,
-                )
-                re = tl.where(is_first, initial[0], before[0])
-                im = tl.where(is_first, initial[1], before[1])
-                previous = previous + ((re, im),)
-            else:
-                previous = previous + (
-                    load(h_pointer - (i + 1) * h_step, channel, mask, STATE, COMPLEX),
-                )
-    for i in tl.static_range(UNROLL):
-        zero = (tl.zeros_like(future[0]), tl.zeros_like(future[1]))
         z = (gradients[i][0] + future[0], gradients[i][1] + future[1])
         if WRITE:
-            da = multiply_add(conjugate(previous[i]), z, zero, COMPLEX)
-            store(dx_pointer - i * dx_step, channel, z[0], z[1], mask, COMPLEX)
-            store(da_pointer - i * da_step, channel, da[0], da[1], mask, COMPLEX)
+            before = previous[i]
+            if i == UNROLL - 1:
+                re = tl.where(is_first, initial[0], before[0])
+                im = tl.where(is_first, initial[1], before[1])
+                before = (re, im)
+            d_transitions = d_transitions + (multiply_add(conjugate(before), z, zero, COMPLEX),)
+            d_inputs = d_inputs + (z,)
         future = multiply_add(conjugate(transitions[i]), z, zero, COMPLEX)
         if PRODUCT:
             product = multiply_add(conjugate(transitions[i]), product, zero, COMPLEX)
+    if WRITE:
+        store_rows(dx_pointer, -dx_step, channel, d_inputs, mask, UNROLL, COMPLEX)
+        store_rows(da_pointer, -da_step, channel, d_transitions, mask, UNROLL, COMPLEX)
     return future, product
 
 

@@ -1,4 +1,4 @@
-"""Triton kernel that differentiates chunks of the outer-product recurrence token by token.
+"""Gradients of chunks of the outer-product recurrence token by token, without division.
 
 Legend as in `kernel`.
 """
@@ -7,24 +7,15 @@ import triton
 import triton.language as tl
 
 from statetrack.scans.heads import CHANNEL, HEAD, NONE, place
-from statetrack.scans.outer_product.kernel import SIZES, load_decay, load_tile, walk_states
+from statetrack.scans.outer_product.kernel import load_decay, load_tile, walk_states
 
 
-@triton.jit(
-    do_not_specialize=[
-        *SIZES, "sequences", "q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step", "v0", "v1",
-        "v2", "v_step", "a0", "a1", "a2", "a_step", "do0", "do1", "do2", "do_step",
-    ]
-)  # fmt: skip
+@triton.jit
 def walk_backward(
     q_pointer, k_pointer, v_pointer, a_pointer, do_pointer, states_pointer, adjoints_pointer,
     dq_pointer, dk_pointer, dv_pointer, da_pointer, again_pointer,
-    n1: tl.int32, n2: tl.int32, length: tl.int32, sequences: tl.int32,
-    q0: tl.int64, q1: tl.int64, q2: tl.int64, q_step: tl.int64,
-    k0: tl.int64, k1: tl.int64, k2: tl.int64, k_step: tl.int64,
-    v0: tl.int64, v1: tl.int64, v2: tl.int64, v_step: tl.int64,
-    a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
-    do0: tl.int64, do1: tl.int64, do2: tl.int64, do_step: tl.int64,
+    n1, n2, length, sequences, q0, q1, q2, q_step, k0, k1, k2, k_step, v0, v1, v2, v_step,
+    a0, a1, a2, a_step, do0, do1, do2, do_step,
     K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
     CHUNK: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
@@ -64,42 +55,54 @@ def walk_backward(
         for past in range(stretches):
             start = (stretches - 1 - past) * STRETCH
             first = load_tile(states_pointer + tile, V, key, column, K, V, 0.0).to(STATE)
-            first = walk_states(
-                k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, first, 0, start, key,
-                column, K, V, DECAY, STATE,
-            )  # fmt: skip
             end = tl.minimum(start + STRETCH, tokens)
-            for back in range(end - start):
-                last = end - 1 - back
-                t = tl.full([], 0, tl.int64) + last
+            # The first round leads from the start of the chunk to that of the stretch: one place
+            # where states are walked through is half the code.
+            for back in range(end - start + 1):
+                is_first = back == 0
+                last = tl.where(is_first, start, end - back)
                 before = walk_states(
-                    k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, first, start, last,
-                    key, column, K, V, DECAY, STATE,
+                    k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, first,
+                    tl.where(is_first, 0, start), last, key, column, K, V, DECAY, STATE,
                 )  # fmt: skip
-                k = tl.load(k_pointer + t * k_step + key, mask=in_key, other=0.0).to(STATE)
-                v = tl.load(v_pointer + t * v_step + column, mask=in_column, other=0.0).to(STATE)
-                state = before
-                if DECAY != NONE:
-                    a = load_decay(a_pointer, t, a_step, key, K, tokens, DECAY, STATE)
-                    state = state * a
-                state += k[:, None] * v[None, :]
-                q = tl.load(q_pointer + t * q_step + key, mask=in_key, other=0.0).to(STATE)
-                do = tl.load(do_pointer + t * do_step + column, mask=in_column, other=0.0).to(STATE)
-                adjoint += q[:, None] * do[None, :]
-                dq = tl.sum(state * do[None, :], 1)
-                dk = tl.sum(adjoint * v[None, :], 1)
-                dv = tl.sum(adjoint * k[:, None], 0)
-                tl.store(dq_pointer + t * K + key, dq.to(dq_pointer.dtype.element_ty), mask=in_key)
-                tl.store(dk_pointer + t * K + key, dk.to(dk_pointer.dtype.element_ty), mask=in_key)
-                tl.store(
-                    dv_pointer + t * V + column, dv.to(dv_pointer.dtype.element_ty), mask=in_column
-                )
-                if DECAY == HEAD:
-                    da = tl.sum(tl.sum(adjoint * before, 1), 0)
-                    tl.store(da_pointer + t, da.to(da_pointer.dtype.element_ty))
-                if DECAY == CHANNEL:
-                    da = tl.sum(adjoint * before, 1)
-                    da = da.to(da_pointer.dtype.element_ty)
-                    tl.store(da_pointer + t * K + key, da, mask=in_key)
-                if DECAY != NONE:
-                    adjoint = adjoint * a
+                if is_first:
+                    first = before
+                else:
+                    t = tl.full([], 0, tl.int64) + last
+                    k = tl.load(k_pointer + t * k_step + key, mask=in_key, other=0.0).to(STATE)
+                    v = tl.load(v_pointer + t * v_step + column, mask=in_column, other=0.0).to(
+                        STATE
+                    )
+                    state = before
+                    if DECAY != NONE:
+                        a = load_decay(a_pointer, t, a_step, key, K, tokens, DECAY, STATE)
+                        state = state * a
+                    state += k[:, None] * v[None, :]
+                    q = tl.load(q_pointer + t * q_step + key, mask=in_key, other=0.0).to(STATE)
+                    do = tl.load(do_pointer + t * do_step + column, mask=in_column, other=0.0).to(
+                        STATE
+                    )
+                    adjoint += q[:, None] * do[None, :]
+                    dq = tl.sum(state * do[None, :], 1)
+                    dk = tl.sum(adjoint * v[None, :], 1)
+                    dv = tl.sum(adjoint * k[:, None], 0)
+                    tl.store(
+                        dq_pointer + t * K + key, dq.to(dq_pointer.dtype.element_ty), mask=in_key
+                    )
+                    tl.store(
+                        dk_pointer + t * K + key, dk.to(dk_pointer.dtype.element_ty), mask=in_key
+                    )
+                    tl.store(
+                        dv_pointer + t * V + column,
+                        dv.to(dv_pointer.dtype.element_ty),
+                        mask=in_column,
+                    )
+                    if DECAY == HEAD:
+                        da = tl.sum(tl.sum(adjoint * before, 1), 0)
+                        tl.store(da_pointer + t, da.to(da_pointer.dtype.element_ty))
+                    if DECAY == CHANNEL:
+                        da = tl.sum(adjoint * before, 1)
+                        da = da.to(da_pointer.dtype.element_ty)
+                        tl.store(da_pointer + t * K + key, da, mask=in_key)
+                    if DECAY != NONE:
+                        adjoint = adjoint * a

@@ -20,6 +20,9 @@ from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
 from statetrack.scans.outer_product.tiles import Tiles, choose_tiles, num_chunks
 
+# What `around_chunks` does, chosen when it is launched.
+SWEEP, VALUES, WALK = range(3)
+
 
 def _run(
     q: Tensor, k: Tensor, v: Tensor, decay: Tensor, initial: Tensor, precision: str, save: bool
@@ -130,13 +133,12 @@ def _launch_forward(
 def _launch_backward(
     inputs: list[Tensor], precision: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    from statetrack.scans.outer_product.kernel_backward import chunk_backward, sweep_adjoints
-    from statetrack.scans.outer_product.kernel_walk import walk_backward
+    from statetrack.scans.outer_product.kernel_backward import around_chunks, chunk_backward
 
     q, k, v, decay, states, grad_o, grad_final = inputs
     tiles = choose_tiles(q, k, v, decay, precision)
     rows = [_row_strides(tensor) for tensor in (q, k, v, decay)]
-    of_q, _, _, of_decay = rows
+    of_decay = rows[3]
     of_o = _row_strides(grad_o)
     leading = leading_sizes(v.shape[:-2])
     sequences = num_items(leading)
@@ -150,25 +152,31 @@ def _launch_backward(
     adjoints = _empty(states.shape, v, states.dtype)
     again = _empty((sequences * chunks * tiles.num_blocks,), v, torch.int32)
     aligned = _aligned((q, k, v, grad_o), [*rows[:3], of_o, of_decay], decay, tiles)
-    options = tiles.options(grad_final.dtype)
-    of_chunks = (
+    pointers = (
         q, k, v, decay, grad_o, states, adjoints, parts[0], parts[1], grad_v, parts[2], again,
+    )  # fmt: skip
+    numbers = (
         *leading[1:], v.shape[-2], sequences, *(stride for row in rows for stride in row), *of_o,
     )  # fmt: skip
-    with Launches(q) as launch:
+    products = tiles.products() | tiles.options(grad_final.dtype)
+    products |= {"ALIGNED": aligned, "SMALL": tiles.small}
+
+    def launch_around(launch: Launches, stage: int, programs: int) -> None:
         launch(
-            sweep_adjoints, (sequences * tiles.num_blocks,),
-            q, decay, grad_o, grad_final, adjoints, grad_initial, *leading[1:], v.shape[-2],
-            *of_q, *of_decay, *of_o, *_row_strides(grad_final), ALIGNED=aligned,
-            **tiles.products(), **options, **tiles.launch("sweep"),
+            around_chunks, (programs,), *pointers, grad_final, grad_initial, *numbers,
+            *_row_strides(grad_final), stage, **products, SEPARATE=tiles.separate_values,
+            **tiles.launch("sweep"),
         )  # fmt: skip
-        for number in tiles.passes:
-            launch(
-                chunk_backward, (again.numel(),), *of_chunks, ALIGNED=aligned,
-                SMALL=tiles.small, PASS=number, **tiles.products(), **options,
-                **tiles.launch("chunks"),
-            )  # fmt: skip
-        launch(walk_backward, (again.numel(),), *of_chunks, **options, num_warps=4)
+
+    with Launches(q) as launch:
+        launch_around(launch, SWEEP, sequences * tiles.num_blocks)
+        if tiles.separate_values:
+            launch_around(launch, VALUES, again.numel())
+        launch(
+            chunk_backward, (again.numel(),), *pointers, *numbers, **products,
+            PASS=2 if tiles.separate_values else 0, **tiles.launch("chunks"),
+        )  # fmt: skip
+        launch_around(launch, WALK, again.numel())
     grad_q, grad_k, grad_decay = (
         part[0] if tiles.num_blocks == 1 else part.sum(0).to(tensor.dtype)
         for part, tensor in zip(parts, (q, k, decay), strict=True)

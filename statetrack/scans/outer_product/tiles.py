@@ -50,9 +50,9 @@ class Tiles:
         return -(-self.values // self.block_values)
 
     @property
-    def passes(self) -> tuple[int, ...]:
-        """Kernels that differentiate a chunk: one, or one for values and one for the rest."""
-        return (1, 2) if self.parts > 1 and self.decay == 2 else (0,)
+    def separate_values(self) -> bool:
+        """Whether values get their gradient in a launch of their own: less code at once."""
+        return self.parts > 1
 
     def partial(self, tensor: Tensor, state: Tensor) -> torch.dtype:
         """Type of the partial gradients of `tensor`: its own where there is one block."""
