@@ -158,13 +158,16 @@ class TrainingConfig(Frozen):
 class EvaluationConfig(Frozen):
     """How far, and on how many words, a trained model is measured.
 
-    Uniform words always are; `families` names others that are measured too.
+    Uniform words always are; `families` names others that are measured too. The learned transition
+    matrices are read as well, on the CPU, unless `read_transitions` is false: with many tokens that
+    takes seconds a run, and a checkpoint can be read later.
     """
 
     max_length: Whole = PydanticField(default=256, ge=1, le=2**20)
     num_words: Whole = PydanticField(default=4096, ge=1, le=2**20)
     seed: Whole = PydanticField(default=0, ge=0, lt=2**32)
     families: tuple[str, ...] = ()
+    read_transitions: bool = True
 
     @field_validator("families")
     @classmethod

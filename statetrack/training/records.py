@@ -120,7 +120,9 @@ def finished_record(
     """
     measured = curve_tables(curves, config.evaluation.lengths())["curves"]
     tables = {"history": pd.DataFrame(trained.history)}
-    tables |= transition_tables(trained.model.to("cpu"), trained.task)
+    trained.model.to("cpu")
+    if config.evaluation.read_transitions:
+        tables |= transition_tables(trained.model, trained.task)
     summary = _identity(config) | {
         "num_parameters": sum(p.numel() for p in trained.model.parameters()),
         "state_size": getattr(trained.model, "state_size", None),

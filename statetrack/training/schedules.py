@@ -60,47 +60,45 @@ class Constant:
 
 @dataclass(frozen=True)
 class Settling:
-    """The full rate while a curriculum grows; a cosine from when it has reached its end.
+    """The full rate while words are short; a cosine from when a curriculum has made them longer.
 
     Parameters
     ----------
     steps : int
         Steps of the cosine, down to ``final_rate_share``; the run is over after them.
-    threshold : float
-        Loss at the full training length below which it begins, in nats per position.
+    length : int
+        Words of so many letters begin it; 0 for the training length.
     """
 
     steps: int = 600
-    threshold: float = 0.1
+    length: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(
-                f"schedule settling: steps = {self.steps}: expected a whole number >= 1"
-            )
-        if self.threshold <= 0:
-            raise InputError(
-                f"schedule settling: threshold = {self.threshold}: expected a number > 0"
-            )
+        for name, least in (("steps", 1), ("length", 0)):
+            if getattr(self, name) < least:
+                raise InputError(
+                    f"schedule settling: {name} = {getattr(self, name)}: expected a whole number "
+                    f">= {least}"
+                )
 
     def share(self, step: int, settings: "TrainingConfig", history: History) -> float:
         """Share of the learning rate at a step."""
         since = self._since(settings, history)
-        fallen = (
-            1.0 if since is None else _cosine(step - since, self.steps, settings.final_rate_share)
-        )
+        if since is None:
+            return _warm_up(step, settings)
+        fallen = _cosine(step - since, self.steps, settings.final_rate_share)
         return _warm_up(step, settings) * fallen
 
     def last_step(self, settings: "TrainingConfig", history: History) -> int:
-        """`steps` after the curriculum's end, and never more than the configuration's steps."""
+        """`steps` after the beginning of the cosine, at most the configuration's steps."""
         since = self._since(settings, history)
         return settings.steps if since is None else min(settings.steps, since + self.steps)
 
     def _since(self, settings: "TrainingConfig", history: History) -> int | None:
-        """Step of the first round that ended at the full length with a loss below the threshold."""
+        """Step after the first round of words that are long enough, all of which counted."""
+        length = self.length or settings.length
         for row in history:
-            is_full = row["length"] == row["supervised"] == settings.length
-            if is_full and row["loss"] < self.threshold:
+            if min(row["length"], row["supervised"]) >= length:
                 return int(row["step"])
         return None
 
