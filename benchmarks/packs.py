@@ -1,8 +1,8 @@
 """Time training steps of packs on a GPU, beside the same models one at a time and a peer's layer.
 
-Run ``python benchmarks/packs.py --output FOLDER``. Every row builds a pack as a grid would, captures
-its step, replays it, and gives milliseconds a step and run-steps per second (runs of the pack times
-steps). ``--profile ROW`` prints where the GPU's time goes instead.
+Run ``python benchmarks/packs.py --output FOLDER``. Every row builds a pack as a grid would,
+captures its step, replays it, and gives milliseconds a step and run-steps per second (runs of the
+pack times steps). ``--profile ROW`` prints where the GPU's time goes instead.
 """
 
 import argparse

@@ -131,7 +131,7 @@ class PackedModel:
         weights = self.views(self.parameters if parameters is None else parameters)
         if self._can_be_mapped:
             mapped = vmap(self._run, in_dims=(0, 0, 0, None if state is None else 0))
-            return mapped(weights, self.buffers, tokens, state)  # type: ignore[no-any-return]
+            return mapped(weights, self.buffers, tokens, state)
         runs = [
             self._run(
                 _row(weights, place),
@@ -146,8 +146,8 @@ class PackedModel:
 
     def _run(
         self,
-        weights: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
+        weights: dict[str, Tensor],
+        buffers: dict[str, Tensor],
         tokens: Tensor,
         state: State,
     ) -> tuple[Tensor, State]:

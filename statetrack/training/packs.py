@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -98,7 +99,7 @@ def partition(runs: Iterable[RunConfig], max_size: int) -> list[Pack]:
 def _cut(runs: Sequence[RunConfig], max_size: int) -> list[Pack]:
     count = -(-len(runs) // max_size)
     ends = [-(-len(runs) * number // count) for number in range(count + 1)]
-    return [tuple(runs[low:high]) for low, high in zip(ends, ends[1:], strict=False)]
+    return [tuple(runs[low:high]) for low, high in itertools.pairwise(ends)]
 
 
 def pack_id(pack: Sequence[RunConfig]) -> str:
@@ -152,7 +153,7 @@ class PackJob:
 
     def after_death(self) -> list["PackJob"]:
         """What to do when a worker died: go on once, then take it apart; nothing for one run."""
-        if len(self.missing) == 1 and self.deaths > 0:
+        if len(self.missing) <= 1 and self.deaths > 0:
             return []
         if self.deaths == 0:
             return [replace(self, deaths=1)]
