@@ -12,8 +12,7 @@ from torch import nn
 from automata.tasks import AutomatonTask, get_task, register_task
 from statetrack.models import config as models
 from statetrack.models import list_models
-from statetrack.training import RunConfig, evaluate, train
-from statetrack.training import pack_training
+from statetrack.training import RunConfig, evaluate, pack_training, train
 from statetrack.training.checkpoint import load_tensors
 from statetrack.training.loop import TrainingFailedError
 from statetrack.training.pack_training import Member, TrainingStoppedError, initial_model
