@@ -126,7 +126,7 @@ class NamedObjects(Generic[Made]):
         except ValueError:
             number = math.nan
         is_whole = isinstance(number, int)
-        if not math.isfinite(number) or (is_whole and abs(number) > MAX_WHOLE):
+        if abs(number) > MAX_WHOLE if is_whole else not math.isfinite(number):
             expected = "a number" if isinstance(default, float) else "a whole number"
             raise InputError(f"{self.what} {text!r}: {key} = {value}: expected {expected}")
         return number
