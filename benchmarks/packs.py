@@ -162,8 +162,10 @@ def profile(name: str, size: int) -> None:
     print(f"{name} x {size}: {total / 1e4:.3f} ms and {count / 10:.0f} kernels a step")
     for event in events[:40]:
         share = event.self_device_time_total / total
-        print(f"{event.self_device_time_total / 1e4:8.4f} ms {share:6.1%} x{event.count // 10:<4} "
-              f"{event.key[:110]}")
+        print(
+            f"{event.self_device_time_total / 1e4:8.4f} ms {share:6.1%} x{event.count // 10:<4} "
+            f"{event.key[:110]}"
+        )
 
 
 def main() -> None:
