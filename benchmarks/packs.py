@@ -1,8 +1,8 @@
 """Time training steps of packs on a GPU, beside the same models one at a time and a peer's layer.
 
-Run ``python benchmarks/packs.py --output FOLDER``. Every row builds a pack as a grid would, captures
-its step, replays it, and gives milliseconds a step and run-steps per second (runs of the pack times
-steps). ``--profile ROW`` prints where the GPU's time goes instead.
+Run ``python benchmarks/packs.py --output FOLDER``. Every row builds a pack as a grid would,
+captures its step, replays it, and gives milliseconds a step and run-steps per second (runs of the
+pack times steps). ``--profile ROW`` prints where the GPU's time goes instead.
 """
 
 import argparse
@@ -162,8 +162,10 @@ def profile(name: str, size: int) -> None:
     print(f"{name} x {size}: {total / 1e4:.3f} ms and {count / 10:.0f} kernels a step")
     for event in events[:40]:
         share = event.self_device_time_total / total
-        print(f"{event.self_device_time_total / 1e4:8.4f} ms {share:6.1%} x{event.count // 10:<4} "
-              f"{event.key[:110]}")
+        print(
+            f"{event.self_device_time_total / 1e4:8.4f} ms {share:6.1%} x{event.count // 10:<4} "
+            f"{event.key[:110]}"
+        )
 
 
 def main() -> None:

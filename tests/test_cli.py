@@ -9,7 +9,7 @@ import pytest
 from statetrack import cli
 from statetrack.cli import EXIT_BAD_INPUT, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, main
 from statetrack.training import load_results
-from statetrack.training.execute import execute
+from statetrack.training.execute import execute_pack
 
 COMMANDS = ("train", "grid", "status", "results", "report", "analyze", "doctor", "bench")
 TINY = (
@@ -57,9 +57,9 @@ def experiment(tmp_path):
 def in_this_process(monkeypatch):
     """Runs of a grid without a pool of processes."""
 
-    def run(launcher, configs, checkpoints, progress, source=None):
-        for config in configs:
-            yield execute(config, checkpoint=checkpoints / f"{config.run_id}.safetensors")
+    def run(launcher, jobs, checkpoints, progress, source=None):
+        for job in jobs:
+            yield from execute_pack(job.runs, known=job.known, checkpoints=checkpoints)
 
     monkeypatch.setattr("statetrack.training.LocalLauncher.run", run)
 

@@ -19,7 +19,7 @@ from statetrack.experiment import (
     write_products,
 )
 from statetrack.training import Results, export_results, load_results, run_grid
-from statetrack.training.execute import execute
+from statetrack.training.execute import execute_pack
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 FILES = sorted(FOLDER.glob("*.py"))
@@ -29,9 +29,12 @@ COMMITTED = FOLDER / "results" / "eigenvalue_ranges-full"
 class Here:
     """Launcher that runs in this process."""
 
-    def run(self, configs, checkpoints, progress, source=None):
-        for config in configs:
-            yield execute(config)
+    def pack_size(self, runs):
+        return 2
+
+    def run(self, jobs, checkpoints, progress, source=None):
+        for job in jobs:
+            yield from execute_pack(job.runs, known=job.known)
 
 
 def grids():

@@ -20,7 +20,7 @@ from statetrack.training.checkpoint import (
     load_tensors,
     save_tensors,
 )
-from statetrack.training.loop import TrainingStoppedError
+from statetrack.training.pack_training import TrainingStoppedError
 
 TINY = (
     "task=s3",

@@ -13,8 +13,9 @@ from automata.errors import InputError
 from statetrack.models import config as models
 from statetrack.training import Grid, LocalLauncher, RunConfig, load_results, run_grid
 from statetrack.training import grid as grids
-from statetrack.training.execute import execute
+from statetrack.training.execute import execute_pack
 from statetrack.training.launchers import local
+from statetrack.training.packs import PackJob
 from statetrack.training.progress import GridProgress
 from statetrack.training.store import Store
 
@@ -38,15 +39,25 @@ def tiny(**axes):
 class Here:
     """Launcher that runs in this process, and remembers what it ran."""
 
-    def __init__(self, stop_before=None):
-        self.ran, self.stop_before = [], stop_before
+    def __init__(self, stop_before=None, largest=1):
+        self.ran, self.jobs = [], []
+        self.stop_before, self.largest = stop_before, largest
 
-    def run(self, configs, checkpoints, progress, source=None):
-        for config in configs:
-            if len(self.ran) == self.stop_before:
+    def pack_size(self, runs):
+        return self.largest
+
+    def run(self, jobs, checkpoints, progress, source=None):
+        for job in jobs:
+            self.jobs.append(job)
+            records = execute_pack(job.runs, known=job.known, checkpoints=checkpoints)
+            while len(self.ran) != self.stop_before:
+                record = next(records, None)
+                if record is None:
+                    break
+                self.ran.append(record.run_id)
+                yield record
+            else:
                 raise KeyboardInterrupt
-            self.ran.append(config.run_id)
-            yield execute(config, checkpoint=checkpoints / f"{config.run_id}.safetensors")
 
 
 @pytest.fixture
@@ -197,25 +208,39 @@ def test_the_launcher_has_ended_when_run_grid_raises(tmp_path, monkeypatch):
 class Killer(GridProgress):
     """Kills the worker when the second run has made some steps."""
 
-    def __init__(self, victim):
+    def __init__(self, victim, times):
         super().__init__()
-        self.victim, self.killed = victim, []
+        self.victim, self.times, self.killed = victim, times, []
 
-    def advanced(self, run_id, progress):
-        super().advanced(run_id, progress)
-        if run_id == self.victim and not self.killed:
+    def advanced(self, progress):
+        super().advanced(progress)
+        if progress.run_id == self.victim and len(self.killed) < self.times:
             (worker,) = multiprocessing.active_children()
-            self.killed.append(worker.pid)
-            os.kill(worker.pid, signal.SIGKILL)
+            if worker.pid not in self.killed:
+                self.killed.append(worker.pid)
+                os.kill(worker.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_its_run_alone_and_a_retry_goes_on(tmp_path, monkeypatch):
+def test_a_worker_that_is_killed_once_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # quicker on a busy core
+    grid = tiny(seed=[0, 1], **{"training.steps": [300]})
+    killer = Killer(grid.runs[1].run_id, times=1)
+    launcher = LocalLauncher(1, "cpu", pack_size=2)
+    results = run_grid(grid, tmp_path, launcher=launcher, progress=killer)
+    assert len(killer.killed) == 1
+    assert results.runs.status.tolist() == ["finished"] * 2
+
+
+@pytest.mark.slow
+def test_a_run_that_kills_its_workers_costs_itself_alone_and_a_retry_goes_on(tmp_path, monkeypatch):
+    """The pack goes on once, then is halved down to the run that does it."""
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # quicker on a busy core
     grid = tiny(seed=[0, 1, 2], **{"training.steps": [300]})
-    killer = Killer(grid.runs[1].run_id)
-    results = run_grid(grid, tmp_path, launcher=LocalLauncher(1, "cpu"), progress=killer)
-    assert killer.killed
+    killer = Killer(grid.runs[1].run_id, times=100)
+    launcher = LocalLauncher(1, "cpu", pack_size=3)
+    results = run_grid(grid, tmp_path, launcher=launcher, progress=killer)
+    assert len(killer.killed) == 4  # of all three, twice; of two; of one
     assert multiprocessing.active_children() == []
     assert results.runs.status.tolist() == ["finished", "failed", "finished"]
     assert results.runs.error[1] == "the worker process died (exit code -9)"
@@ -232,7 +257,8 @@ def test_a_worker_that_dies_in_the_middle_of_a_message_is_a_failed_record():
     ours, theirs = multiprocessing.Pipe()
     worker = object.__new__(local._Worker)
     worker._device, worker.connection = "cpu", ours
-    worker.config = tiny().runs[0]
+    (run,) = tiny().runs
+    worker.job = PackJob((run,))
 
     class Dead:
         exitcode = -9
@@ -245,9 +271,12 @@ def test_a_worker_that_dies_in_the_middle_of_a_message_is_a_failed_record():
     os.write(theirs.fileno(), (1000).to_bytes(4, "big") + b"half a message")
     theirs.close()
     try:
-        record = worker.receive(GridProgress())
+        assert worker.receive(GridProgress()) == ([], [PackJob((run,), deaths=1)])  # once more
+        worker.job = PackJob((run,), deaths=1)
+        (record,), again = worker.receive(GridProgress())
     finally:
         ours.close()
+    assert again == []
     assert record.status == "failed"
     assert "exit code -9" in record.summary["error"]
 

@@ -1,6 +1,5 @@
 """A real `statetrack grid` in a process of its own, stopped by the keyboard or killed."""
 
-import json
 import os
 import random
 import signal
@@ -187,15 +186,15 @@ def test_interrupted_by_the_keyboard_and_called_again(experiment, quiet, tmp_pat
     check_all_ended(process.pid)
     before = rows(tmp_path)
     assert 1 <= len(before) < 3
-    # The run that was under way kept its place.
-    assert len(list((tmp_path / "checkpoints").glob("*.safetensors"))) == len(before) + 1
+    # The runs that were under way kept their place.
+    assert len(list((tmp_path / "checkpoints").glob("pack-*.safetensors"))) == 1
     check_nothing_lost(experiment, tmp_path, before, quiet, capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["runner", "worker", "both"])
 def test_killed_and_called_again(experiment, quiet, tmp_path, capsys, whom):
-    """A killed worker is a failed run; workers whose runner was killed end by themselves."""
+    """A killed worker's runs go on; workers whose runner was killed end by themselves."""
     generator = random.Random(whom)
     for attempt in range(3):
         folder = tmp_path / str(attempt)
@@ -207,9 +206,8 @@ def test_killed_and_called_again(experiment, quiet, tmp_path, capsys, whom):
             os.kill(pid, signal.SIGKILL)
         process.communicate(timeout=60)
         check_all_ended(process.pid)
-        if whom == "worker":
-            assert main([*command(experiment, folder), "--retry-failed"]) == 0
-        before = [row for row in rows(folder) if "error" not in json.loads(row[2])]
+        before = rows(folder)
+        assert len(before) == 3 or whom != "worker"
         check_nothing_lost(experiment, folder, before, quiet, capsys)
 
 

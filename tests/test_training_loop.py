@@ -12,17 +12,11 @@ from torch import nn
 from automata.tasks import AutomatonTask, get_task, register_task
 from statetrack.models import config as models
 from statetrack.models import list_models
-from statetrack.training import RunConfig, evaluate, select, train
-from statetrack.training import loop as training_loop
+from statetrack.training import RunConfig, evaluate, pack_training, select, train
 from statetrack.training.checkpoint import load_tensors
-from statetrack.training.config import TrainingConfig
-from statetrack.training.loop import (
-    TrainingFailedError,
-    TrainingStoppedError,
-    build_optimizer,
-    initial_model,
-    learning_rate,
-)
+from statetrack.training.loop import TrainingFailedError
+from statetrack.training.pack_training import Member, TrainingStoppedError, initial_model
+from statetrack.training.parameter_groups import parameter_settings
 
 TINY = (
     "model.width=8",
@@ -57,6 +51,21 @@ SOLVES_PARITY = (
 
 def tiny(model, *pairs):
     return RunConfig.from_pairs(["task=s3", f"model={model}", *TINY, *SMALL_STATE[model], *pairs])
+
+
+def learning_rates(*pairs):
+    """Of all steps of a run."""
+    config = RunConfig.from_pairs(["task=s3", "model=lstm", *pairs])
+    return Member(config, config.task.build()).rates(config.training.steps)
+
+
+def by_name(network, row):
+    """The one value that every parameter has in a row over all numbers of a model."""
+    names = [name for name, _ in network.named_parameters()]
+    parts = row.split([parameter.numel() for parameter in network.parameters()])
+    for part in parts:
+        assert part.unique().numel() == 1
+    return {name: part[0].item() for name, part in zip(names, parts, strict=True)}
 
 
 def weights_digest(model):
@@ -134,14 +143,14 @@ def test_fifty_random_stops(model, tmp_path):
 def test_going_on_from_a_checkpoint_written_on_the_way(model, tmp_path, monkeypatch):
     """The process dies without a word: what the last timed checkpoint holds is enough."""
     whole = train(tiny(model))
-    monkeypatch.setattr(training_loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(pack_training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     checkpoint = tmp_path / "run.safetensors"
 
     class PowerCutError(Exception):
         pass
 
     def cut_at_seven():
-        if checkpoint.exists() and load_tensors(checkpoint)[1]["step"] == 7:
+        if checkpoint.exists() and load_tensors(checkpoint)[1]["pack"][0]["step"] == 7:
             raise PowerCutError
         return False
 
@@ -183,62 +192,67 @@ def test_global_generators_are_left_alone():
 
 
 def test_learning_rate_by_hand():
-    settings = TrainingConfig(
-        steps=100, learning_rate=2.0, warmup_steps=10, final_rate_share=0.1, length=1
+    rates = learning_rates(
+        "training.steps=100",
+        "training.learning_rate=2.0",
+        "training.warmup_steps=10",
+        "training.final_rate_share=0.1",
     )
     # share(t) = .1 + .9 (1 + cos(pi t / 100)) / 2: at 50 it is .55, at 25 .1 + .9 * .853553
-    assert learning_rate(settings, 50) == pytest.approx(2.0 * 0.55)
-    assert learning_rate(settings, 25) == pytest.approx(2.0 * (0.1 + 0.9 * 0.8535533905932737))
-    assert learning_rate(settings, 0) == pytest.approx(2.0 * 0.1)
-    warm = [learning_rate(settings, step) for step in range(10)]
-    assert warm == sorted(warm)
-    after = [learning_rate(settings, step) for step in range(9, 100)]
-    assert after == sorted(after, reverse=True)
-    assert 0.2 < after[-1] < 0.202
-    flat = TrainingConfig(steps=7, learning_rate=0.5, warmup_steps=0, final_rate_share=1.0)
-    assert {learning_rate(flat, step) for step in range(7)} == {0.5}
+    assert rates[50] == pytest.approx(2.0 * 0.55)
+    assert rates[25] == pytest.approx(2.0 * (0.1 + 0.9 * 0.8535533905932737))
+    assert rates[0] == pytest.approx(2.0 * 0.1)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert 0.2 < rates[-1] < 0.202
+    flat = learning_rates(
+        "training.steps=7",
+        "training.learning_rate=0.5",
+        "training.warmup_steps=0",
+        "training.final_rate_share=1.0",
+    )
+    assert flat == [0.5] * 7
 
 
 def test_history_rows_and_progress():
     reports = []
     trained = train(tiny("lstm"), report=reports.append)
     assert [row["step"] for row in trained.history] == [5, 10, 12]
-    settings = trained.config.training
-    assert [row["learning_rate"] for row in trained.history] == [
-        learning_rate(settings, row["step"] - 1) for row in trained.history
-    ]
+    rates = Member(trained.config, trained.task).rates(12)
+    assert [row["learning_rate"] for row in trained.history] == [rates[4], rates[9], rates[11]]
+    stages = {(row["length"], row["shortest"], row["supervised"]) for row in trained.history}
+    assert stages == {(18, 18, 18)}
     score = select(trained.model, trained.task, length=18, num_words=16, seed=0)
     assert trained.history[-1]["selection_token"] == score.token_accuracy
     assert trained.history[-1]["selection_whole_prefix"] == score.whole_prefix_accuracy
-    assert reports[-1][:2] == (12, 12)
-    assert reports[-1].loss == trained.history[-1]["loss"]
+    assert reports[-1][:3] == (trained.config.run_id, 12, 12)
+    assert reports[-1].loss == trained.history[-2]["loss"]  # the last recorded one by then
 
 
-def test_progress_is_reported_at_every_step_as_documented():
+def test_progress_is_reported_several_times_a_second(monkeypatch):
     steps = []
     train(tiny("lstm"), report=lambda progress: steps.append(progress.step))
-    assert steps == list(range(1, 13))
+    assert {5, 10, 12} <= set(steps)  # at the end of a round at the latest
+    steps.clear()
+    monkeypatch.setattr(pack_training, "SECONDS_BETWEEN_REPORTS", 0.0)
+    train(tiny("lstm"), report=lambda progress: steps.append(progress.step))
+    assert sorted(set(steps)) == list(range(1, 13))
+    assert steps == sorted(steps)
 
 
 @pytest.mark.parametrize("model", SMALL_STATE)
 def test_weight_decay_falls_on_matrices_alone(model):
     config = tiny(model, "training.weight_decay=0.25")
     network = initial_model(config)
-    optimizer = build_optimizer(network, config.training)
-    decay = {
-        id(parameter): group["weight_decay"]
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    }
-    names = dict(network.named_parameters())
-    assert decay.keys() == {id(parameter) for parameter in names.values()}
-    embeddings = {id(network.embedding.weight)}
+    decays, shares = parameter_settings(network, config.training)
+    assert (shares == 1.0).all()
+    decay = by_name(network, decays)
     linear = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear)}
-    for name, parameter in names.items():
+    for name, parameter in network.named_parameters():
         if id(parameter) in linear or ".cell.weight" in name:
-            assert decay[id(parameter)] == 0.25, name
-        if parameter.dim() < 2 or id(parameter) in embeddings or name.endswith("bias"):
-            assert decay[id(parameter)] == 0.0, name
+            assert decay[name] == 1.0, name
+        if parameter.dim() < 2 or name == "embedding.weight" or name.endswith("bias"):
+            assert decay[name] == 0.0, name
 
 
 @pytest.mark.parametrize("model", sorted(set(list_models()) - set(SMALL_STATE)))
@@ -359,11 +373,9 @@ def test_published_rates_scale_the_input_map_of_the_mru_alone():
     overrides = ["task=parity", "model=mru", "model.head_size=4", "training.length=32"]
     config = RunConfig.from_pairs([*overrides, "training.published_rates=true"])
     network = initial_model(config)
-    optimizer = build_optimizer(network, config.training)
-    scaled = [group for group in optimizer.param_groups if group["share"] != 1.0]
-    assert [group["share"] for group in scaled] == [pytest.approx((2 / 32) ** 0.5 / 4)]
-    (weight,) = scaled[0]["params"]
-    assert weight is network.blocks[0].mixer.to_elements.weight
-    plain = build_optimizer(network, RunConfig.from_pairs(overrides).training)
-    assert {group["share"] for group in plain.param_groups} == {1.0}
+    share = by_name(network, parameter_settings(network, config.training)[1])
+    scaled = {name: value for name, value in share.items() if value != 1.0}
+    assert scaled == {"blocks.0.mixer.to_elements.weight": pytest.approx((2 / 32) ** 0.5 / 4)}
+    plain = parameter_settings(network, RunConfig.from_pairs(overrides).training)[1]
+    assert (plain == 1.0).all()
     assert RunConfig.from_pairs(overrides).run_id != config.run_id

@@ -17,7 +17,7 @@ from statetrack.provenance import _program_and_machine, provenance
 from statetrack.training import RunConfig, evaluate, train
 from statetrack.training import progress as progresses
 from statetrack.training.execute import RunRecord, execute, failed_record, transition_tables
-from statetrack.training.loop import Progress, TrainingStoppedError
+from statetrack.training.pack_training import Progress, TrainingStoppedError
 from statetrack.training.progress import GridProgress
 
 TINY = (
@@ -198,8 +198,8 @@ def test_the_time_left_counts_running_work(monkeypatch):
     stream = io.StringIO()
     shown = GridProgress(stream)
     with shown.watch("grid", 4, 4):
-        shown.advanced("a", Progress(50, 100, 1.0))
-        shown.advanced("b", Progress(50, 100, 1.0))
+        shown.advanced(Progress("a", 50, 100, 1.0))
+        shown.advanced(Progress("b", 50, 100, 1.0))
     # One run's worth of work in 30 s, three to go.
     assert stream.getvalue().splitlines()[
         1
@@ -217,6 +217,6 @@ def test_a_bar_in_a_terminal_leaves_the_lines(monkeypatch):
     stream = Terminal()
     shown = GridProgress(stream)
     with shown.watch("grid", 2, 2):
-        shown.advanced("a", Progress(1, 2, 1.0))
+        shown.advanced(Progress("a", 1, 2, 1.0))
         shown.finished(finished("a"))
     assert "householder [-1,1], seed 3: solved" in stream.getvalue()

@@ -97,8 +97,6 @@ def execute_pack(
     ------
     TrainingStoppedError
         `should_stop` said so; nothing is lost.
-    InputError
-        A checkpoint cannot be used.
     """
     recorded = set(known)
     try:
@@ -108,7 +106,7 @@ def execute_pack(
             recorded.add(record.run_id)
             yield record
         return
-    except (TrainingStoppedError, InputError):
+    except TrainingStoppedError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a run raises costs that run alone
         if len(configs) == 1:
@@ -127,6 +125,12 @@ def execute_pack(
                 report=report,
                 should_stop=should_stop,
             )
+    if checkpoints is not None:
+        remove_checkpoint(_pack_checkpoint(checkpoints, configs))
+
+
+def _pack_checkpoint(folder: Path, configs: Sequence[RunConfig]) -> Path:
+    return folder / f"{PACK}{pack_id(configs)}{END}"
 
 
 def _train_and_measure(
@@ -137,7 +141,7 @@ def _train_and_measure(
     report: Callable[[list[Progress]], None],
     should_stop: Callable[[], bool],
 ) -> Iterator[RunRecord]:
-    place_of_pack = None if checkpoints is None else checkpoints / f"{PACK}{pack_id(configs)}{END}"
+    place_of_pack = None if checkpoints is None else _pack_checkpoint(checkpoints, configs)
     training = PackTraining(
         configs,
         device=device,
@@ -203,4 +207,5 @@ def _curves_of_pack(
 
 
 def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_REASON]
+    kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+    return f"{kind}{' '.join(str(error).split())}"[:MAX_REASON]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +11,7 @@ from automata.errors import InputError, unknown_name
 Made = TypeVar("Made")
 
 MAX_TEXT = 500
+MAX_WHOLE = 2**53
 
 
 class NamedObjects(Generic[Made]):
@@ -113,12 +115,18 @@ class NamedObjects(Generic[Made]):
     def _value(self, text: str, key: str, value: str, default: Any) -> Any:
         """A number of the default's type, or text."""
         if isinstance(default, str):
-            return value.strip("\"'")
+            plain = value.strip("\"'")
+            if not re.fullmatch(r"[A-Za-z0-9_.+/ -]*", plain):
+                raise InputError(
+                    f"{self.what} {text!r}: {key} = {value}: expected letters, digits, '_.+/-'"
+                )
+            return plain
         try:
             number = float(value) if isinstance(default, float) else int(value)
         except ValueError:
-            number = float("nan")
-        if number != number or number in (float("inf"), float("-inf")):
+            number = math.nan
+        is_whole = isinstance(number, int)
+        if abs(number) > MAX_WHOLE if is_whole else not math.isfinite(number):
             expected = "a number" if isinstance(default, float) else "a whole number"
             raise InputError(f"{self.what} {text!r}: {key} = {value}: expected {expected}")
         return number

@@ -199,11 +199,13 @@ class PackTraining:
             self._device,
         )
         self._steps: dict[tuple[int, int, int], PackStep] = {}
+        self._is_stopping = False
         self._saved = self._reported = time.perf_counter()
         self._resume()
         for member in self.members:
-            if member.config.run_id in known and member.status == "training":
-                member.status = "elsewhere"
+            if member.status not in _OVER:
+                is_known = member.config.run_id in known
+                member.status = "elsewhere" if is_known else "training"
 
     def rounds(self) -> Iterator[list[int]]:
         """Train to the end.
@@ -224,10 +226,11 @@ class PackTraining:
         while self._active():
             for places in self._groups():
                 self._advance(places)
-            yield self._look()
-            if time.perf_counter() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
+            over = self._look()
+            # Runs that are known when a pack goes on are over in its checkpoint: the same steps.
+            if over or time.perf_counter() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
                 self.save()
-        self.save()
+            yield over
 
     def subset(self, places: Sequence[int]) -> PackedModel:
         """The models of some runs, as a pack of their own."""
@@ -236,7 +239,10 @@ class PackTraining:
     def model_of(self, place: int) -> nn.Module:
         """The model of one run, on the device."""
         model = initial_model(self.members[place].config).to(self._device)
-        model.load_state_dict(model.state_dict() | self.model.weights(place))
+        weights = self.model.weights(place)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(weights[name])
         return model
 
     def _active(self) -> list[int]:
@@ -259,9 +265,11 @@ class PackTraining:
         filled = [*places, *[places[-1]] * (step.size - len(places))]
         own = torch.tensor(places, device=self._device)
         while (count := end - members[0].step) > 0:
-            if self._should_stop():
+            if self._is_stopping or self._should_stop():
                 self.save()
-                raise TrainingStoppedError(f"stopped at step {members[0].step} of {end}")
+                raise TrainingStoppedError(
+                    f"stopped at step {members[0].step} of {members[0].last_step}"
+                )
             started = time.perf_counter()
             self.load(step, filled, count, stage.supervised)
             taken = step.run(
@@ -289,7 +297,8 @@ class PackTraining:
         now = time.perf_counter()
         if now - self._reported > SECONDS_BETWEEN_REPORTS:
             self._tell(members, done)
-        return self._should_stop() or now - self._saved > SECONDS_BETWEEN_CHECKPOINTS
+        self._is_stopping = self._should_stop()
+        return self._is_stopping or now - self._saved > SECONDS_BETWEEN_CHECKPOINTS
 
     def _tell(self, members: Sequence[Member], done: int) -> None:
         self._reported = time.perf_counter()

@@ -95,8 +95,14 @@ class _HostWords:
             )
             for place, step in zip(self._places, steps, strict=True)
         ]
-        for into, name in zip(self._batch, TensorBatch._fields, strict=True):
-            into.copy_(torch.from_numpy(np.stack([getattr(batch, name) for batch in drawn])))
+        # Behind the end of a word stands a symbol of the task, any: models know no padding token.
+        columns = (
+            [np.where(batch.valid, batch.tokens, 0) for batch in drawn],
+            [batch.targets for batch in drawn],
+            [batch.mask for batch in drawn],
+        )
+        for into, column in zip(self._batch, columns, strict=True):
+            into.copy_(torch.from_numpy(np.stack(column)))
 
     def draw(self, steps: Tensor) -> TensorBatch:
         return self._batch

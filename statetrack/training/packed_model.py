@@ -34,7 +34,7 @@ class PackedModel:
     -----
     The forward pass is mapped over the models with `torch.func.vmap`; the scans fold the mapped
     axis into their batch. Cells of torch (`torch.nn.RNNBase`) cannot be mapped and run one after
-    another.
+    another. A single model is called as it is, so that any module can be trained alone.
 
     Examples
     --------
@@ -140,9 +140,10 @@ class PackedModel:
             With a leading axis P in every tensor.
         """
         weights = self.views(self.parameters if parameters is None else parameters)
-        if self._can_be_mapped:
-            mapped = vmap(self._run, in_dims=(0, 0, 0, None if state is None else 0))
-            return mapped(weights, self.buffers, tokens, state)
+        if self._can_be_mapped and self.size > 1:
+            mapped = vmap(self._run_mapped, in_dims=(0, 0, 0, None if state is None else 0))
+            logits, after = mapped(weights, self.buffers, tokens, state)
+            return logits, None if isinstance(after, tuple) and not after else after
         runs = [
             self._run(
                 _row(weights, place),
@@ -165,6 +166,17 @@ class PackedModel:
         logits, after = functional_call(self._skeleton, (weights, buffers), (tokens, state))
         return logits, after
 
+    def _run_mapped(
+        self,
+        weights: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        tokens: Tensor,
+        state: State,
+    ) -> tuple[Tensor, State]:
+        logits, after = self._run(weights, buffers, tokens, state)
+        # What is mapped cannot return None, which is the state of a model that has none.
+        return logits, () if after is None else after
+
     def weights(self, place: int) -> dict[str, Tensor]:
         """Parameters of one model by name, as its ``load_state_dict`` takes them."""
         return _row(self.views(self.parameters), place)
@@ -181,6 +193,6 @@ def _state_row(state: State, place: int) -> State:
 
 
 def _stack_states(states: Sequence[State]) -> State:
-    if isinstance(states[0], Tensor):
-        return torch.stack(list(states))
+    if states[0] is None or isinstance(states[0], Tensor):
+        return None if states[0] is None else torch.stack(list(states))
     return type(states[0])(_stack_states(parts) for parts in zip(*states, strict=True))

@@ -153,7 +153,7 @@ class PackJob:
 
     def after_death(self) -> list["PackJob"]:
         """What to do when a worker died: go on once, then take it apart; nothing for one run."""
-        if len(self.missing) == 1 and self.deaths > 0:
+        if len(self.missing) <= 1 and self.deaths > 0:
             return []
         if self.deaths == 0:
             return [replace(self, deaths=1)]

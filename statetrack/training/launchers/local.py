@@ -140,11 +140,9 @@ class _Worker:
             self._launch()
             self.job = None
             again = job.after_death()
-            if again:
-                return [], again
-            (config,) = job.missing
+            lost = [] if again else job.missing
             reason = f"the worker process died (exit code {code})"
-            return [failed_record(config, reason, self._device)], []
+            return [failed_record(config, reason, self._device) for config in lost], again
         if kind == "progress":
             for row in body:
                 progress.advanced(Progress(*row))
