@@ -58,6 +58,7 @@ OTHER_VALUES = [
     "evaluation.num_words=1024",
     "evaluation.seed=1",
     'evaluation.families=["repeated"]',
+    "evaluation.read_transitions=false",
     "seed=1",
 ]
 

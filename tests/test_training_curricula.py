@@ -127,20 +127,20 @@ def row(step, loss, length=40, supervised=40):
     return {"step": step, "loss": loss, "length": length, "supervised": supervised}
 
 
-def test_settling_begins_at_the_end_of_the_curriculum():
+def test_settling_begins_at_the_training_length():
     settings = TrainingConfig(steps=1000, warmup_steps=10, final_rate_share=0.1)
-    schedule = Settling(steps=200, threshold=0.1)
-    growing = [row(100, 0.05, 20, 20), row(200, 0.2), row(300, 0.05, 40, 39)]
+    schedule = Settling(steps=200)
+    growing = [row(100, 0.05, 20, 20), row(200, 0.05, 40, 39)]
     assert schedule.last_step(settings, growing) == 1000
     assert schedule.share(299, settings, growing) == 1.0
     assert schedule.share(4, settings, []) == 0.5
-    settled = [*growing, row(400, 0.05), row(500, 0.5)]
+    settled = [*growing, row(400, 0.2), row(500, 0.5)]
     assert schedule.last_step(settings, settled) == 600
     assert schedule.share(400, settings, settled) == pytest.approx(1.0)
     assert schedule.share(500, settings, settled) == pytest.approx(0.55)
     assert schedule.share(600, settings, settled) == pytest.approx(0.1)
-    late = [row(900, 0.05)]
-    assert schedule.last_step(settings, late) == 1000
+    assert schedule.last_step(settings, [row(900, 0.05)]) == 1000
+    assert Settling(steps=200, length=20).last_step(settings, growing) == 300
 
 
 def test_settling_ends_a_run():
@@ -148,10 +148,10 @@ def test_settling_ends_a_run():
         "diagonal",
         "training.steps=1000",
         "training.curriculum=doubling(start=5, threshold=100)",
-        "training.schedule=settling(steps=7, threshold=100)",
+        "training.schedule=settling(steps=7)",
     )
     (member,) = trained([run]).members
-    # Ten letters are reached after the first round of five steps and learned after the second.
+    # Ten letters are trained on in the second round of five steps.
     assert [row["step"] for row in member.history] == [5, 10, 15, 17]
     rate = run.training.learning_rate
     rates = [row["learning_rate"] for row in member.history]

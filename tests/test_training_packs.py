@@ -455,8 +455,9 @@ def test_equal_keys():
     key = pack_key(run_of("diagonal"))
     for run in runs_of("diagonal"):
         assert pack_key(run) == key
+    for own in ("model.eigenvalue_range=[0,1]", "model.range_steepness=1.0"):
+        assert pack_key(run_of("diagonal", own)) == key, own
     for change in (
-        "model.eigenvalue_range=[0,1]",
         "model.width=16",
         "model.num_layers=2",
         "training.length=11",

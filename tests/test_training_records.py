@@ -16,9 +16,11 @@ from statetrack.models import load_model
 from statetrack.provenance import _program_and_machine, provenance
 from statetrack.training import RunConfig, evaluate, train
 from statetrack.training import progress as progresses
-from statetrack.training.execute import RunRecord, execute, failed_record, transition_tables
+from statetrack.training.execute import execute
 from statetrack.training.pack_training import Progress, TrainingStoppedError
 from statetrack.training.progress import GridProgress
+from statetrack.training.records import RunRecord, failed_record
+from statetrack.training.transition_tables import transition_tables
 
 TINY = (
     "task=s3",

@@ -7,7 +7,7 @@ import pytest
 
 from automata.errors import InputError
 from statetrack.training import export_results, load_results
-from statetrack.training.execute import RunRecord
+from statetrack.training.records import RunRecord
 from statetrack.training.results import Results, results_of
 from statetrack.training.store import Store
 

@@ -15,7 +15,7 @@ import pytest
 from automata.errors import InputError
 from statetrack.training import load_results
 from statetrack.training import store as stores
-from statetrack.training.execute import RunRecord
+from statetrack.training.records import RunRecord
 from statetrack.training.store import FILE_NAME, VERSION, Store, filesystem_of
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 WRITERS = """
 import os, sys
 from pathlib import Path
-from statetrack.training.execute import RunRecord
+from statetrack.training.records import RunRecord
 from statetrack.training.store import Store
 
 def write():

@@ -11,7 +11,8 @@ from automata.sampling import random_dfa
 from automata.tasks import Task, get_task
 from automata.words import alternating_letters, pair_adversarial_words, repeated_letters
 from statetrack.training import RunConfig, counting, evaluate, evaluate_pack
-from statetrack.training.execute import RunRecord, curve_tables, execute
+from statetrack.training.execute import execute
+from statetrack.training.records import RunRecord, curve_tables
 from statetrack.training.selection import SelectionScore
 from statetrack.training.word_families import AdversarialFamily, PeriodicFamily, word_family
 

@@ -30,17 +30,25 @@ def load_model(path: str | Path) -> nn.Module:
     from statetrack.training.checkpoint import load_tensors, only_model, restore_weights
 
     tensors, description = load_tensors(Path(path))
-    try:
+
+    def build() -> nn.Module:
         model = description["config"]["model"]
+        return build_model(
+            model["name"],
+            description["num_tokens"],
+            description["num_classes"],
+            **model["parameters"],
+        )
+
+    try:
         # Without storage: the sizes a description claims cost nothing until tensors fit them.
         with torch.device("meta"):
-            built = build_model(
-                model["name"],
-                description["num_tokens"],
-                description["num_classes"],
-                **model["parameters"],
-            )
+            claimed = build()
     except (KeyError, TypeError, RuntimeError, OverflowError):
         raise InputError(f"checkpoint {path}: no model of this library described in it") from None
-    restore_weights(built, only_model(Path(path), tensors, description), replace=True)
+    weights = only_model(Path(path), tensors, description)
+    restore_weights(claimed, weights, replace=True)
+    with torch.random.fork_rng(devices=[]):
+        built = build()
+    restore_weights(built, weights)
     return built.eval()

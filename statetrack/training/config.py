@@ -52,11 +52,6 @@ FrozenParameters = Annotated[dict[str, JsonValue], AfterValidator(Parameters)]
 Whole = Annotated[int, PydanticField(strict=True)]
 
 
-@functools.lru_cache(maxsize=256)
-def _build_task(name: str, parameters: str) -> Task:
-    return get_task(name, **json.loads(parameters))
-
-
 class TaskConfig(Frozen):
     """Which task, by name, and its parameters; those left out take the task's defaults."""
 
@@ -74,8 +69,8 @@ class TaskConfig(Frozen):
         return {**data, "name": name, "parameters": parameters}
 
     def build(self) -> Task:
-        """Make the task; the same object for equal configurations."""
-        return _build_task(self.name, json.dumps(self.parameters, sort_keys=True))
+        """Make the task."""
+        return get_task(self.name, **self.parameters)
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[str]) -> Self:
