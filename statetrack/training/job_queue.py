@@ -141,6 +141,10 @@ class ClaimedJobs(JobQueue):
                 self._ended(identity)
                 claim.release(finished=True)
 
+    def close(self) -> None:
+        """End all claims."""
+        self.let_go()
+
     def let_go(self) -> None:
         """End all claims; what a launcher left undone is not taken up again."""
         for claim, missing in self._held.values():

@@ -1,4 +1,4 @@
-"""Hands what trainings report on to the loggers, every row once, and guards the results from them."""
+"""Hands what trainings report to the loggers, every row once, and keeps their errors away."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -31,11 +31,11 @@ class Throughput:
         self._points: deque[tuple[float, float]] = deque()
 
     def note(self, name: str, value: float) -> None:
-        """Take note of a counter; one that is smaller than before began anew."""
+        """Take note of a counter; where it fell, it was taken up again and counts from there."""
         now, before = self._clock(), self._last.get(name)
         self._last[name] = value
         if before is not None:
-            self._total += value - before if value >= before else value
+            self._total += max(0.0, value - before)
         points = self._points
         if points and points[-1][0] == now:
             points.pop()

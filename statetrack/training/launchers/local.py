@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -36,7 +36,7 @@ SECONDS_BETWEEN_MESSAGES = 0.2
 SECONDS_BETWEEN_POLLS = 0.5
 SECONDS_AFTER_PARENT = 5.0
 """A worker whose parent was killed has this long to keep its checkpoint."""
-START_METHOD = "spawn"
+START_METHOD: Literal["spawn", "forkserver"] = "spawn"
 MAX_PACK_ON_CPU = 32
 MAX_PACK_ON_GPU = 256
 
