@@ -76,6 +76,8 @@ class Store:
         if not read_only:
             self._prepare_folder()
         try:
+            if not path.exists():
+                self._create(path)
             self._database = sqlite3.connect(path, isolation_level=None)
             self._database.execute("PRAGMA foreign_keys = ON")
             self._check_version(read_only)
@@ -105,6 +107,18 @@ class Store:
         except OSError as error:
             self.close()
             raise InputError(f"results store {self.folder}: {error.strerror or error}") from None
+
+    def _create(self, path: Path) -> None:
+        """Make an empty store under another name first, so that no reader finds half of one."""
+        new = path.with_name(f".{FILE_NAME}.new")
+        try:
+            new.unlink(missing_ok=True)
+            self._database = sqlite3.connect(new, isolation_level=None)
+            self._check_version(read_only=False)
+            self._database.close()
+            os.replace(new, path)
+        except OSError as error:
+            raise InputError(f"results store {path}: {error.strerror or error}") from None
 
     def _check_version(self, read_only: bool) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
