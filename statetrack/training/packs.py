@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from automata.tasks.automaton_task import AutomatonTask
 from statetrack.models.config import model_entry
@@ -99,7 +100,7 @@ def partition(runs: Iterable[RunConfig], max_size: int) -> list[Pack]:
 def _cut(runs: Sequence[RunConfig], max_size: int) -> list[Pack]:
     count = -(-len(runs) // max_size)
     ends = [-(-len(runs) * number // count) for number in range(count + 1)]
-    return [tuple(runs[low:high]) for low, high in zip(ends, ends[1:], strict=False)]
+    return [tuple(runs[low:high]) for low, high in pairwise(ends)]
 
 
 def pack_id(pack: Sequence[RunConfig]) -> str:

@@ -107,13 +107,12 @@ class SharedGrid:
         InputError
             The other process runs another grid, or something cannot be read or written.
         """
-        while self._plan.current() is None:
+        while (packs := self._plan.current()) is None:
             if self._is_left():
                 return None
             time.sleep(SECONDS_BETWEEN_LOOKS)
         known = self._known_to_joiners()
-        planned = {run_id for pack in self._plan.current() or [] for run_id in pack}
-        strange = len(set(self._runs) - set(known) - planned)
+        strange = len(set(self._runs) - known - {run_id for pack in packs for run_id in pack})
         if strange and not self._is_left():
             raise StoreInUseError(
                 f"results store {self._folder} is in use by another process, whose plan lacks "

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from automata.errors import InputError
+from statetrack.atomic_files import sync_folder
 from statetrack.training.execute import RunRecord
 
 VERSION = 1
@@ -112,11 +113,13 @@ class Store:
         """Make an empty store under another name first, so that no reader finds half of one."""
         new = path.with_name(f".{FILE_NAME}.new")
         try:
-            new.unlink(missing_ok=True)
+            for left in ("", "-wal", "-shm"):
+                new.with_name(new.name + left).unlink(missing_ok=True)
             self._database = sqlite3.connect(new, isolation_level=None)
             self._check_version(read_only=False)
             self._database.close()
             os.replace(new, path)
+            sync_folder(self.folder)
         except OSError as error:
             raise InputError(f"results store {path}: {error.strerror or error}") from None
 

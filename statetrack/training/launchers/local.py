@@ -36,7 +36,7 @@ SECONDS_BETWEEN_MESSAGES = 0.2
 SECONDS_BETWEEN_POLLS = 0.5
 SECONDS_AFTER_PARENT = 5.0
 """A worker whose parent was killed has this long to keep its checkpoint."""
-START_METHOD: Literal["spawn", "forkserver"] = "spawn"
+START_METHOD: Literal["spawn"] = "spawn"
 MAX_PACK_ON_CPU = 32
 MAX_PACK_ON_GPU = 256
 
