@@ -119,16 +119,18 @@ def serve():
     register()
     server = multiprocessing.forkserver._forkserver
     multiprocessing.set_forkserver_preload(["tests.grid_processes_worker"])
-    server.ensure_running()
-    server.ensure_running = lambda: None  # of whose children those who are forked here are none
+    ensure_running = server.ensure_running
+    server.ensure_running = lambda: None  # it is no child of those who are forked here
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
     for line in sys.stdin:
+        arguments = json.loads(line)
+        if arguments["in_workers"] and server._forkserver_pid is None:
+            ensure_running()
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setpgid(0, 0)
-            arguments = json.loads(line)
             folder = Path(arguments.pop("folder"))
             try:
                 run(folder, **arguments)

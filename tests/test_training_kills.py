@@ -18,6 +18,10 @@ from statetrack.training import load_results, run_grid
 from statetrack.training.execute import execute_pack
 from tests.grid_processes import Zygote, acknowledged, errors, is_alive, small_grid, wait_for
 
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/locks").exists(), reason="asks Linux who holds a lock"
+)
+
 NUM_RUNS, PACK_SIZE, STEPS = 60, 6, 12
 VICTIMS = ("worker", "collector", "joiner", "all")
 
