@@ -29,6 +29,7 @@ BASE = (
 )
 ACKNOWLEDGED = "acknowledged.txt"
 ERRORS = "errors.txt"
+EXECUTED = "executed.txt"
 
 
 def register():
@@ -91,6 +92,7 @@ def run(folder, num_runs, pack_size, steps, in_workers, seconds_a_run):
                     checkpoints=checkpoints,
                     report=lambda rows: [progress.advanced(row) for row in rows] and None,
                 ):
+                    append(folder / EXECUTED, record.run_id)
                     time.sleep(seconds_a_run)
                     yield record
 
