@@ -22,6 +22,7 @@ from statetrack.training.packs import PackJob, pack_id, pack_id_of
 from statetrack.training.plan_file import PLAN, PlanFile
 from statetrack.training.progress import GridProgress
 from statetrack.training.shards import SHARDS, merge_shards, read_shards, shard_ids, write_shard
+from statetrack.training.status import grid_status
 from statetrack.training.store import Store, StoreInUseError
 from tests.grid_processes import (
     EXECUTED,
@@ -347,6 +348,21 @@ def test_packs_of_a_living_joiner_with_a_larger_grid_are_waited_for(tmp_path):
     thread.join()
     assert launcher.ran == ids[:2]
     assert results.runs.status.tolist() == ["finished"] * 3
+
+
+def test_status_sees_a_grid_under_way(zygote, tmp_path):
+    pid = zygote.start(tmp_path, 12, pack_size=4, seconds_a_run=0.05)
+    grid, seen = small_grid(12), []
+
+    def look():
+        status = grid_status(grid, tmp_path / "results")
+        seen.extend(progress for _, progress in status.packs.values() if progress is not None)
+        return seen
+
+    assert wait_for(look)
+    assert {(run.num_steps, run.length) for progress in seen for run in progress.runs} == {(6, 4)}
+    assert wait_for(lambda: not is_alive(pid))
+    assert grid_status(grid, tmp_path / "results").count("finished") == 12
 
 
 def test_failed_runs_are_forgotten_only_when_asked_for(tmp_path):

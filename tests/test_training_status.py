@@ -20,7 +20,7 @@ from statetrack.training.shards import write_shard
 from statetrack.training.status import grid_status, show_status, status_lines
 from statetrack.training.store import Store
 from statetrack.training.throughput import Throughput
-from tests.grid_processes import Zygote, acknowledged, is_alive, small_grid, wait_for
+from tests.grid_processes import small_grid
 
 
 class Clock:
@@ -157,28 +157,6 @@ def test_a_damaged_plan_is_an_input_error(grid, tmp_path, under_way):
     (tmp_path / "packs.json").write_text("{")
     with pytest.raises(InputError, match=r"packs\.json"):
         grid_status(grid, tmp_path)
-
-
-def test_seen_from_outside_while_processes_run(tmp_path):
-    zygote = Zygote()
-    try:
-        pid = zygote.start(tmp_path, 12, pack_size=4, seconds_a_run=0.2)
-        grid = small_grid(12)
-        seen = []
-
-        def look():
-            status = grid_status(grid, tmp_path / "results")
-            seen.extend(progress for _, progress in status.packs.values() if progress is not None)
-            return seen
-
-        assert wait_for(look)
-        assert seen[-1].runs[0].num_steps == 6
-        assert seen[-1].runs[0].length == 4
-        assert wait_for(lambda: not is_alive(pid))
-        assert len(acknowledged(tmp_path)) == 12
-        assert grid_status(grid, tmp_path / "results").count("finished") == 12
-    finally:
-        zygote.close()
 
 
 # What the process itself shows

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
@@ -236,24 +236,36 @@ def _work(
             return
         job = PackJob.from_json(text)
         try:
-            for record in execute_pack(
-                job.runs,
-                known=job.known,
-                device=device,
-                checkpoints=checkpoints,
-                report=lambda progress: send("progress", [list(one) for one in progress]),
-                should_stop=stopping.is_set,
-            ):
-                send("record", record.to_json())
-                job = job.without(record.run_id)
-        except InputError as error:
-            for config in job.missing:
-                send("record", failed_record(config, str(error), device).to_json())
+            _run_job(job, send, device, checkpoints, stopping)
+            if claim >= 0:
+                os.close(claim)
+            send("over", None)
         except (TrainingStoppedError, BrokenPipeError, ConnectionResetError):
             return
-        if claim >= 0:
-            os.close(claim)
-        send("over", None)
+
+
+def _run_job(
+    job: PackJob,
+    send: Callable[[str, Any], None],
+    device: str,
+    checkpoints: Path,
+    stopping: threading.Event,
+) -> None:
+    """Train a pack; where its checkpoints cannot be used, the runs left have failed of that."""
+    try:
+        for record in execute_pack(
+            job.runs,
+            known=job.known,
+            device=device,
+            checkpoints=checkpoints,
+            report=lambda progress: send("progress", [list(one) for one in progress]),
+            should_stop=stopping.is_set,
+        ):
+            send("record", record.to_json())
+            job = job.without(record.run_id)
+    except InputError as error:
+        for config in job.missing:
+            send("record", failed_record(config, str(error), device).to_json())
 
 
 def _follow_parent(stopping: threading.Event) -> None:
