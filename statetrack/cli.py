@@ -177,6 +177,12 @@ def _add_grid(commands: Commands) -> None:
     parser.add_argument(
         "--pack-size", type=_positive, help="most runs of equal shape that are trained as one"
     )
+    parser.add_argument(
+        "--log",
+        action="append",
+        metavar="LOGGER",
+        help="jsonl (default), tensorboard, wandb or trackio; may be given several times",
+    )
     parser.add_argument("--retry-failed", action="store_true", help="run failed runs again")
     parser.add_argument("--dry-run", action="store_true", help="only say what would run")
     _add_device(parser)
@@ -185,6 +191,7 @@ def _add_grid(commands: Commands) -> None:
 def _grid(options: argparse.Namespace) -> int:
     from statetrack.experiment import load_experiment, preset_grid, write_products
     from statetrack.training import LocalLauncher, export_results, run_grid
+    from statetrack.training.loggers import make_logger
     from statetrack.training.store import FILE_NAME, Store
 
     experiment = load_experiment(options.file)
@@ -199,7 +206,14 @@ def _grid(options: argparse.Namespace) -> int:
         print(f"{grid.name}: {len(grid.runs)} runs, {len(missing)} to run, results in {folder}")
         return 0
     launcher = LocalLauncher(options.workers, options.device, options.pack_size)
-    results = run_grid(grid, folder, launcher=launcher, retry_failed=options.retry_failed)
+    names = dict.fromkeys(options.log or ["jsonl"])
+    results = run_grid(
+        grid,
+        folder,
+        launcher=launcher,
+        retry_failed=options.retry_failed,
+        loggers=[make_logger(name, folder, grid.name) for name in names],
+    )
     export_results(results, folder)
     products = write_products(experiment, results, folder, _again(options))
     for name, path in {**products, "results": folder}.items():
@@ -214,32 +228,23 @@ def _add_status(commands: Commands) -> None:
     parser = add_command(
         commands,
         "status",
-        "Say which runs of an experiment are finished, failed or missing.",
-        "experiments/eigenvalue_ranges.py --preset cpu",
+        "Say which runs of an experiment are finished, failed, running or missing.",
+        "experiments/eigenvalue_ranges.py --preset cpu --watch",
         _status,
     )
     _add_experiment(parser)
+    parser.add_argument("--watch", action="store_true", help="go on until no run is missing")
 
 
 def _status(options: argparse.Namespace) -> int:
     from statetrack.experiment import load_experiment, preset_grid
-    from statetrack.training.store import FILE_NAME, Store
+    from statetrack.training.status import show_status
 
     grid = preset_grid(load_experiment(options.file), options.preset)
-    folder = _folder(options, grid.name)
-    statuses: dict[str, str] = {}
-    reasons: dict[str, str] = {}
-    if (folder / FILE_NAME).exists():
-        with Store(folder, read_only=True) as store:
-            statuses = store.statuses()
-            reasons = {row["run_id"]: row.get("error", "") for row in store.summaries()}
-    own = [statuses.get(run.run_id, "missing") for run in grid.runs]
-    counts = ", ".join(f"{own.count(s)} {s}" for s in ("finished", "failed", "missing"))
-    stale = len(set(statuses) - {run.run_id for run in grid.runs})
-    print(f"{grid.name} in {folder}: {counts}; {stale} stored runs belong to no run of this preset")
-    for run, status in zip(grid.runs, own, strict=True):
-        if status == "failed":
-            print(f"failed {run.run_id}: {reasons[run.run_id]}")
+    try:
+        show_status(grid, _folder(options, grid.name), sys.stdout, watch=options.watch)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     return 0
 
 

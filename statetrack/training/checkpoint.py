@@ -42,7 +42,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping
     """
     prepare_checkpoint_path(path)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"description": json.dumps(dict(description), sort_keys=True)}
+    metadata = {"description": json.dumps(dict(description))}
     content = save(contiguous, metadata=metadata)
     digest = hashlib.sha256(content).hexdigest()
     line = f"{digest}  {path.name}\n"

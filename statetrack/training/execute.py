@@ -126,11 +126,7 @@ def execute_pack(
                 should_stop=should_stop,
             )
     if checkpoints is not None:
-        remove_checkpoint(_pack_checkpoint(checkpoints, configs))
-
-
-def _pack_checkpoint(folder: Path, configs: Sequence[RunConfig]) -> Path:
-    return folder / f"{PACK}{pack_id(configs)}{END}"
+        remove_checkpoint(pack_checkpoint(checkpoints, configs))
 
 
 def _train_and_measure(
@@ -141,7 +137,7 @@ def _train_and_measure(
     report: Callable[[list[Progress]], None],
     should_stop: Callable[[], bool],
 ) -> Iterator[RunRecord]:
-    place_of_pack = None if checkpoints is None else _pack_checkpoint(checkpoints, configs)
+    place_of_pack = None if checkpoints is None else pack_checkpoint(checkpoints, configs)
     training = PackTraining(
         configs,
         device=device,
@@ -161,10 +157,20 @@ def _train_and_measure(
                 continue
             trained = TrainedModel.of_member(training, place)
             if checkpoints is not None:
-                trained.save(checkpoints / f"{config.run_id}{END}")
+                trained.save(run_checkpoint(checkpoints, config))
             yield finished_record(config, trained, curves[place], device, len(configs))
     if place_of_pack is not None:
         remove_checkpoint(place_of_pack)
+
+
+def pack_checkpoint(folder: Path, configs: Sequence[RunConfig]) -> Path:
+    """Where a pack under way is kept."""
+    return folder / f"{PACK}{pack_id(configs)}{END}"
+
+
+def run_checkpoint(folder: Path, config: RunConfig) -> Path:
+    """Where the weights of a finished run are kept."""
+    return folder / f"{config.run_id}{END}"
 
 
 def _curves(config: RunConfig, trained: TrainedModel, device: str) -> list[ReportCurve]:

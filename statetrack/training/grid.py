@@ -1,26 +1,26 @@
 """A grid is a named list of runs; running it fills the holes in its results store."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
 from automata.errors import InputError
-from statetrack.atomic_files import write_atomically
 from statetrack.training.config import RunConfig
-from statetrack.training.launchers.local import LocalLauncher
-from statetrack.training.packs import PackJob, plan_jobs
+from statetrack.training.loggers import LOGS, JsonLinesLogger, Logger
+from statetrack.training.packs import PackJob
+from statetrack.training.plan_file import PLAN as PLAN
 from statetrack.training.progress import GridProgress
 from statetrack.training.records import RunRecord
-from statetrack.training.results import Results, results_of
-from statetrack.training.store import Store
+from statetrack.training.results import Results
+from statetrack.training.sharing import CHECKPOINTS as CHECKPOINTS
+from statetrack.training.sharing import SharedGrid
+from statetrack.training.store import Store, StoreInUseError
 
 MAX_RUNS = 10**6
 MAX_NAME = 100
-CHECKPOINTS = "checkpoints"
-PLAN = "packs.json"
 
 
 class Launcher(Protocol):
@@ -32,12 +32,15 @@ class Launcher(Protocol):
 
     def run(
         self,
-        jobs: Sequence[PackJob],
+        jobs: Iterable[PackJob],
         checkpoints: Path,
         progress: GridProgress,
         source: Path | None = None,
     ) -> Iterator[RunRecord]:
-        """Yield one record a missing run of the packs, in any order; `source` as in `Grid`."""
+        """Yield one record a missing run of the packs, in any order; `source` as in `Grid`.
+
+        A pack is claimed when it is taken from `jobs`, so one is best taken when it can begin.
+        """
         ...
 
 
@@ -145,10 +148,13 @@ def run_grid(
     launcher: Launcher | None = None,
     retry_failed: bool = False,
     progress: GridProgress | None = None,
+    loggers: Sequence[Logger] | None = None,
 ) -> Results:
     """Run what is missing of a grid and return the results of all of it.
 
     Finished runs are never run again; runs that were cut short go on from their checkpoint.
+    Several processes on one machine may call this for the same grid and folder: they share the
+    work, and each returns all results.
 
     Parameters
     ----------
@@ -158,9 +164,11 @@ def run_grid(
     launcher : Launcher, optional
         A local pool of processes by default.
     retry_failed : bool
-        Run failed ones again.
+        Run failed ones again; not where another process is at work on the grid.
     progress : GridProgress, optional
         Where progress is shown; standard error by default.
+    loggers : sequence of Logger, optional
+        Take every run's history as it comes; one file a run in ``logs`` by default.
 
     Returns
     -------
@@ -170,41 +178,26 @@ def run_grid(
     Raises
     ------
     InputError
-        The store cannot be used.
+        The folder cannot be used, or another process runs another grid in it.
     KeyboardInterrupt
         After the running trainings have kept their checkpoints.
     """
     place = Path(folder)
-    with Store(place) as store:
-        missing = grid.missing(store.statuses(), retry_failed=retry_failed)
-        shown = progress or GridProgress()
-        with shown.watch(grid.name, len(grid.runs), len(missing)):
-            if missing:
-                runner = launcher or LocalLauncher()
-                ids = {run.run_id for run in missing}
-                known = {run.run_id for run in grid.runs} - ids
-                jobs = plan_jobs(grid.runs, known, _earlier_packs(place), runner.pack_size(missing))
-                _keep_packs(place, jobs)
-                for record in runner.run(jobs, place / CHECKPOINTS, shown, grid.source):
-                    store.add(record)
-                    shown.finished(record)
-        return results_of(store).only([run.run_id for run in grid.runs])
-
-
-def _earlier_packs(folder: Path) -> list[list[str]]:
-    """Run ids of the packs of an interrupted plan."""
-    try:
-        packs: list[list[str]] = json.loads((folder / PLAN).read_text())
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / PLAN}: {error}; delete it to plan the packs anew") from None
-    return packs
-
-
-def _keep_packs(folder: Path, jobs: Sequence[PackJob]) -> None:
-    packs = [[run.run_id for run in job.runs] for job in jobs]
-    try:
-        write_atomically(folder / PLAN, json.dumps(packs).encode())
-    except OSError as error:
-        raise InputError(f"{folder / PLAN}: {error.strerror or error}") from None
+    shared = SharedGrid(
+        grid,
+        place,
+        launcher,
+        progress or GridProgress(),
+        [JsonLinesLogger(place / LOGS)] if loggers is None else loggers,
+    )
+    with closing(shared):
+        while True:
+            try:
+                store = Store(place)
+            except StoreInUseError:
+                results, retry_failed = shared.join(), False
+                if results is not None:
+                    return results
+                continue
+            with store:
+                return shared.collect(store, retry_failed=retry_failed)

@@ -8,24 +8,22 @@ the look after. Nothing a run does depends on the others.
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from automata.errors import InputError
-from automata.tasks import Task
 from statetrack.training.checkpoint import load_tensors, prepare_checkpoint_path, save_tensors
 from statetrack.training.config import RunConfig
-from statetrack.training.curricula import CURRICULA, History, Stage
+from statetrack.training.curricula import History, Stage
+from statetrack.training.pack_members import Member as Member
+from statetrack.training.pack_members import Progress as Progress
 from statetrack.training.pack_step import PackState, PackStep
 from statetrack.training.pack_words import PackWords
 from statetrack.training.packed_model import PackedModel
 from statetrack.training.packs import pack_key
 from statetrack.training.parameter_groups import parameter_settings
-from statetrack.training.schedules import SCHEDULES
 from statetrack.training.selection import SelectionScore, select_pack
 from statetrack.training.stop_rules import SOLVED, STOP_RULES
 
@@ -36,110 +34,6 @@ MAX_STEPS_KEPT = 16
 
 class TrainingStoppedError(Exception):
     """The caller asked to stop; the checkpoint holds everything to go on from."""
-
-
-class Progress(NamedTuple):
-    """Where the training of one run stands.
-
-    Attributes
-    ----------
-    run_id : str
-    step, num_steps : int
-    loss : float
-        The last recorded one, NaN before the first.
-    """
-
-    run_id: str
-    step: int
-    num_steps: int
-    loss: float
-
-
-@dataclass
-class Member:
-    """One run of a pack while it is trained.
-
-    Attributes
-    ----------
-    config : RunConfig
-    task : Task
-    step : int
-        Steps taken.
-    history : list of dict
-        One row a round: step, loss, learning_rate, the stage (length, shortest, supervised), and
-        the accuracy on the selection words at the training length.
-    seconds : float
-        Its share of the time spent.
-    status : {"training", "finished", "failed", "elsewhere"}
-        "elsewhere": its result is known already.
-    reason : str
-        Why it failed.
-    """
-
-    config: RunConfig
-    task: Task
-    step: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
-    status: str = "training"
-    reason: str = ""
-
-    @property
-    def stage(self) -> Stage:
-        """What it is trained on next."""
-        settings = self.config.training
-        curriculum = CURRICULA.build(settings.curriculum)
-        stage = curriculum.stage(self.history, settings.length)
-        if not 1 <= stage.shortest <= stage.length <= 2**20 or stage.supervised < 1:
-            raise InputError(f"curriculum {settings.curriculum!r} gives {stage}: expected lengths")
-        return stage
-
-    @property
-    def last_step(self) -> int:
-        """Step at which it is over, as far as its history tells."""
-        settings = self.config.training
-        return SCHEDULES.build(settings.schedule).last_step(settings, self.history)
-
-    def rates(self, count: int) -> list[float]:
-        """Learning rates of its next steps."""
-        settings = self.config.training
-        schedule = SCHEDULES.build(settings.schedule)
-        return [
-            settings.learning_rate * schedule.share(step, settings, self.history)
-            for step in range(self.step, self.step + count)
-        ]
-
-    def row(self, loss: float, score: SelectionScore) -> dict[str, Any]:
-        """A row of the history, for the round that has just ended."""
-        settings, stage = self.config.training, self.stage
-        share = SCHEDULES.build(settings.schedule).share(self.step - 1, settings, self.history)
-        return {
-            "step": self.step,
-            "loss": loss,
-            "learning_rate": settings.learning_rate * share,
-            "length": stage.length,
-            "shortest": stage.shortest,
-            "supervised": stage.supervised,
-            "selection_token": score.token_accuracy,
-            "selection_whole_prefix": score.whole_prefix_accuracy,
-        }
-
-    def round_end(self) -> int:
-        """Step at which its present round ends."""
-        settings = self.config.training
-        done = self.history[-1]["step"] if self.history else 0
-        return min(done - done % settings.select_every + settings.select_every, self.last_step)
-
-    def description(self) -> dict[str, Any]:
-        """Plain values for a checkpoint."""
-        return {
-            "run_id": self.config.run_id,
-            "step": self.step,
-            "seconds": self.seconds,
-            "history": self.history,
-            "status": self.status,
-            "reason": self.reason,
-        }
 
 
 class PackTraining:
@@ -283,6 +177,7 @@ class PackTraining:
             seconds = (time.perf_counter() - started) / len(places)
             for member in members:
                 member.step += taken
+                member.tokens += taken * stage.length * member.config.training.batch_size
                 member.seconds += seconds
             self._tell(members, 0)
             if time.perf_counter() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
@@ -302,17 +197,7 @@ class PackTraining:
 
     def _tell(self, members: Sequence[Member], done: int) -> None:
         self._reported = time.perf_counter()
-        self._report(
-            [
-                Progress(
-                    member.config.run_id,
-                    member.step + done,
-                    member.last_step,
-                    member.history[-1]["loss"] if member.history else math.nan,
-                )
-                for member in members
-            ]
-        )
+        self._report([member.progress(done) for member in members])
 
     def step_of(self, size: int, stage: Stage) -> PackStep:
         """The step of so many runs at a stage, made once; on a GPU with room for a few more."""

@@ -2,14 +2,15 @@
 
 import dataclasses
 import hashlib
-import itertools
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from automata.tasks.automaton_task import AutomatonTask
 from statetrack.models.config import model_entry
+from statetrack.training.claims import Claim
 from statetrack.training.config import RunConfig
 
 OWN_SETTINGS = frozenset(
@@ -50,9 +51,9 @@ def pack_key(config: RunConfig) -> str:
     del tree["seed"]
     tree["training"] = {k: v for k, v in tree["training"].items() if k not in OWN_SETTINGS}
     own = {
-        field.name
-        for field in dataclasses.fields(model_entry(config.model.name).config_class)
-        if field.metadata.get("per_run")
+        one.name
+        for one in dataclasses.fields(model_entry(config.model.name).config_class)
+        if one.metadata.get("per_run")
     }
     parameters = tree["model"]["parameters"]
     tree["model"]["parameters"] = {k: v for k, v in parameters.items() if k not in own}
@@ -99,12 +100,17 @@ def partition(runs: Iterable[RunConfig], max_size: int) -> list[Pack]:
 def _cut(runs: Sequence[RunConfig], max_size: int) -> list[Pack]:
     count = -(-len(runs) // max_size)
     ends = [-(-len(runs) * number // count) for number in range(count + 1)]
-    return [tuple(runs[low:high]) for low, high in itertools.pairwise(ends)]
+    return [tuple(runs[low:high]) for low, high in pairwise(ends)]
 
 
 def pack_id(pack: Sequence[RunConfig]) -> str:
     """Identity of a pack: its members, in their order."""
-    joined = ",".join(run.run_id for run in pack)
+    return pack_id_of([run.run_id for run in pack])
+
+
+def pack_id_of(run_ids: Iterable[str]) -> str:
+    """Identity of a pack whose members are given by their run ids."""
+    joined = ",".join(run_ids)
     return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
@@ -136,11 +142,15 @@ class PackJob:
         Run ids among them that have a record already.
     deaths : int
         How many workers have died of it.
+    claim : Claim, optional
+        What the worker keeps open meanwhile, so that nobody else takes the pack even where the
+        process that claimed it is killed and the worker is not yet.
     """
 
     runs: Pack
     known: frozenset[str] = frozenset()
     deaths: int = 0
+    claim: Claim | None = field(default=None, compare=False, repr=False)
 
     @property
     def missing(self) -> Pack:
@@ -158,10 +168,13 @@ class PackJob:
         if self.deaths == 0:
             return [replace(self, deaths=1)]
         middle = len(self.missing) // 2
-        return [PackJob(part, deaths=1) for part in (self.missing[:middle], self.missing[middle:])]
+        return [
+            PackJob(part, deaths=1, claim=self.claim)
+            for part in (self.missing[:middle], self.missing[middle:])
+        ]
 
     def to_json(self) -> str:
-        """Text that `from_json` reads."""
+        """Text that `from_json` reads; the claim is left out."""
         runs = [run.model_dump(mode="json") for run in self.runs]
         return json.dumps({"runs": runs, "known": sorted(self.known), "deaths": self.deaths})
 

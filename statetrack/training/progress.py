@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -10,14 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from statetrack.training.pack_training import Progress
+from statetrack.training.pack_members import Progress
 from statetrack.training.records import RunRecord
+from statetrack.training.throughput import Throughput
 
 SECONDS_BETWEEN_LINES = 15.0
 
 
 class GridProgress:
-    """Shows which runs are under way, done and failed, and the time left.
+    """Shows how many runs are under way, done and solved, the speed, and the time left.
 
     Parameters
     ----------
@@ -30,14 +31,37 @@ class GridProgress:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._shares: dict[str, float] = {}
-        self._total = self._done = self._before = 0
-        self._started = self._last_line = time.monotonic()
+        self._tokens = Throughput(lambda: self._now)
+        self._listeners: Sequence[Callable[[Progress], None]] = ()
+        self._total = self._done = self._before = self._solved = 0
+        self._now = self._started = self._last_line = time.monotonic()
 
     @contextmanager
-    def watch(self, name: str, total: int, missing: int) -> Iterator[None]:
-        """Show progress while the body runs."""
+    def watch(
+        self,
+        name: str,
+        total: int,
+        missing: int,
+        *,
+        solved: int = 0,
+        listeners: Sequence[Callable[[Progress], None]] = (),
+    ) -> Iterator[None]:
+        """Show progress while the body runs.
+
+        Parameters
+        ----------
+        name : str
+        total, missing : int
+            Runs of the grid, and those among them that have no record.
+        solved : int
+            Runs with a record that are solved.
+        listeners : sequence of callable
+            They are called with every `Progress` too.
+        """
         self._total, self._before, self._done = total, total - missing, total - missing
-        self._started = self._last_line = time.monotonic()
+        self._solved, self._listeners = solved, listeners
+        self._shares.clear()
+        self._now = self._started = self._last_line = time.monotonic()
         there = f", {self._before} already in the store" if self._before else ""
         self._console.print(f"{name}: {total} runs{there}")
         if not self._console.is_terminal or missing == 0:
@@ -59,29 +83,47 @@ class GridProgress:
 
     def advanced(self, progress: Progress) -> None:
         """Take note of a training's step."""
+        self._now = time.monotonic()
         self._shares[progress.run_id] = progress.step / progress.num_steps
-        completed = self._done + sum(self._shares.values())
-        if self._bar is not None and self._task is not None:
-            text = f"{len(self._shares)} training"
-            self._bar.update(self._task, completed=completed, description=text)
-        elif time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
-            self._console.print(
-                f"[{self._done}/{self._total}] {len(self._shares)} training{self._left()}",
-                markup=False,
-            )
+        self._tokens.note(progress.run_id, progress.tokens)
+        for listener in self._listeners:
+            listener(progress)
+        if self._bar is not None:
+            self._redraw()
+        elif self._now - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = self._now
+            text = f"[{self._done}/{self._total}] {self._state()}{self._left()}"
+            self._console.print(text, markup=False)
 
     def finished(self, record: RunRecord) -> None:
-        """Take note of a record that is safe in the store."""
+        """Take note of a record that is safe in the store, or on its way there on the disk."""
+        self._now = self._last_line = time.monotonic()
         self._shares.pop(record.run_id, None)
         self._done += 1
-        if self._bar is not None and self._task is not None:
-            completed = self._done + sum(self._shares.values())
-            self._bar.update(self._task, completed=completed)
-        self._last_line = time.monotonic()
+        self._solved += record.summary.get("solved_step") is not None
+        if self._bar is not None:
+            self._redraw()
         self._console.print(
             f"[{self._done}/{self._total}] {_line(record)}{self._left()}", markup=False
         )
+
+    def counted(self, done: int) -> None:
+        """Take note of how many runs have a record by now, those of other processes included."""
+        self._done = max(self._done, done)
+
+    def _redraw(self) -> None:
+        if self._bar is not None and self._task is not None:
+            completed = self._done + sum(self._shares.values())
+            self._bar.update(self._task, completed=completed, description=self._state())
+
+    def _state(self) -> str:
+        rate = self._tokens.per_second
+        parts = [
+            f"{len(self._shares)} training",
+            f"{self._solved} solved" if self._solved else "",
+            f"{short_number(rate)} tokens/s" if rate else "",
+        ]
+        return ", ".join(part for part in parts if part)
 
     def note(self, text: str) -> None:
         """Print a line for the person."""
@@ -91,13 +133,36 @@ class GridProgress:
         completed = self._done - self._before + sum(self._shares.values())
         if completed <= 0 or self._done >= self._total:
             return ""
-        elapsed = time.monotonic() - self._started
+        elapsed = self._now - self._started
         seconds = elapsed / completed * (self._total - self._before - completed)
-        return (
-            f", about {seconds / 60:.1f} min left"
-            if seconds > 90
-            else f", about {seconds:.0f} s left"
-        )
+        return f", about {short_time(seconds)} left"
+
+
+def short_number(value: float) -> str:
+    """Three figures and a unit.
+
+    Examples
+    --------
+    >>> [short_number(value) for value in (7.0, 950, 12_345, 3.21e8)]
+    ['7', '950', '12.3k', '321M']
+    """
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def short_time(seconds: float) -> str:
+    """Seconds up to a minute and a half, then minutes, then hours.
+
+    Examples
+    --------
+    >>> [short_time(value) for value in (12.3, 600, 36_000)]
+    ['12 s', '10.0 min', '10.0 h']
+    """
+    if seconds > 2 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
 
 
 @contextmanager

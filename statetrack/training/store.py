@@ -7,16 +7,18 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from automata.errors import InputError
+from statetrack.atomic_files import sync_folder
 from statetrack.training.records import RunRecord
 
 VERSION = 1
 FILE_NAME = "results.sqlite"
+LOCK_NAME = "lock"
 NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "afs", "beegfs", "fuse.sshfs"}
 )
@@ -37,6 +39,10 @@ CREATE TABLE tables (
 """
 
 
+class StoreInUseError(InputError):
+    """Another process has the store open."""
+
+
 class Store:
     """Results of many runs in one folder.
 
@@ -49,9 +55,10 @@ class Store:
 
     Raises
     ------
+    StoreInUseError
+        Another process has the store open.
     InputError
-        Another process has the store open, it lies on a network filesystem, it was written by a
-        newer version, or it is no store.
+        It lies on a network filesystem, it was written by a newer version, or it is no store.
 
     Examples
     --------
@@ -70,6 +77,8 @@ class Store:
         if not read_only:
             self._prepare_folder()
         try:
+            if not path.exists():
+                self._create(path)
             self._database = sqlite3.connect(path, isolation_level=None)
             self._database.execute("PRAGMA foreign_keys = ON")
             self._check_version(read_only)
@@ -89,16 +98,30 @@ class Store:
                     f"results store {self.folder} lies on a network filesystem ({kind}), where "
                     "SQLite cannot lock; choose a local folder"
                 )
-            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            self._lock = os.open(self.folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
-            raise InputError(
+            raise StoreInUseError(
                 f"results store {self.folder} is in use by another process; wait for it to end"
             ) from None
         except OSError as error:
             self.close()
             raise InputError(f"results store {self.folder}: {error.strerror or error}") from None
+
+    def _create(self, path: Path) -> None:
+        """Make an empty store under another name first, so that no reader finds half of one."""
+        new = path.with_name(f".{FILE_NAME}.new")
+        try:
+            for left in ("", "-wal", "-shm"):
+                new.with_name(new.name + left).unlink(missing_ok=True)
+            self._database = sqlite3.connect(new, isolation_level=None)
+            self._check_version(read_only=False)
+            self._database.close()
+            os.replace(new, path)
+            sync_folder(self.folder)
+        except OSError as error:
+            raise InputError(f"results store {path}: {error.strerror or error}") from None
 
     def _check_version(self, read_only: bool) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -145,6 +168,26 @@ class Store:
             )
             self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?)", row)
             self._database.executemany("INSERT INTO tables VALUES (?, ?, ?)", tables)
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise InputError(f"results store {self.folder}: {error}") from None
+
+    def forget_failed(self, run_ids: Iterable[str]) -> None:
+        """Delete the records of runs that failed, so that they are missing again.
+
+        Raises
+        ------
+        InputError
+            The disk does not take it.
+        """
+        ids = [(run_id,) for run_id in run_ids]
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany(
+                "DELETE FROM runs WHERE run_id = ? AND status = 'failed'", ids
+            )
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
             if self._database.in_transaction:

@@ -10,10 +10,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -22,6 +24,7 @@ from statetrack.devices import choose_device
 from statetrack.source_files import import_file
 from statetrack.training.config import RunConfig
 from statetrack.training.execute import execute_pack
+from statetrack.training.job_queue import JobQueue
 from statetrack.training.pack_training import Progress, TrainingStoppedError
 from statetrack.training.packs import PackJob, pack_size_for
 from statetrack.training.records import RunRecord, failed_record
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
 
 SECONDS_TO_STOP = 10.0
 SECONDS_BETWEEN_MESSAGES = 0.2
+SECONDS_BETWEEN_POLLS = 0.5
+SECONDS_AFTER_PARENT = 5.0
+"""A worker whose parent was killed has this long to keep its checkpoint."""
+START_METHOD: Literal["spawn"] = "spawn"
 MAX_PACK_ON_CPU = 32
 MAX_PACK_ON_GPU = 256
 
@@ -71,26 +78,32 @@ class LocalLauncher:
 
     def run(
         self,
-        jobs: Sequence[PackJob],
+        jobs: Iterable[PackJob],
         checkpoints: Path,
         progress: "GridProgress",
         source: Path | None = None,
     ) -> Iterator[RunRecord]:
-        """Yield one record a run as they are done."""
-        waiting = list(reversed(jobs))
-        pool = [
-            _Worker(self.device, self.num_workers, checkpoints, source)
-            for _ in range(min(self.num_workers, len(waiting)))
-        ]
+        """Yield one record a run as they are done; an idle worker asks the jobs for the next."""
+        queue = jobs if isinstance(jobs, JobQueue) else JobQueue(jobs)
+        again: list[PackJob] = []
+        pool: list[_Worker] = []
+        arguments = (self.device, self.num_workers, checkpoints, source)
         try:
-            while waiting or any(worker.job for worker in pool):
+            while True:
+                for job in self._next_jobs(pool, again, queue):
+                    idle = next((worker for worker in pool if worker.job is None), None)
+                    if idle is None:
+                        pool.append(idle := _Worker(*arguments))
+                    idle.job = job
                 for worker in pool:
-                    if worker.job is None and waiting:
-                        worker.start(waiting.pop())
+                    worker.hand_over()
+                if not any(worker.job for worker in pool):
+                    return
                 for worker in _ready(pool):
-                    records, again = worker.receive(progress)
+                    records, repeated = worker.receive(progress)
                     yield from records
-                    waiting.extend(again)
+                    again.extend(repeated)
+                queue.poll()
         except KeyboardInterrupt:
             progress.note("stopping: keeping the checkpoints of the running trainings")
             raise
@@ -99,6 +112,18 @@ class LocalLauncher:
                 worker.ask_to_stop()
             for worker in pool:
                 worker.stop()
+
+    def _next_jobs(
+        self, pool: "Sequence[_Worker]", again: list[PackJob], queue: JobQueue
+    ) -> list[PackJob]:
+        """Packs for the workers that have none."""
+        jobs: list[PackJob] = []
+        for _ in range(self.num_workers - sum(worker.job is not None for worker in pool)):
+            job = again.pop() if again else queue.take()
+            if job is None:
+                break
+            jobs.append(job)
+        return jobs
 
 
 class _Worker:
@@ -110,20 +135,27 @@ class _Worker:
         self._arguments = (device, num_workers, checkpoints, source)
         self._device = device
         self.job: PackJob | None = None
+        self._has_job = False
         self._launch()
 
     def _launch(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(START_METHOD)
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, *self._arguments), daemon=True)
         self._process.start()
         theirs.close()
 
-    def start(self, job: PackJob) -> None:
-        """Hand a pack over."""
-        self.job = job
+    def hand_over(self) -> None:
+        """Send the pack it was given, with the claim on it, where that is not done."""
+        if self.job is None or self._has_job:
+            return
+        self._has_job = True
+        claim = self.job.claim
         try:
-            self.connection.send_bytes(job.to_json().encode())
+            message = json.dumps([claim is not None, self.job.to_json()])
+            self.connection.send_bytes(message.encode())
+            if claim is not None:
+                send_handle(self.connection, claim.fileno(), self._process.pid)
         except (BrokenPipeError, ConnectionResetError):
             return
 
@@ -138,7 +170,7 @@ class _Worker:
             self._process.join()
             code = self._process.exitcode
             self._launch()
-            self.job = None
+            self.job, self._has_job = None, False
             again = job.after_death()
             lost = [] if again else job.missing
             reason = f"the worker process died (exit code {code})"
@@ -151,7 +183,7 @@ class _Worker:
             self.job = job.without(record.run_id)
             return [record], []
         else:
-            self.job = None
+            self.job, self._has_job = None, False
         return [], []
 
     def ask_to_stop(self) -> None:
@@ -172,7 +204,8 @@ def _ready(pool: Sequence[_Worker]) -> list[_Worker]:
     by_connection: dict[Any, _Worker] = {
         worker.connection: worker for worker in pool if worker.job is not None
     }
-    return [by_connection[connection] for connection in wait(list(by_connection))]
+    ready = wait(list(by_connection), SECONDS_BETWEEN_POLLS)
+    return [by_connection[connection] for connection in ready]
 
 
 def _work(
@@ -182,6 +215,7 @@ def _work(
     stopping = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
+    threading.Thread(target=_follow_parent, args=(stopping,), daemon=True).start()
     torch.set_num_threads(_threads(num_workers))
     if source is not None:
         import_file(source)
@@ -192,27 +226,56 @@ def _work(
     while not stopping.is_set():
         if not connection.poll(SECONDS_BETWEEN_MESSAGES):
             continue
+        claim = -1
         try:
-            job = PackJob.from_json(connection.recv_bytes().decode())
-        except EOFError:
+            is_claimed, text = json.loads(connection.recv_bytes())
+            if is_claimed:
+                claim = recv_handle(connection)
+        except (EOFError, OSError):
             return
+        job = PackJob.from_json(text)
         try:
-            for record in execute_pack(
-                job.runs,
-                known=job.known,
-                device=device,
-                checkpoints=checkpoints,
-                report=lambda progress: send("progress", [list(one) for one in progress]),
-                should_stop=stopping.is_set,
-            ):
-                send("record", record.to_json())
-                job = job.without(record.run_id)
-        except InputError as error:
-            for config in job.missing:
-                send("record", failed_record(config, str(error), device).to_json())
+            _run_job(job, send, device, checkpoints, stopping)
+            if claim >= 0:
+                os.close(claim)
+            send("over", None)
         except (TrainingStoppedError, BrokenPipeError, ConnectionResetError):
             return
-        send("over", None)
+
+
+def _run_job(
+    job: PackJob,
+    send: Callable[[str, Any], None],
+    device: str,
+    checkpoints: Path,
+    stopping: threading.Event,
+) -> None:
+    """Train a pack; where its checkpoints cannot be used, the runs left have failed of that."""
+    try:
+        for record in execute_pack(
+            job.runs,
+            known=job.known,
+            device=device,
+            checkpoints=checkpoints,
+            report=lambda progress: send("progress", [list(one) for one in progress]),
+            should_stop=stopping.is_set,
+        ):
+            send("record", record.to_json())
+            job = job.without(record.run_id)
+    except InputError as error:
+        for config in job.missing:
+            send("record", failed_record(config, str(error), device).to_json())
+
+
+def _follow_parent(stopping: threading.Event) -> None:
+    """Stop when the parent is gone, so that what this process has claimed becomes free."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    stopping.set()
+    time.sleep(SECONDS_AFTER_PARENT)
+    os._exit(1)
 
 
 def _threads(num_workers: int) -> int:
