@@ -39,6 +39,8 @@ class TrainedModel:
         (length, shortest, supervised), and accuracy on the selection words at the training length.
     seconds : float
         Time spent training, over all sessions; of a pack, this run's share.
+    solved_seconds : float, optional
+        Time its whole pack had taken when it was first seen to be solved.
     """
 
     model: nn.Module
@@ -46,6 +48,7 @@ class TrainedModel:
     config: RunConfig
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    solved_seconds: float | None = None
 
     @property
     def solved_step(self) -> int | None:
@@ -62,7 +65,12 @@ class TrainedModel:
         """A run of a pack that has ended."""
         member = training.members[place]
         return cls(
-            training.model_of(place), member.task, member.config, member.history, member.seconds
+            training.model_of(place),
+            member.task,
+            member.config,
+            member.history,
+            member.seconds,
+            member.solved_seconds,
         )
 
     def save(self, checkpoint: Path) -> None:
@@ -78,6 +86,7 @@ class TrainedModel:
             "run_id": self.config.run_id,
             "step": self.step,
             "seconds": self.seconds,
+            "solved_seconds": self.solved_seconds,
             "history": self.history,
             "config": self.config.model_dump(mode="json"),
             "num_tokens": self.task.num_tokens,
@@ -177,4 +186,5 @@ def load_trained(
         config,
         description["history"],
         description["seconds"],
+        description["solved_seconds"],
     )

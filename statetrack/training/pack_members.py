@@ -62,6 +62,8 @@ class Member:
         Trained on since this object was made.
     num_told : int
         Rows of the history that were reported.
+    solved_seconds : float, optional
+        Time the whole pack had taken when this run was first seen to be solved.
     """
 
     config: RunConfig
@@ -73,6 +75,7 @@ class Member:
     reason: str = ""
     tokens: int = 0
     num_told: int = 0
+    solved_seconds: float | None = None
 
     @cached_property
     def run_id(self) -> str:
@@ -134,6 +137,7 @@ class Member:
             "history": self.history,
             "status": self.status,
             "reason": self.reason,
+            "solved_seconds": self.solved_seconds,
         }
 
     def progress(self, done: int = 0) -> Progress:

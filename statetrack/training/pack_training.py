@@ -235,6 +235,8 @@ class PackTraining:
             member = self.members[place]
             settings = member.config.training
             member.history.append(member.row(losses[place], score))
+            if member.solved_seconds is None and score.whole_prefix_accuracy >= SOLVED:
+                member.solved_seconds = sum(one.seconds for one in self.members)
             is_over = STOP_RULES.build(settings.stop).is_over(member.history)
             if is_over or member.step >= member.last_step:
                 member.status = "finished"
@@ -306,7 +308,7 @@ class PackTraining:
         for member, row in zip(self.members, kept, strict=True):
             member.step, member.seconds = row["step"], row["seconds"]
             member.history, member.status = row["history"], row["status"]
-            member.reason = row["reason"]
+            member.reason, member.solved_seconds = row["reason"], row["solved_seconds"]
         steps = torch.tensor([member.step for member in self.members])
         self._state.steps.copy_(steps)
 

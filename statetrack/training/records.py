@@ -127,6 +127,7 @@ def finished_record(
         "num_parameters": sum(p.numel() for p in trained.model.parameters()),
         "state_size": getattr(trained.model, "state_size", None),
         "solved_step": trained.solved_step,
+        "solved_seconds": trained.solved_seconds,
         "final_loss": trained.history[-1]["loss"],
         "token_accuracy": float(measured.token_accuracy.iloc[-1]),
         "whole_prefix_accuracy": float(measured.whole_prefix_accuracy.iloc[-1]),
