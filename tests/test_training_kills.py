@@ -182,9 +182,11 @@ class Attempt:
         check_nothing_lost(self.folder, self.kept)
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kills", "pause"), [(10, 0.25), pytest.param(200, 0.6, marks=pytest.mark.slow)]
+)
 @pytest.mark.timeout(1800)
-def test_nothing_is_lost_or_doubled(zygote, quiet, tmp_path, kills):
+def test_nothing_is_lost_or_doubled(zygote, quiet, tmp_path, kills, pause):
     generator = random.Random(kills)
     done = attempts = 0
     slowest = 0.0
@@ -193,7 +195,7 @@ def test_nothing_is_lost_or_doubled(zygote, quiet, tmp_path, kills):
         attempt = Attempt(zygote, tmp_path / str(attempts))
         while done < kills:
             attempt.start()
-            time.sleep(generator.uniform(0.0, 0.6))
+            time.sleep(generator.uniform(0.0, pause))
             if not attempt.any_alive():
                 break
             attempt.kill(VICTIMS[done % len(VICTIMS)])
