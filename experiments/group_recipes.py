@@ -39,8 +39,8 @@ S5 = [
     "training.steps=6000",
     "training.learning_rate=0.003",
     "training.weight_decay=0.3",
-    "training.curriculum=doubling(start=4, threshold=0.3)",
-    "training.schedule=settling(steps=1200, length=8)",
+    "training.curriculum=doubling(start=4, threshold=0.2)",
+    "training.schedule=settling(steps=1000, length=128)",
 ]
 S3 = [
     *["task=s3", "model.num_factors=2", *SHARED],
@@ -52,12 +52,9 @@ S3 = [
     "training.select_every=50",
 ]
 SEARCHED = {
-    "training.weight_decay": (0.1, 0.2, 0.3),
-    "training.schedule": (
-        "settling(steps=1200, length=8)",
-        "settling(steps=800, length=128)",
-    ),
-    "model.range_steepness": (1.0, 4.0),
+    "training.weight_decay": (0.2, 0.3),
+    "training.schedule": ("settling(steps=1000, length=32)", "settling(steps=1000, length=128)"),
+    "training.learning_rate": (0.003, 0.004),
 }
 
 
@@ -68,7 +65,7 @@ def grid(preset: str) -> Grid:
         small = ["training.steps=20", "evaluation.max_length=64", "evaluation.num_words=64"]
         return Grid.product(name, [*S3, "training.batch_size=8", *small], {"seed": range(2)})
     if preset == "s5-search":
-        return Grid.product(name, S5, {**SEARCHED, "seed": range(1000, 1003)})
+        return Grid.product(name, S5, {**SEARCHED, "seed": range(1000, 1004)})
     return Grid.product(name, S5 if preset == "s5" else S3, {"seed": range(32)})
 
 

@@ -221,7 +221,7 @@ class PackStep:
                 self._place.zero_()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=stream):
             self._step()
         for tensor, old in zip(changed, before, strict=True):
             tensor.copy_(old)
@@ -269,9 +269,12 @@ def precision_of_projections(projections: str, like: Tensor) -> Iterator[None]:
         with torch.autocast(like.device.type, torch.bfloat16, cache_enabled=False):
             yield
         return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if projections == "tensorfloat32" else "highest")
+    is_rough = projections == "tensorfloat32"
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if is_rough else "highest")
+    torch.backends.cudnn.allow_tf32 = is_rough
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
