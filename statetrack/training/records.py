@@ -185,4 +185,5 @@ def _identity(config: RunConfig) -> dict[str, Any]:
         "training_length": config.training.length,
         "training_steps": config.training.steps,
         **{f"model.{name}": value for name, value in parameters.items()},
+        **{f"training.{name}": value for name, value in config.training},
     }
