@@ -9,6 +9,9 @@ from torch import nn
 from statetrack.training import RunConfig
 from statetrack.training.pack_training import PackTraining, initial_model
 
+TIMES = ["seconds", "solved_seconds"]
+
+
 TINY = (
     "task=s3",
     "training.steps=20",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pack_cases import TIMES
 
 from statetrack.training import load_results, run_grid
 from statetrack.training.execute import execute_pack
@@ -101,8 +102,8 @@ def check_complete(folder, quiet):
     results = load_results(folder / "results").only(quiet.runs.run_id.tolist())
     assert results.runs.status.tolist() == ["finished"] * NUM_RUNS
     pd.testing.assert_frame_equal(
-        results.runs.drop(columns="seconds")[quiet.runs.columns.drop("seconds")],
-        quiet.runs.drop(columns="seconds"),
+        results.runs.drop(columns=TIMES)[quiet.runs.columns.drop(TIMES)],
+        quiet.runs.drop(columns=TIMES),
         check_exact=True,
     )
     assert results.tables.keys() == quiet.tables.keys()

@@ -52,7 +52,8 @@ class LocalLauncher:
     device : str
         "auto", "cpu", "cuda", "cuda:1", ...
     pack_size : int, optional
-        Most runs that are trained as one; by default as many as leave every worker two packs.
+        Most runs that are trained as one; by default as many as leave
+        every worker two packs, on a GPU one.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class LocalLauncher:
         """Most runs of a pack, for these runs."""
         if self._pack_size is not None:
             return self._pack_size
-        largest = MAX_PACK_ON_CPU if self.device == "cpu" else MAX_PACK_ON_GPU
-        return pack_size_for(runs, 2 * self.num_workers, largest)
+        if self.device != "cpu":
+            return pack_size_for(runs, self.num_workers, MAX_PACK_ON_GPU)
+        return pack_size_for(runs, 2 * self.num_workers, MAX_PACK_ON_CPU)
 
     def run(
         self,
