@@ -7,7 +7,6 @@ import signal
 import pandas as pd
 import pytest
 import torch
-from pack_cases import TIMES
 from torch import nn
 
 from automata.errors import InputError
@@ -19,6 +18,7 @@ from statetrack.training.launchers import local
 from statetrack.training.packs import PackJob
 from statetrack.training.progress import GridProgress
 from statetrack.training.store import Store
+from tests.pack_cases import TIMES
 
 TINY = (
     "task=parity",

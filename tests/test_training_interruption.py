@@ -17,6 +17,7 @@ from statetrack.cli import EXIT_INTERRUPTED, main
 from statetrack.experiment import load_experiment
 from statetrack.training import LocalLauncher, load_results, run_grid
 from statetrack.training.store import Store
+from tests.pack_cases import TIMES
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENT = '''"""Three small runs.
@@ -48,7 +49,6 @@ import sys
 from statetrack.models.config import BackboneConfig, register_model
 from statetrack.models.lstm import LSTMConfig, build
 from statetrack.training import Grid, LocalLauncher, run_grid
-from pack_cases import TIMES
 
 def bad(act):
     def build_bad(config, num_tokens, num_classes):

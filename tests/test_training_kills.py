@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pack_cases import TIMES
 
 from statetrack.training import load_results, run_grid
 from statetrack.training.execute import execute_pack
 from tests.grid_processes import Zygote, acknowledged, errors, is_alive, small_grid, wait_for
+from tests.pack_cases import TIMES
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/locks").exists(), reason="asks Linux who holds a lock"

@@ -11,7 +11,6 @@ import time
 
 import pandas as pd
 import pytest
-from pack_cases import TIMES
 
 from automata.errors import InputError
 from statetrack.training import claims as claims_module
@@ -34,6 +33,7 @@ from tests.grid_processes import (
     small_grid,
     wait_for,
 )
+from tests.pack_cases import TIMES
 
 
 @pytest.fixture(scope="module")
