@@ -11,6 +11,12 @@ import torch
 WIDTH, HEADS, SIZE = 16, 4, 8
 
 
+def ends(mixer):
+    """Ends of the eigenvalue range."""
+    _, low, span = mixer.range.coefficients.tolist()
+    return low, low + span
+
+
 def inputs(length):
     generator = torch.Generator().manual_seed(3)
     return torch.randn(length, WIDTH, dtype=torch.float64, generator=generator)
@@ -73,7 +79,7 @@ def retnet_loop(mixer, x_TD):
 
 def gla_loop(mixer, x_TD):
     s = mixer.start
-    lo, hi = mixer.range.lo, mixer.range.hi
+    lo, hi = ends(mixer)
     for x in x_TD:
         q, k, v = (heads(f, x) for f in (mixer.to_query, mixer.to_key, mixer.to_value))
         raw = heads(mixer.to_decay[1], mixer.to_decay[0](x))
@@ -85,7 +91,7 @@ def gla_loop(mixer, x_TD):
 
 def hgrn2_loop(mixer, x_TD):
     s = mixer.start
-    lo, hi, bound = mixer.range.lo, mixer.range.hi, mixer.lower_bound
+    (lo, hi), bound = ends(mixer), mixer.lower_bound
     for x in x_TD:
         q, v = swish(heads(mixer.to_query, x)), heads(mixer.to_value, x)
         gate = bound + (1 - bound) / (1 + torch.exp(-heads(mixer.to_forget, x)))

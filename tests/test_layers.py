@@ -9,7 +9,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from automata.errors import InputError
-from statetrack.layers import add_rms_norm, bias_gelu, cross_entropy, embedding, rms_norm
+from statetrack.layers import (
+    add_rms_norm,
+    bias_add,
+    bias_gelu,
+    cross_entropy,
+    embedding,
+    rms_norm,
+    scaled_sigmoid,
+    unit_norm,
+)
 from statetrack.layers.rows import RowGroups
 from statetrack.models import build_model
 
@@ -75,10 +84,21 @@ def draw_embedding(draw: Draw) -> tuple:
     return tokens, draw.normal(*runs, letters, draw.size())
 
 
+def draw_rows(draw: Draw) -> tuple:
+    return (draw.normal(*draw.rows(), draw.size()),)
+
+
+def draw_sigmoid(draw: Draw) -> tuple:
+    return *draw_rows(draw), draw.normal(3, wide=True)
+
+
 LAYERS = {
     "rms_norm": (rms_norm, draw_norm),
     "add_rms_norm": (add_rms_norm, draw_sum),
     "bias_gelu": (bias_gelu, draw_norm),
+    "bias_add": (bias_add, draw_norm),
+    "unit_norm": (unit_norm, draw_rows),
+    "scaled_sigmoid": (scaled_sigmoid, draw_sigmoid),
     "cross_entropy": (cross_entropy, draw_cross_entropy),
     "embedding": (embedding, draw_embedding),
 }
@@ -90,7 +110,7 @@ def is_differentiable(one: Tensor) -> bool:
 
 
 def with_gradients(run, inputs, seed: int = 0) -> list[Tensor]:
-    """Outputs, and the gradient of every input for fixed random cotangents."""
+    """Outputs, and the gradient of every input that has one, for fixed random cotangents."""
     leaves = [one.detach().requires_grad_() if is_differentiable(one) else one for one in inputs]
     outputs = run(*leaves)
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
@@ -99,7 +119,8 @@ def with_gradients(run, inputs, seed: int = 0) -> list[Tensor]:
         torch.randn(one.shape, generator=source).to(one.device, one.dtype) for one in outputs
     ]
     wanted = [leaf for leaf in leaves if is_differentiable(leaf)]
-    return [one.detach() for one in outputs] + list(torch.autograd.grad(outputs, wanted, weights))
+    gradients = torch.autograd.grad(outputs, wanted, weights, allow_unused=True)
+    return [one.detach() for one in (*outputs, *gradients) if one is not None]
 
 
 def kernels(name: str):
@@ -142,6 +163,20 @@ def test_twins_are_what_torch_computes():
     assert_agree(
         with_gradients(bias_gelu, (x, scale)),
         with_gradients(lambda u, b: functional.gelu(u + b), (x, scale)),
+        "",
+    )
+    assert_agree(
+        with_gradients(bias_add, (x, scale)), with_gradients(lambda u, b: u + b, (x, scale)), ""
+    )
+    assert_agree(
+        with_gradients(unit_norm, (x,)),
+        with_gradients(lambda a: a / a.norm(dim=-1, keepdim=True), (x,)),
+        "",
+    )
+    numbers = torch.tensor([3.0, -1.0, 2.0], dtype=torch.float64)
+    assert_agree(
+        with_gradients(scaled_sigmoid, (x, numbers)),
+        with_gradients(lambda a: torch.tanh(1.5 * a), (x,)),
         "",
     )
     tokens = draw.letters(7, 4, 6)
@@ -191,12 +226,18 @@ def test_gradcheck_on_the_kernels_in_float64(name, sums):
         "rms_norm": lambda: (draw.normal(*shape), draw.normal(2, 1, 5)),
         "add_rms_norm": lambda: (draw.normal(*shape), draw.normal(*shape), draw.normal(5)),
         "bias_gelu": lambda: (draw.normal(*shape), draw.normal(5)),
+        "bias_add": lambda: (draw.normal(*shape), draw.normal(5)),
+        "unit_norm": lambda: (draw.normal(*shape),),
+        "scaled_sigmoid": lambda: (draw.normal(*shape), draw.normal(3)),
         "cross_entropy": lambda: (
             draw.normal(2, *shape), draw.letters(5, 2, 2, 3), draw.letters(2, 2, 2, 3) > 0
         ),
         "embedding": lambda: (draw.letters(3, 4), draw.normal(3, 5)),
     }[name]()  # fmt: skip
-    leaves = [one.requires_grad_() if is_differentiable(one) else one for one in inputs]
+    leaves = [
+        one.requires_grad_() if is_differentiable(one) and one.shape != (3,) else one
+        for one in inputs
+    ]
     assert torch.autograd.gradcheck(kernels(name), leaves, fast_mode=True, nondet_tol=0.0)
 
 
@@ -205,21 +246,29 @@ def test_the_operators_are_registered_right(name):
     inputs = LAYERS[name][1](Draw(1))
     if name == "embedding":
         inputs = inputs[0].flatten(-2), inputs[1]
-    leaves = [one.requires_grad_() if is_differentiable(one) else one for one in inputs]
+    if name == "scaled_sigmoid":
+        inputs = inputs[0], inputs[1].expand(len(inputs[0]), 3).contiguous()
+    leaves = [
+        one.requires_grad_() if is_differentiable(one) and name != "scaled_sigmoid" else one
+        for one in inputs
+    ]
     operators = torch.ops.statetrack
-    dtype = (torch.float32,) if "norm" in name else ()
+    dtype = (torch.float32,) if "norm" in name or name == "bias_add" else ()
     forward = getattr(operators, name).default
     outputs = forward(*leaves, *dtype)
     outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
     first, *rest = [one.detach() for one in inputs]
     grads = [one.detach() for one in outputs]
-    backward = {  # only one of these fits the inputs
-        "rms_norm": (first, *grads, *rest),
-        "add_rms_norm": (grads[0], *grads, rest[-1], torch.float32),
-        "bias_gelu": (first, *grads, *rest),
-        "cross_entropy": (first, *rest, *grads[1:], grads[0]),
-        "embedding": (first, *grads, rest[0].shape[-2]),
-    }[name]
+    backward = {
+        "rms_norm": lambda: (first, *grads, *rest),
+        "add_rms_norm": lambda: (grads[0], *grads, rest[-1], torch.float32),
+        "bias_gelu": lambda: (first, *grads, *rest),
+        "bias_add": lambda: (*grads, *rest, torch.float32),
+        "unit_norm": lambda: (first, *grads),
+        "scaled_sigmoid": lambda: (first, *grads, *rest),
+        "cross_entropy": lambda: (first, *rest, *grads[1:], grads[0]),
+        "embedding": lambda: (first, *grads, rest[0].shape[-2]),
+    }[name]()
     for operator, arguments in (
         (forward, (*leaves, *dtype)),
         (getattr(operators, f"{name}_backward").default, backward),
@@ -236,8 +285,18 @@ def pack(name: str, seed: int = 5, dtype: torch.dtype = torch.float32) -> tuple:
         return x[:, :, :, 0], tokens, draw.letters(2, 3, 2, 2) > 0
     if name == "embedding":
         return tokens, draw.normal(3, 6, 7)
+    if name == "unit_norm":
+        return (x,)
+    if name == "scaled_sigmoid":
+        return x, draw.normal(3, 3, wide=True)
     scale = draw.normal(3, 1, 2, 1, 6, wide=True)
     return (x.float(), x.flip(0), scale) if name == "add_rms_norm" else (x, scale)
+
+
+def whole(name: str) -> tuple:
+    """The inputs of `pack` as one call takes them."""
+    x, *rest = pack(name)
+    return (x, rest[0][0]) if name == "scaled_sigmoid" else (x, *rest)
 
 
 @every_layer
@@ -245,7 +304,7 @@ def test_mapped_equals_a_loop_with_gradients_outside(name):
     inputs = pack(name)
     mapped = with_gradients(torch.func.vmap(kernels(name)), inputs)
     alone = [with_gradients(kernels(name), run, seed=0) for run in zip(*inputs, strict=True)]
-    outputs = len(alone[0]) - sum(map(is_differentiable, inputs))
+    outputs = len(alone[0]) - sum(map(is_differentiable, inputs)) + (name == "scaled_sigmoid")
     for number in range(outputs):
         stacked = torch.stack([one[number] for one in alone])
         torch.testing.assert_close(mapped[number], stacked, rtol=1e-6, atol=1e-6)
@@ -258,6 +317,8 @@ def test_mapped_equals_a_loop_with_gradients_outside(name):
 @every_layer
 def test_what_is_not_mapped_is_shared(name):
     inputs = pack(name)
+    if len(inputs) == 1:
+        pytest.skip("nothing to share")
     for shared in range(len(inputs)):
         given = [one[0] if place == shared else one for place, one in enumerate(inputs)]
         axes = tuple(None if place == shared else 0 for place in range(len(inputs)))
@@ -283,7 +344,7 @@ def test_mapped_over_another_axis_and_twice(name):
 
 @every_layer
 def test_compiled_equals_eager_under_autocast(name):
-    inputs = pack(name)
+    inputs = whole(name)
     torch.compiler.reset()
 
     def run(*given):
@@ -299,7 +360,7 @@ def test_compiled_equals_eager_under_autocast(name):
 
 @every_layer
 def test_strides_and_repeats_give_the_same_bits(name):
-    inputs = pack(name)
+    inputs = whole(name)
     first = with_gradients(kernels(name), inputs)
     strided = [torch.stack([one, one], -1)[..., 0] for one in inputs]
     for again in (inputs, strided):
@@ -309,13 +370,13 @@ def test_strides_and_repeats_give_the_same_bits(name):
 
 @every_layer
 def test_second_derivatives_are_refused(name):
-    inputs = [one.requires_grad_() if is_differentiable(one) else one for one in pack(name)]
+    inputs = [one.requires_grad_() if is_differentiable(one) else one for one in whole(name)]
     leaves = [one for one in inputs if is_differentiable(one)]
     outputs = torch.utils._pytree.tree_leaves(kernels(name)(*inputs))
     loss = sum(one.square().sum() for one in outputs)
-    first = torch.autograd.grad(loss, leaves, create_graph=True)
+    first = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
     with pytest.raises(InputError, match="use backend='reference'"):
-        torch.autograd.grad(sum(one.square().sum() for one in first), leaves)
+        torch.autograd.grad(sum(one.square().sum() for one in first if one is not None), leaves)
 
 
 def test_types_of_outputs(kernel_device):
@@ -406,6 +467,9 @@ def test_axes_are_merged_into_groups():
         (lambda x: rms_norm(x, torch.ones(4), backend="trition"), "did you mean|triton"),
         (lambda x: add_rms_norm(x, x[:1], torch.ones(4)), "differ in shape"),
         (lambda x: bias_gelu(x, torch.ones(4, device="meta")), "different devices"),
+        (lambda x: bias_add(x, torch.ones(3)), r"bias \(3,\) does not broadcast"),
+        (lambda x: unit_norm(x.long()), "x is torch.int64"),
+        (lambda x: scaled_sigmoid(x, torch.ones(2)), r"expected \[3\]"),
         (lambda x: cross_entropy(x, x.argmax(-1), x[..., 0] > 0), "expected .* and twice"),
         (lambda x: cross_entropy(x[None], x, x > 0), "expected int64"),
         (lambda x: embedding(x, x), "expected int64"),
@@ -454,6 +518,9 @@ def test_precision_and_repeats_at_the_sizes_of_a_pack(name, dtype, sums):
         "rms_norm": lambda: (x, weight),
         "add_rms_norm": lambda: (x.float(), x.flip(0), weight),
         "bias_gelu": lambda: (x, weight),
+        "bias_add": lambda: (x, weight),
+        "unit_norm": lambda: (x,),
+        "scaled_sigmoid": lambda: (x, torch.tensor([4.0, -1.0, 2.0], device=DEVICE)),
         "cross_entropy": lambda: (x, tokens, draw.letters(2, *tokens.shape) > 0),
         "embedding": lambda: (tokens, draw.normal(4, 120, 128)),
     }[name]()

@@ -4,6 +4,7 @@ Every layer is a plain torch twin, the truth, and Triton kernels registered as t
 ``backend="auto"`` takes the kernels on a GPU and the twin elsewhere.
 """
 
+from statetrack.layers.bias_add import bias_add as bias_add
 from statetrack.layers.bias_gelu import bias_gelu as bias_gelu
 from statetrack.layers.cross_entropy import cross_entropy as cross_entropy
 from statetrack.layers.embedding import embedding as embedding

@@ -63,7 +63,7 @@ def scaled_sigmoid(x: Tensor, coefficients: Tensor, *, backend: str = "auto") ->
 
 def scaled_sigmoid_reference(x: Tensor, coefficients: Tensor) -> Tensor:
     """Same contract as `scaled_sigmoid`, in plain torch."""
-    steepness, low, span = coefficients.to(statistics_dtype(x.dtype)).unbind()
+    steepness, low, span = coefficients.detach().to(statistics_dtype(x.dtype)).unbind()
     y = low + span * torch.sigmoid(steepness * x.to(statistics_dtype(x.dtype)))
     return y.to(x.dtype)
 

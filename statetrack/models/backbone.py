@@ -4,7 +4,7 @@ Letters: B words, T tokens, D width, H heads, N state size of a head, C classes.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from automata.errors import InputError
 from statetrack.layers import add_rms_norm, embedding
 from statetrack.models.config import BackboneConfig
-from statetrack.models.modules import MLP, RMSNorm, ShortConvolution
+from statetrack.models.modules import MLP, Projection, RMSNorm, ShortConvolution
 
 State = tuple[Tensor, ...]
 
@@ -31,6 +31,27 @@ class Mixer(Protocol):
     def transitions(self, x_BTD: Tensor) -> Tensor | None:
         """Row-form transition matrices [B, T, H, N, N], or None when there are none."""
         ...
+
+
+class Stream(NamedTuple):
+    """The residual stream, with what is still to be added to it.
+
+    The sum is taken together with the norm that follows, in one pass over memory.
+
+    Attributes
+    ----------
+    x : Tensor, [B, T, D]
+    added : Tensor, [B, T, D], or None
+    """
+
+    x: Tensor
+    added: Tensor | None = None
+
+    def normalised(self, norm: RMSNorm) -> tuple[Tensor, Tensor]:
+        """The sum, and the sum normalised, [B, T, D] each."""
+        if self.added is None:
+            return self.x, norm(self.x)
+        return add_rms_norm(self.x, self.added, norm.scale)
 
 
 class Block(nn.Module):
@@ -52,17 +73,19 @@ class Block(nn.Module):
         self.mlp_norm = RMSNorm(config.width)
         self.mlp = MLP(config.width, config.mlp_ratio * config.width)
 
-    def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, stream: Stream, state: State) -> tuple[Stream, State]:
         """Run the block from a state."""
-        seen_BTD, *past = self.mixer_input(x_BTD, state)
+        x_BTD, seen_BTD, *past = self.mixer_input(stream, state)
         mixed_BTD, state = self.mixer(seen_BTD, state[len(past) :])
         x_BTD, normalised_BTD = add_rms_norm(x_BTD, mixed_BTD, self.mlp_norm.scale)
-        return x_BTD + self.mlp(normalised_BTD), (*past, *state)
+        return Stream(x_BTD, self.mlp(normalised_BTD)), (*past, *state)
 
-    def mixer_input(self, x_BTD: Tensor, state: State) -> tuple[Tensor, ...]:
-        """What the mixer gets [B, T, D], and the convolution's state where there is one."""
-        x_BTD = self.mixer_norm(x_BTD)
-        return (x_BTD,) if self.convolution is None else self.convolution(x_BTD, state[0])
+    def mixer_input(self, stream: Stream, state: State) -> tuple[Tensor, ...]:
+        """The stream, what the mixer gets, and the convolution's state where there is one."""
+        x_BTD, seen_BTD = stream.normalised(self.mixer_norm)
+        if self.convolution is None:
+            return x_BTD, seen_BTD
+        return x_BTD, *self.convolution(seen_BTD, state[0])
 
     def initial_state(self, batch_size: int) -> State:
         """State before the first token: the convolution's, then the mixer's."""
@@ -97,7 +120,7 @@ class Backbone(nn.Module):
         self.embedding = nn.Embedding(num_tokens, config.width)
         self.blocks = nn.ModuleList(Block(build_mixer(), config) for _ in range(config.num_layers))
         self.norm = RMSNorm(config.width)
-        self.head = nn.Linear(config.width, num_classes)
+        self.head = Projection(config.width, num_classes, widens=False)
 
     def forward(
         self, tokens_BT: Tensor, state: Sequence[State] | None = None
@@ -123,12 +146,13 @@ class Backbone(nn.Module):
         """
         self._check_tokens(tokens_BT)
         states = self.initial_state(tokens_BT.shape[0]) if state is None else state
-        x_BTD = embedding(tokens_BT, self.embedding.weight)
+        stream = Stream(embedding(tokens_BT, self.embedding.weight))
         after: list[State] = []
         for block, before in zip(self.blocks, states, strict=True):
-            x_BTD, end = block(x_BTD, before)
+            stream, end = block(stream, before)
             after.append(end)
-        return self.head(self.norm(x_BTD)), after
+        _, normalised_BTD = stream.normalised(self.norm)
+        return self.head(normalised_BTD), after
 
     def step(self, token_B: Tensor, state: Sequence[State]) -> tuple[Tensor, list[State]]:
         """Read one more token: logits [B, C] and the next state."""
@@ -173,12 +197,12 @@ class Backbone(nn.Module):
             a layer that is not linear in its state.
         """
         self._check_tokens(tokens_BT)
-        x_BTD = embedding(tokens_BT, self.embedding.weight)
+        stream = Stream(embedding(tokens_BT, self.embedding.weight))
         found: list[Tensor | None] = []
         for block, before in zip(self.blocks, self.initial_state(tokens_BT.shape[0]), strict=True):
-            seen_BTD, *_ = block.mixer_input(x_BTD, before)  # type: ignore[operator]
+            _, seen_BTD, *_ = block.mixer_input(stream, before)  # type: ignore[operator]
             found.append(block.mixer.transitions(seen_BTD))  # type: ignore[operator, union-attr]
-            x_BTD, _ = block(x_BTD, before)
+            stream, _ = block(stream, before)
         return found
 
     def _check_tokens(self, tokens_BT: Tensor) -> None:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from statetrack.layers import bias_gelu, rms_norm
+from statetrack.layers import bias_add, bias_gelu, rms_norm
 
 
 class RMSNorm(nn.Module):
@@ -51,8 +51,10 @@ class Projection(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, [..., inputs]."""
-        y = super().forward(x)
-        return y.float() if self.widens and torch.is_autocast_enabled(x.device.type) else y
+        y = nn.functional.linear(x, self.weight)
+        is_mixed = self.widens and torch.is_autocast_enabled(x.device.type)
+        dtype = torch.promote_types(y.dtype, torch.float32) if is_mixed else y.dtype
+        return y.to(dtype) if self.bias is None else bias_add(y, self.bias, dtype=dtype)
 
 
 class MLP(nn.Module):
@@ -73,8 +75,9 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, [..., width], position by position."""
-        y: Tensor = self.down(bias_gelu(nn.functional.linear(x, self.up.weight), self.up.bias))
-        return y
+        linear = nn.functional.linear
+        y = linear(bias_gelu(linear(x, self.up.weight), self.up.bias), self.down.weight)
+        return bias_add(y, self.down.bias)
 
 
 class ShortConvolution(nn.Module):
