@@ -37,8 +37,8 @@ SHARED = [
 S5 = [
     *["task=s5", "model.num_factors=4", *SHARED],
     "training.steps=6000",
-    "training.learning_rate=0.003",
-    "training.weight_decay=0.3",
+    "training.learning_rate=0.004",
+    "training.weight_decay=0.2",
     "training.curriculum=doubling(start=4, threshold=0.2)",
     "training.schedule=settling(steps=1000, length=128)",
 ]
@@ -76,7 +76,7 @@ def figure(results: Results) -> Figure:
         raise InputError("no run is finished")
     varied = [name for name in SEARCHED if name in runs and runs[name].nunique() > 1]
     runs["recipe"] = runs[varied].astype(str).agg(", ".join, axis=1) if varied else "all seeds"
-    figure = Figure(figsize=(7.2, 3.0), layout="constrained")
+    figure = Figure(figsize=(7.2, 4.2 if varied else 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     recipes = list(dict.fromkeys(runs["recipe"]))
     colors = dict(zip(recipes, sns.color_palette("colorblind", len(recipes)), strict=True))
@@ -89,14 +89,25 @@ def figure(results: Results) -> Figure:
     left.yaxis.set_major_formatter(PercentFormatter(1.0))
     left.set_ylim(-0.03, 1.03)
     right.axvline(trained, color="0.4", linewidth=1, linestyle=":")
-    right.text(trained, 0.02, " training length", fontsize=7, color="0.3")
+    right.text(trained, 0.45, "training length ", fontsize=7, color="0.3", ha="right")
     right.set_xscale("log", base=2)
     right.xaxis.set_major_formatter(ScalarFormatter())
     right.set_xlabel("length L (tokens)")
     right.set_ylabel("share of words\nright at 1..L")
     right.set_ylim(-0.03, 1.03)
     if varied:
-        right.legend(fontsize=5, frameon=False, title=", ".join(varied), title_fontsize=5)
+        handles, labels = right.get_legend_handles_labels()
+        title = ", ".join(name.partition(".")[2].replace("_", " ") for name in varied)
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=2,
+            fontsize=7,
+            frameon=False,
+            title=title,
+            title_fontsize=7,
+        )
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     return figure
