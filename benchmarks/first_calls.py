@@ -73,6 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="JSON file for the numbers with provenance")
     parser.add_argument("--workers", type=int, default=1, help="processes at a time")
+    parser.add_argument("--scans", nargs="*", help="these scans alone; all by default")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:
@@ -80,7 +81,8 @@ def main() -> None:
         return
     with ThreadPoolExecutor(arguments.workers) as pool:
         rows = []
-        for row in pool.map(in_a_new_process, CASES):
+        chosen = [one for one in CASES if one.scan in (arguments.scans or SCANS)]
+        for row in pool.map(in_a_new_process, chosen):
             rows.append(row)
             times = "  ".join(
                 f"{row[name]:8.2f} s" for name in ("forward", "backward") if name in row
