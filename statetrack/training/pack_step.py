@@ -128,8 +128,8 @@ class PackStep:
         self._projections = settings.projections
         self._optimizer = AdamW(state.weight_decay, state.beta1, state.beta2, state.epsilon)
         self._decays, self._shares = decays, shares
-        self._positions = torch.arange(stage.length, device=device)
-        self._supervised = torch.zeros((), dtype=torch.int64, device=device)
+        self._counts = torch.ones(stage.length, dtype=torch.bool, device=device)
+        self._ones = torch.ones(model.size, device=device)
         self._rates = torch.zeros(
             model.size, settings.select_every, dtype=torch.float64, device=device
         )
@@ -171,7 +171,7 @@ class PackStep:
         table = torch.tensor(rates, dtype=torch.float64)
         self._rates[:, : table.shape[1]].copy_(table)
         self.rewind()
-        self._supervised.fill_(supervised)
+        self._counts.copy_(torch.arange(len(self._counts)) < supervised)
 
     def rewind(self) -> None:
         """Take the next step with the first of the loaded learning rates again."""
@@ -231,10 +231,9 @@ class PackStep:
         state = self.state
         with torch.enable_grad(), precision_of_projections(self._projections, state.parameters):
             tokens, targets, mask = self._words.draw(state.steps)
-            mask = mask & (self._positions < self._supervised)
             logits, _ = self._model(tokens, parameters=self._trained)
-            losses = cross_entropy(logits, targets, mask)
-            (gradient,) = torch.autograd.grad(losses.sum(), self._trained)
+            losses = cross_entropy(logits, targets, mask & self._counts)
+            (gradient,) = torch.autograd.grad(losses, self._trained, self._ones)
         with torch.no_grad():
             state.steps.add_(1)
             state.losses.copy_(losses)
