@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
-PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS)
+# Who has finished takes over tests of who has not: kernels, which take half the time, are all in a row.
+PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.NOTPARALLEL:
 .PHONY: help run test test-all lint types docs clean
 
 help: ## show this list
@@ -15,32 +15,33 @@ help: ## show this list
 run: $(VENV)/.installed-core ## train the first experiment on the CPU and write its figure, report and table
 	$(VENV)/bin/statetrack grid experiments/eigenvalue_ranges.py --preset cpu
 
-test: $(VENV)/.installed-test ## run the tests, all but the slow ones
+test: $(VENV)/.installed-all ## run the tests, all but the slow ones
 	$(PYTEST)
 
-test-all: $(VENV)/.installed-test ## run every test, the slow ones too (some need GAP: CONTRIBUTING.md)
+test-all: $(VENV)/.installed-all ## run every test, the slow ones too (some need GAP: CONTRIBUTING.md)
 	$(PYTEST) -m ""
 
-lint: $(VENV)/.installed-dev ## check style and the banned constructs
+lint: $(VENV)/.installed-all ## check style and the banned constructs
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	PATH="$(abspath $(VENV))/bin:$$PATH" SKIP=ruff-format,ruff-check,mypy pre-commit run --all-files
 
-types: $(VENV)/.installed-dev ## check types
+types: $(VENV)/.installed-all ## check types
 	$(VENV)/bin/mypy
 
-docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html, warnings are errors
+docs: $(VENV)/.installed-all ## build the documentation into docs/_build/html, warnings are errors
 	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 clean: ## remove the environment and everything built; results under runs/ stay
 	rm -rf $(VENV) .bootstrap build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# The packages alone (core), or with extras of pyproject.toml: test, dev, docs. The tests take what is
-# optional for users along, so that nothing is skipped that pip can install.
-EXTRAS_test = test,algebra,data
+# The packages alone (core), or with every extra of pyproject.toml (all): one call of pip for all targets.
+# What is optional for users is among them, so that no test is skipped that pip can serve.
+EXTRAS_core =
+EXTRAS_all = [test,algebra,data,dev,docs]
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing into $(VENV): a minute with the CPU build of torch, longer with CUDA"
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".$(if $(filter core,$*),,[$(or $(EXTRAS_$*),$*)])"
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".$(EXTRAS_$*)"
 	touch $@
 
 # A Python without ensurepip (Debian's, bare) cannot make an environment: virtualenv can.

@@ -6,11 +6,15 @@ proves index logic only: precision is proved on a GPU.
 """
 
 import os
+import sys
+from collections.abc import Generator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.interpreter import look_once
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -31,6 +35,29 @@ settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
 )
+
+
+class WhatWasRegistered:
+    """Forgets the models and tasks that a test or an example registers, so that order is free."""
+
+    REGISTRIES = (("statetrack.models.config", "_REGISTRY"), ("automata.tasks.registry", "_TASKS"))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        loaded = [(sys.modules[m], name) for m, name in self.REGISTRIES if m in sys.modules]
+        found = [getattr(module, name) for module, name in loaded]
+        before = [dict(registry) for registry in found]
+        try:
+            return (yield)
+        finally:
+            for registry, rows in zip(found, before, strict=True):
+                registry.clear()
+                registry.update(rows)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A plugin, for the examples outside of this folder as well.
+    config.pluginmanager.register(WhatWasRegistered())
 
 
 def cuda_available() -> bool:
@@ -75,5 +102,6 @@ def kernel_device():
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    look_once()
     if item.get_closest_marker("gpu") and not cuda_available():
         pytest.skip("needs a CUDA device, torch sees none here")
