@@ -336,3 +336,10 @@ def test_recorded_lengths(max_length):
     assert lengths[: min(64, max_length)] == list(range(1, min(64, max_length) + 1))
     # "at most 64 more", and the last one where the stride misses it
     assert len(lengths) <= 64 + 64 + 1
+
+
+def test_a_prefix_of_words_asked_at_their_end_is_refused():
+    pairs = ["task=s3", "model=lstm", "training.curriculum=prefix"]
+    assert RunConfig.from_pairs(pairs).training.curriculum == "prefix"
+    with pytest.raises(InputError, match="asks for the last alone"):
+        RunConfig.from_pairs([*pairs, "task.supervision=final"])

@@ -200,6 +200,18 @@ class RunConfig(Frozen):
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Whole = PydanticField(default=0, ge=0, lt=2**32)
 
+    @model_validator(mode="after")
+    def _check_supervised_positions(self) -> Self:
+        first = CURRICULA.build(self.training.curriculum).stage([], self.training.length)
+        supervision = self.task.parameters.get("supervision")
+        if first.supervised < first.length and supervision == "final":
+            raise InputError(
+                f"training.curriculum = {self.training.curriculum!r} supervises the first positions "
+                "of a word, and task.supervision = 'final' asks for the last alone; use another "
+                "curriculum or task.supervision=per_prefix"
+            )
+        return self
+
     @functools.cached_property
     def run_id(self) -> str:
         """Identity, 16 hexadecimal digits of the sha256 of the canonical JSON with semantics."""
