@@ -65,8 +65,10 @@ def test_every_file_says_what_it_asks(file):
     assert not experiment.title.endswith(".")
     assert len(experiment.question) > 50
     assert preset_grid(experiment, None).name == preset_grid(experiment, experiment.presets[0]).name
-    with pytest.raises(InputError, match="unknown preset 'fulll': did you mean 'full'"):
-        preset_grid(experiment, "fulll")
+    longest = max(experiment.presets, key=len)
+    near = f"{longest}{longest[-1]}"
+    with pytest.raises(InputError, match=f"unknown preset {near!r}: did you mean {longest!r}"):
+        preset_grid(experiment, near)
 
 
 def describe(run):

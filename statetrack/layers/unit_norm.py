@@ -48,8 +48,8 @@ def unit_norm(x: Tensor, *, dtype: torch.dtype | None = None, backend: str = "au
     --------
     >>> import torch
     >>> from statetrack.layers import unit_norm
-    >>> unit_norm(torch.tensor([[3.0, 4.0]])).round(decimals=4).tolist()
-    [[0.6, 0.8]]
+    >>> unit_norm(torch.tensor([[0.0, 4.0]])).tolist()
+    [[0.0, 1.0]]
     """
     require_real("unit_norm", x=x)
     if dtype is None:

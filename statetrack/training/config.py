@@ -206,9 +206,9 @@ class RunConfig(Frozen):
         supervision = self.task.parameters.get("supervision")
         if first.supervised < first.length and supervision == "final":
             raise InputError(
-                f"training.curriculum = {self.training.curriculum!r} supervises the first positions "
-                "of a word, and task.supervision = 'final' asks for the last alone; use another "
-                "curriculum or task.supervision=per_prefix"
+                f"training.curriculum = {self.training.curriculum!r} supervises first positions, "
+                "and task.supervision = 'final' asks for the last alone; use another curriculum or "
+                "task.supervision=per_prefix"
             )
         return self
 
