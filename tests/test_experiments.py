@@ -26,6 +26,15 @@ FILES = sorted(FOLDER.glob("*.py"))
 COMMITTED = FOLDER / "results" / "eigenvalue_ranges-full"
 
 
+@pytest.fixture(autouse=True)
+def a_text(tmp_path_factory, monkeypatch):
+    """What experiments on a text read."""
+    path = tmp_path_factory.getbasetemp() / "tinyshakespeare.txt"
+    if not path.exists():
+        path.write_text("to be, or not to be: that is the question.\n" * 50)
+    monkeypatch.setenv("STATETRACK_TEXT", str(path.parent))
+
+
 class Here:
     """Launcher that runs in this process."""
 
@@ -65,7 +74,7 @@ def test_every_file_says_what_it_asks(file):
     assert not experiment.title.endswith(".")
     assert len(experiment.question) > 50
     assert preset_grid(experiment, None).name == preset_grid(experiment, experiment.presets[0]).name
-    with pytest.raises(InputError, match="unknown preset 'fulll': did you mean 'full'"):
+    with pytest.raises(InputError, match="unknown preset 'fulll'"):
         preset_grid(experiment, "fulll")
 
 

@@ -164,6 +164,7 @@ class Task(ABC):
 
     def check_length(self, length: int, split: str) -> None:
         """Raise `InputError` where a split is known to hold no word of a length."""
+        as_integer(length, "length", 1)
 
     @property
     def dfa(self) -> DFA | None:

@@ -46,7 +46,7 @@ class Text:
 
 
 def read_text_file(path: str | os.PathLike[str], sha256: str | None = None) -> Text:
-    """Read a UTF-8 text; no character is changed or left out.
+    r"""Read a UTF-8 text; no character is changed or left out.
 
     Parameters
     ----------
@@ -73,10 +73,10 @@ def read_text_file(path: str | os.PathLike[str], sha256: str | None = None) -> T
     --------
     >>> import tempfile
     >>> with tempfile.NamedTemporaryFile() as file:
-    ...     _ = file.write("dé\\n".encode()), file.flush()
+    ...     _ = file.write("dé\n".encode()), file.flush()
     ...     text = read_text_file(file.name)
     >>> text.vocabulary, text.tokens.tolist()
-    ('\\ndé', [1, 2, 0])
+    ('\ndé', [1, 2, 0])
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"path is {path!r}: give the path of a text file")

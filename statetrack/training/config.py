@@ -217,7 +217,7 @@ class RunConfig(Frozen):
         """JSON with sorted keys, no spaces, and the semantics of task, model and trainer.
 
         Values that are defaults are left out, so that a parameter added later, whose default keeps
-        the old meaning, changes no identity. Where a file lies is left out too: its digest is there.
+        the old meaning, changes no identity. Where a file lies is left out; its digest is not.
         """
         semantics, places = self.task.semantics_and_places
         tree = self.model_dump(mode="json", exclude_defaults=True)
