@@ -67,8 +67,9 @@ def text_file() -> Path:
 def grid(preset: str) -> Grid:
     """Runs of a preset.
 
-    ``post`` is the experiment (36 runs, a GPU); ``cpu`` is a quarter as wide and long, for two
-    cores and ten minutes (24 runs); ``smoke`` only shows that everything works (2 runs).
+    ``post`` is the experiment (36 runs, a GPU); ``cpu`` is a quarter as wide and long, with
+    fewer and shorter steps, for a few cores (24 runs); ``smoke`` only shows that
+    everything works (2 runs).
     """
     name = f"shakespeare-{preset}"
     base = [

@@ -131,8 +131,7 @@ def _add_train(commands: Commands) -> None:
         commands,
         "train",
         "Train one model on one task and print its accuracy over length.",
-        'task=s3 model=householder model.num_factors=2 "model.eigenvalue_range=[-1,1]" seed=1\n'
-        "example: statetrack train --text hamlet.txt model=mru model.input_method=qr_cayley",
+        'task=s3 model=householder model.num_factors=2 "model.eigenvalue_range=[-1,1]" seed=1',
         _train,
     )
     parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="parts of the configuration")

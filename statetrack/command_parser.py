@@ -50,7 +50,8 @@ def add_text(parser: CommandParser) -> None:
     parser.add_argument(
         "--text",
         metavar="PATH",
-        help="model the characters of this text file: short for task=text task.path=PATH",
+        help="the task is to model the characters of this file, such as --text hamlet.txt: short "
+        "for task=text task.path=PATH",
     )
 
 
