@@ -6,10 +6,10 @@ language, and which have loss spikes? Here every input method, a transformer, li
 an FFN have one mixing layer of width 256 each, are trained on windows of 256 characters and
 measured on a part of the text that nothing else sees.
 
-After the post: one mixer at width 256, a state of 256 numbers, the published readout, initial
-weights and learning rates of the MRU, and the published settings of the training for this text. Not
-after it: the post has four MLPs, and here one holds as many weights (16 times the width; the FFN
-has two of 8 times, and no mixer); its number of heads is not known, and 4 of order 8 are taken;
+After the post: one mixer at width 256. After the code of mru-lm: readout, initial weights and
+learning rates of the MRU, and the settings of its training on this text at width 384. Not after the
+post: it has four MLPs, and here one holds as many weights (16 times the width; the FFN has two of 8
+times, and no mixer); its heads and steps are not known, and 4 heads of order 8 are taken;
 there is no dropout, norms are RMS norms, and the embedding is not tied to the head.
 
 The text is no part of the project: the environment variable STATETRACK_TEXT names the file, or the

@@ -78,6 +78,16 @@ def test_every_file_says_what_it_asks(file):
         preset_grid(experiment, "fulll")
 
 
+def test_a_text_that_is_not_there_is_asked_for(monkeypatch, tmp_path):
+    experiment = load_experiment(FOLDER / "shakespeare.py")
+    monkeypatch.setenv("STATETRACK_TEXT", str(tmp_path))
+    with pytest.raises(InputError, match=r"no file, and no tinyshakespeare.txt or input.txt"):
+        preset_grid(experiment, "post")
+    monkeypatch.delenv("STATETRACK_TEXT")
+    with pytest.raises(InputError, match="STATETRACK_TEXT is not set"):
+        preset_grid(experiment, "post")
+
+
 def describe(run):
     parameters = run.model.parameters
     return (
