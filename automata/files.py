@@ -12,6 +12,7 @@ __all__ = [
     "MAX_SYMBOLS",
     "check_size",
     "check_text",
+    "read_bytes",
     "read_text",
     "write_text",
 ]
@@ -44,27 +45,55 @@ def read_text(path: str | os.PathLike[str]) -> str:
     ...
     automata.errors.InputError: cannot read 'no such file': No such file or directory
     """
-    try:
-        if not Path(path).is_file() and Path(path).exists():
-            raise InputError(f"cannot read {os.fspath(path)!r}: it is no ordinary file")
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {os.fspath(path)!r}: {error.strerror}") from None
-    except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot read {path!r}: give the path of a file ({error})") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(
-            f"{os.fspath(path)!r} has more than {MAX_FILE_BYTES} bytes: give a smaller file"
-        )
+    data = read_bytes(path, MAX_FILE_BYTES)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{os.fspath(path)!r} is no UTF-8 text: byte {error.start} cannot be decoded"
         ) from None
+
+
+def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """Read a file of limited size.
+
+    Parameters
+    ----------
+    path : str or path-like
+    max_bytes : int
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no ordinary one, or has more than `max_bytes` bytes.
+
+    Examples
+    --------
+    >>> read_bytes(".", 10)
+    Traceback (most recent call last):
+    ...
+    automata.errors.InputError: cannot read '.': it is no ordinary file
+    """
+    try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise InputError(f"cannot read {os.fspath(path)!r}: it is no ordinary file")
+        with open(path, "rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {os.fspath(path)!r}: {error.strerror}") from None
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot read {path!r}: give the path of a file ({error})") from None
+    if len(data) > max_bytes:
+        raise InputError(
+            f"{os.fspath(path)!r} has more than {max_bytes} bytes: give a smaller file"
+        )
+    return data
 
 
 def write_text(text: str, path: str | os.PathLike[str]) -> None:

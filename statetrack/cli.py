@@ -8,7 +8,7 @@ from pathlib import Path
 
 from automata.errors import InputError, unknown_name
 from statetrack.benchmark.commands import add_bench, add_doctor
-from statetrack.command_parser import CommandParser, Commands, add_command
+from statetrack.command_parser import CommandParser, Commands, add_command, add_text, with_text
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED_RUNS = 1
@@ -97,7 +97,8 @@ def _add_data(commands: Commands) -> None:
         "task=s5 task.generators=standard --words 10000 --length 128 --output data/s5",
         _data,
     )
-    parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="the task, its parameters")
+    parser.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="the task, its parameters")
+    add_text(parser)
     parser.add_argument("--words", type=_positive, default=10_000, help="words of every split")
     parser.add_argument("--length", type=_length, default=128, help="of a word; or LOW-HIGH")
     parser.add_argument("--seed", type=int, default=0, help="seed of the words")
@@ -114,7 +115,7 @@ def _data(options: argparse.Namespace) -> int:
     from automata.tasks.export import write_dataset, write_words
     from statetrack.training.config import TaskConfig
 
-    task = TaskConfig.from_pairs(options.pairs).build()
+    task = TaskConfig.from_pairs(with_text(options.pairs, options.text)).build()
     shared = {"num_words": options.words, "length": options.length, "seed": options.seed}
     if options.output.suffix:
         paths = [write_words(task, options.output, split=options.split, **shared)]
@@ -134,6 +135,7 @@ def _add_train(commands: Commands) -> None:
         _train,
     )
     parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="parts of the configuration")
+    add_text(parser)
     parser.add_argument("--checkpoint", type=Path, help="keep, and go on from, this .safetensors")
     _add_device(parser)
 
@@ -144,7 +146,7 @@ def _train(options: argparse.Namespace) -> int:
     from statetrack.training.execute import execute
     from statetrack.training.progress import training_progress
 
-    config = RunConfig.from_pairs(options.pairs)
+    config = RunConfig.from_pairs(with_text(options.pairs, options.text))
     device = choose_device(options.device)
     with training_progress() as report:
         record = execute(config, device=device, checkpoint=options.checkpoint, report=report)
@@ -158,6 +160,9 @@ def _train(options: argparse.Namespace) -> int:
     for length, token, whole, majority in rows:
         if length & (length - 1) == 0 or length in (config.training.length, rows[-1][0]):
             print(f"{length:>6}  {token:.3f}  {whole:>12.3f}  {majority:>8.3f}")
+    if "report_loss" in record.summary:
+        nats, bits = (record.summary[name] for name in ("report_loss", "report_bits"))
+        print(f"loss on the report words: {nats:.3f} nats, {bits:.3f} bits a character")
     return 0
 
 

@@ -1,7 +1,8 @@
 """What every command of the command line shares: one-line errors, an example in the help."""
 
 import argparse
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from typing import NoReturn, TypeAlias
 
 from automata.errors import InputError
@@ -42,3 +43,43 @@ def add_command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def add_text(parser: CommandParser) -> None:
+    """Add the option ``--text PATH``, which stands for the task `text` on that file."""
+    parser.add_argument(
+        "--text",
+        metavar="PATH",
+        help="the task is to model the characters of this file, such as --text hamlet.txt: short "
+        "for task=text task.path=PATH",
+    )
+
+
+def with_text(pairs: Iterable[str], path: str | None) -> list[str]:
+    """Put what ``--text PATH`` stands for before the other pairs.
+
+    Parameters
+    ----------
+    pairs : iterable of str
+    path : str or None
+        None if the option is not given.
+
+    Raises
+    ------
+    InputError
+        Another task, or another path, is named beside it; neither pairs nor a path.
+
+    Examples
+    --------
+    >>> with_text(["model=mru"], "hamlet.txt")
+    ['task=text', 'task.path="hamlet.txt"', 'model=mru']
+    """
+    given = list(pairs)
+    if path is None:
+        if not given:
+            raise InputError("no task given: add task=NAME, such as task=parity, or --text PATH")
+        return given
+    for pair in given:
+        if pair.partition("=")[0].strip() in ("task", "task.path"):
+            raise InputError(f"--text {path} names task and file: leave out {pair!r}")
+    return ["task=text", f"task.path={json.dumps(path)}", *given]

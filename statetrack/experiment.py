@@ -192,9 +192,13 @@ def report_tables(results: Results, accuracy: pd.DataFrame) -> list[ReportTable]
                 {"error": ".2e", "separation": ".3f"},
             )
         )
-    shown = ["task", "label", "seed", "status", "solved_step", "final_loss", "seconds"]
+    shown = ["task", "label", "seed", "status", "solved_step", "final_loss"]
+    shown += ["report_loss", "report_bits", "seconds"]
     runs = results.runs[[name for name in shown if name in results.runs]]
-    tables.append(ReportTable("All runs", runs, formats={"final_loss": ".1e", "seconds": ".0f"}))
+    formats = {"final_loss": ".1e", "report_loss": ".3f", "report_bits": ".3f", "seconds": ".0f"}
+    tables.append(
+        ReportTable("All runs", runs, formats={k: v for k, v in formats.items() if k in runs})
+    )
     return tables
 
 

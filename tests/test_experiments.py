@@ -26,6 +26,15 @@ FILES = sorted(FOLDER.glob("*.py"))
 COMMITTED = FOLDER / "results" / "eigenvalue_ranges-full"
 
 
+@pytest.fixture(autouse=True)
+def a_text(tmp_path_factory, monkeypatch):
+    """What experiments on a text read."""
+    path = tmp_path_factory.getbasetemp() / "tinyshakespeare.txt"
+    if not path.exists():
+        path.write_text("to be, or not to be: that is the question.\n" * 50)
+    monkeypatch.setenv("STATETRACK_TEXT", str(path.parent))
+
+
 class Here:
     """Launcher that runs in this process."""
 
@@ -69,6 +78,16 @@ def test_every_file_says_what_it_asks(file):
     near = f"{longest}{longest[-1]}"
     with pytest.raises(InputError, match=f"unknown preset {near!r}: did you mean {longest!r}"):
         preset_grid(experiment, near)
+
+
+def test_a_text_that_is_not_there_is_asked_for(monkeypatch, tmp_path):
+    experiment = load_experiment(FOLDER / "shakespeare.py")
+    monkeypatch.setenv("STATETRACK_TEXT", str(tmp_path))
+    with pytest.raises(InputError, match=r"no file, and no tinyshakespeare.txt or input.txt"):
+        preset_grid(experiment, "post")
+    monkeypatch.delenv("STATETRACK_TEXT")
+    with pytest.raises(InputError, match="STATETRACK_TEXT is not set"):
+        preset_grid(experiment, "post")
 
 
 def describe(run):

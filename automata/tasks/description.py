@@ -177,7 +177,7 @@ def explain_word(task: "Task", tokens: IntArray) -> str:
         "token": ["-", *(str(token) for token in tokens)],
     }
     if task.alphabet != tuple(range(task.num_tokens)):
-        columns["symbol"] = ["-", *(str(task.alphabet[token]) for token in tokens)]
+        columns["symbol"] = ["-", *(_shown(task.alphabet[token]) for token in tokens)]
     if task.group is not None and task.token_elements is not None:
         elements = task.group.elements
         columns["element"] = ["-", *(str(elements[e]) for e in task.token_elements[tokens])]
@@ -191,3 +191,9 @@ def explain_word(task: "Task", tokens: IntArray) -> str:
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths.values(), strict=True))
         for row in rows
     )
+
+
+def _shown(symbol: object) -> str:
+    """A symbol in one visible cell: white space and control characters are quoted."""
+    text = str(symbol)
+    return text if text.isprintable() and text.strip() == text else repr(text)

@@ -18,6 +18,7 @@ from automata.tasks.recognition import abab, repeat_01
 from automata.tasks.repl_traces import repl_traces
 from automata.tasks.subregular import locally_testable, mlregtest, piecewise_testable
 from automata.tasks.task import Task
+from automata.tasks.text import text
 from automata.tasks.tomita import tomita
 from automata.tasks.word_problems import (
     dihedral,
@@ -68,6 +69,7 @@ _TASKS: Final[dict[str, Callable[..., Task]]] = {
     "majority": majority,
     "dyck_1": dyck_1,
     "reverse_string": reverse_string,
+    "text": text,
 }
 
 

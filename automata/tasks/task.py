@@ -150,6 +150,23 @@ class Task(ABC):
         return dict(self._facts)
 
     @property
+    def places(self) -> Mapping[str, Mapping[str, str]]:
+        """Parameters that say where something lies, each with those that say what lies there.
+
+        The identity of a run holds the latter in place of the former.
+        """
+        return {}
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether models are judged by their loss: it is reported, and nothing is ever solved."""
+        return False
+
+    def check_length(self, length: int, split: str) -> None:
+        """Raise `InputError` where a split is known to hold no word of a length."""
+        as_integer(length, "length", 1)
+
+    @property
     def dfa(self) -> DFA | None:
         """The automaton behind the targets; None for a task that no automaton solves."""
         return None
@@ -247,10 +264,9 @@ class Task(ABC):
         check_size(batch_size, longest)
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
-        tokens, lengths = self._law.draw(
+        tokens, lengths, targets, mask = self._draw_labelled(
             first_item, batch_size, shortest, longest, seed=seed, split=split
         )
-        targets, mask = self.label(tokens, lengths)
         positions = np.arange(longest)
         valid: BoolArray = positions < lengths[:, None]
         mask &= valid
@@ -260,6 +276,15 @@ class Task(ABC):
             targets[~mask] = 0
             tokens[~valid] = self.pad_token
         return Batch(tokens, targets, mask, lengths, valid)
+
+    def _draw_labelled(
+        self, first_item: int, num_items: int, shortest: int, longest: int, *, seed: int, split: str
+    ) -> tuple[IntArray, IntArray, IntArray, BoolArray]:
+        """Draw consecutive items as `TokenLaw.draw`, with targets and mask as `label`."""
+        tokens, lengths = self._law.draw(
+            first_item, num_items, shortest, longest, seed=seed, split=split
+        )
+        return tokens, lengths, *self.label(tokens, lengths)
 
     def dataset(
         self, num_words: int, length: int | tuple[int, int], split: str = "train", seed: int = 0

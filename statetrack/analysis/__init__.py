@@ -33,6 +33,7 @@ from statetrack.analysis.intervals import (
     order_statistic_interval,
     share_interval,
 )
+from statetrack.analysis.loss_spikes import loss_spikes
 from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
 from statetrack.analysis.scale import dominant_subspace, without_scale
 from statetrack.analysis.spectra import determinants, eigenvalues, orthogonality, roots_of_unity
@@ -76,6 +77,7 @@ __all__ = [
     "horizon",
     "horizons",
     "length_curves",
+    "loss_spikes",
     "median_intervals",
     "order_statistic_interval",
     "orthogonality",

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import (
@@ -64,13 +65,20 @@ class TaskConfig(Frozen):
         if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
             return data
         given = dict(data.get("parameters") or {})
-        get_task(data["name"], **given)
+        for contents in get_task(data["name"], **given).places.values():
+            given |= contents
         name, parameters = complete_parameters(data["name"], given)
         return {**data, "name": name, "parameters": parameters}
 
     def build(self) -> Task:
         """Make the task."""
         return get_task(self.name, **self.parameters)
+
+    @functools.cached_property
+    def semantics_and_places(self) -> tuple[int, tuple[str, ...]]:
+        """The task's semantics, and those parameters that only say where a file lies."""
+        task = self.build()
+        return task.semantics, tuple(task.places)
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[str]) -> Self:
@@ -221,8 +229,9 @@ class RunConfig(Frozen):
         """JSON with sorted keys, no spaces, and the semantics of task, model and trainer.
 
         Values that are defaults are left out, so that a parameter added later, whose default keeps
-        the old meaning, changes no identity.
+        the old meaning, changes no identity. Where a file lies is left out; its digest is not.
         """
+        semantics, places = self.task.semantics_and_places
         tree = self.model_dump(mode="json", exclude_defaults=True)
         _, task_defaults = complete_parameters(self.task.name, {})
         model_defaults = dataclasses.asdict(model_entry(self.model.name).config_class())
@@ -233,12 +242,24 @@ class RunConfig(Frozen):
                 for key, value in given.items()
                 if key not in defaults or value != defaults[key]
             }
+        for name in places:
+            del tree["task"]["parameters"][name]
         tree["semantics"] = {
-            "task": self.task.build().semantics,
+            "task": semantics,
             "model": model_entry(self.model.name).semantics,
             "trainer": TRAINER_SEMANTICS,
         }
         return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    def record_json(self) -> str:
+        """JSON for a record: of a file its name, not where it lies."""
+        _, places = self.task.semantics_and_places
+        if not places:
+            return self.model_dump_json()
+        tree = self.model_dump(mode="json")
+        parameters = tree["task"]["parameters"]
+        parameters |= {name: PurePath(parameters[name]).name for name in places}
+        return json.dumps(tree, separators=(",", ":"))
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Self:

@@ -33,12 +33,15 @@ class Counts(NamedTuple):
         Words asked there.
     first_error : Tensor of int64, [P, N]
         Position of the first error, counted from 1; L + 1 where there is none.
+    loss : Tensor of float64, [P, L], optional
+        Cross-entropy added up over the words asked there, in nats.
     """
 
     right: Tensor
     whole: Tensor
     asked: Tensor
     first_error: Tensor
+    loss: Tensor | None = None
 
 
 class OneRun(nn.Module):
@@ -62,7 +65,7 @@ class OneRun(nn.Module):
 
 
 @torch.no_grad()
-def count_right(model: Pack, words: RunWords) -> Counts:
+def count_right(model: Pack, words: RunWords, *, with_loss: bool = False) -> Counts:
     """Count the right answers of a pack, carrying its state from segment to segment.
 
     Parameters
@@ -71,6 +74,8 @@ def count_right(model: Pack, words: RunWords) -> Counts:
         ``model(tokens [P, B, T], state=None) -> (logits [P, B, T, C], state)``. It is evaluated in
         evaluation mode and left in its own.
     words : RunWords
+    with_loss : bool
+        Measure the cross-entropy as well.
 
     Returns
     -------
@@ -92,7 +97,7 @@ def count_right(model: Pack, words: RunWords) -> Counts:
     model.eval()
     try:
         segment = min(words.length, max(4, SEGMENT_LENGTH // 4 * 4))
-        counts = _count(model, words, segment)
+        counts = _count(model, words, segment, with_loss)
         if counts is None:
             tokens = words.num_runs * words.length
             if tokens > MAX_TOKENS_WITHOUT_STATE:
@@ -101,18 +106,19 @@ def count_right(model: Pack, words: RunWords) -> Counts:
                     f"{words.num_runs} of length {words.length} are too many: the limit is "
                     f"{MAX_TOKENS_WITHOUT_STATE} tokens"
                 )
-            counts = _count(model, words, words.length)
+            counts = _count(model, words, words.length, with_loss)
     finally:
         model.train(was_training)
     assert counts is not None
     return counts
 
 
-def _count(model: Pack, words: RunWords, segment: int) -> Counts | None:
+def _count(model: Pack, words: RunWords, segment: int, with_loss: bool) -> Counts | None:
     """Count in segments; None if they cannot be joined since the model returns no state."""
     runs, length, device = words.num_runs, words.length, words.device
     right, whole, asked = torch.zeros(3, runs, length, dtype=torch.int32, device=device)
     first_error = torch.empty(runs, words.num_words, dtype=torch.int64, device=device)
+    loss = torch.zeros(runs, length, dtype=torch.float64, device=device) if with_loss else None
     batch_size = min(words.max_items, max(1, TOKENS_PER_BATCH // (runs * segment)))
     for step in range(-(-words.num_words // batch_size)):
         here = slice(step * batch_size, (step + 1) * batch_size)
@@ -132,9 +138,19 @@ def _count(model: Pack, words: RunWords, segment: int) -> Counts | None:
             right[:, begin:end] += (mask & is_right).sum(dim=1, dtype=torch.int32)
             whole[:, begin:end] += (mask & still).sum(dim=1, dtype=torch.int32)
             asked[:, begin:end] += mask.sum(dim=1, dtype=torch.int32)
+            if loss is not None:
+                loss[:, begin:end] += _cross_entropy(logits, targets, mask)
             begin = end
         first_error[:, here] = whole_until + 1
-    return Counts(right, whole, asked, first_error)
+    return Counts(right, whole, asked, first_error, loss)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Sum [P, T] over the words of a batch, in nats, where something is asked."""
+    logits = logits.float()
+    chosen = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    losses = torch.where(mask, logits.logsumexp(dim=-1) - chosen, 0.0)
+    return losses.sum(dim=1, dtype=torch.float64)
 
 
 @functools.lru_cache(maxsize=32)

@@ -64,7 +64,8 @@ def evaluate(
 
     Logits that are not finite count as wrong. Positions that a task does not supervise are left
     out, and lengths at which nothing is asked have no row; where it asks for the state after the
-    last token alone, every prefix is taken as a word of its own.
+    last token alone, every prefix is taken as a word of its own. Of language models
+    (`Task.is_language_model`) the cross-entropy is measured too.
 
     Words that select a model are another split, measured by `select`, whose score is of another
     type; nothing measures on the training words.
@@ -132,9 +133,10 @@ def evaluate_pack(
         split="report",
         device=device,
     )
-    counts = count_right(model, words)
+    counts = count_right(model, words, with_loss=any(task.is_language_model for task in tasks))
     right, whole, asked = (part.cpu().long().numpy() for part in counts[:3])
     first_error = counts.first_error.cpu().numpy()
+    losses = None if counts.loss is None else counts.loss.cpu().numpy()
     curves = []
     for run, task in enumerate(tasks):
         measured = asked[run] > 0
@@ -153,6 +155,7 @@ def evaluate_pack(
                 majority.numpy()[measured],
                 asked[run][measured],
                 first_error[run],
+                losses[run][measured] if losses is not None and task.is_language_model else None,
                 made_by=EVALUATE,
             )
         )

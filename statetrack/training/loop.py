@@ -52,8 +52,11 @@ class TrainedModel:
 
     @property
     def solved_step(self) -> int | None:
-        """First recorded step with whole-prefix accuracy >= .99 on the selection words."""
-        return solved_step(self.history)
+        """First recorded step with whole-prefix accuracy >= .99 on the selection words.
+
+        None for language models, whatever they reach.
+        """
+        return None if self.task.is_language_model else solved_step(self.history)
 
     @property
     def step(self) -> int:

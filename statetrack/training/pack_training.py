@@ -78,6 +78,8 @@ class PackTraining:
         if checkpoint is not None:
             prepare_checkpoint_path(checkpoint)
         self.members = [Member(config, config.task.build()) for config in configs]
+        for member in self.members:
+            _check_lengths(member)
         models = [initial_model(config) for config in configs]
         self.model = PackedModel(models).to(self._device)
         self._decays, self._shares = (
@@ -235,7 +237,8 @@ class PackTraining:
             member = self.members[place]
             settings = member.config.training
             member.history.append(member.row(losses[place], score))
-            if member.solved_seconds is None and score.whole_prefix_accuracy >= SOLVED:
+            is_solved = score.whole_prefix_accuracy >= SOLVED and not member.task.is_language_model
+            if member.solved_seconds is None and is_solved:
                 member.solved_seconds = sum(one.seconds for one in self.members)
             is_over = STOP_RULES.build(settings.stop).is_over(member.history)
             if is_over or member.step >= member.last_step:
@@ -314,6 +317,14 @@ class PackTraining:
 
 
 _OVER = ("finished", "failed")
+
+
+def _check_lengths(member: Member) -> None:
+    """Refuse words that a task does not have before anything is trained."""
+    config, task = member.config, member.task
+    for split in ("train", "selection"):
+        task.check_length(config.training.length, split)
+    task.check_length(config.evaluation.max_length, "report")
 
 
 def solved_step(history: History) -> int | None:

@@ -182,7 +182,7 @@ class PackJob:
     def from_json(cls, text: str) -> "PackJob":
         """Read `to_json`."""
         tree = json.loads(text)
-        runs = tuple(RunConfig.model_validate(run) for run in tree["runs"])
+        runs = tuple(RunConfig.from_tree(run) for run in tree["runs"])
         return cls(runs, frozenset(tree["known"]), tree["deaths"])
 
 

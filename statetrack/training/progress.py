@@ -206,6 +206,8 @@ def _line(record: RunRecord) -> str:
     solved = summary["solved_step"]
     length = summary["training_length"]
     state = f"solved at step {solved}" if solved else f"not solved at length {length}"
+    if "report_loss" in summary:
+        state = f"loss {summary['report_loss']:.3f} on the report words"
     longest = record.tables["curves"]["length"][-1]
     return (
         f"{name}: {state}, token accuracy {summary['token_accuracy']:.3f} at {longest} "

@@ -1,6 +1,7 @@
 """What is kept of a run, in plain values."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ class RunRecord:
     ----------
     run_id : str
     config : str
-        The configuration as JSON.
+        The configuration as JSON; of a file that a task reads, the name alone.
     status : {"finished", "failed"}
     summary : dict
         One row for the table of runs.
@@ -81,7 +82,7 @@ class RunRecord:
         joined |= tables
         return cls(
             config.run_id,
-            config.model_dump_json(),
+            config.record_json(),
             "finished",
             summary,
             provenance(device) | {"pack_size": pack_size},
@@ -135,6 +136,8 @@ def finished_record(
         "whole_prefix_horizon": curves[0].horizon(metric="whole_prefix_accuracy"),
         "seconds": round(trained.seconds, 3),
     }
+    if (loss := curves[0].mean_loss) is not None:
+        summary |= {"report_loss": loss, "report_bits": loss / math.log(2)}
     return RunRecord.finished(config, summary, curves, tables, device, pack_size)
 
 
@@ -171,7 +174,7 @@ def failed_record(config: RunConfig, reason: str, device: str, pack_size: int = 
     """Record of a run that could not be finished."""
     summary = _identity(config) | {"error": reason}
     origin = provenance(device) | {"pack_size": pack_size}
-    return RunRecord(config.run_id, config.model_dump_json(), "failed", summary, origin)
+    return RunRecord(config.run_id, config.record_json(), "failed", summary, origin)
 
 
 def _identity(config: RunConfig) -> dict[str, Any]:

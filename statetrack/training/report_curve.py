@@ -36,6 +36,8 @@ class ReportCurve:
         and asked there.
     first_error : ndarray of int64, [num_words]
         Position of a word's first wrong answer; above the last position where it has none.
+    loss_sums : ndarray of float64, [num_lengths], optional
+        Cross-entropy in nats, added up over the words asked there; of language models alone.
 
     Raises
     ------
@@ -51,6 +53,7 @@ class ReportCurve:
     num_majority: IntArray
     num_asked: IntArray
     first_error: IntArray
+    loss_sums: FloatArray | None = None
     made_by: InitVar[object] = None
 
     def __post_init__(self, made_by: object) -> None:
@@ -78,6 +81,18 @@ class ReportCurve:
         """Measured share of the most frequent class at a position, [num_lengths]."""
         return self.num_majority / self.num_asked
 
+    @property
+    def loss(self) -> FloatArray | None:
+        """Mean cross-entropy at a position in nats, [num_lengths]; None if it was not measured."""
+        return None if self.loss_sums is None else self.loss_sums / self.num_asked
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Mean cross-entropy over all that was asked, in nats; None if it was not measured."""
+        if self.loss_sums is None:
+            return None
+        return float(self.loss_sums.sum() / self.num_asked.sum())
+
     def to_frame(self, lengths: Sequence[int] | None = None) -> pd.DataFrame:
         """One row a length.
 
@@ -89,7 +104,8 @@ class ReportCurve:
         Returns
         -------
         DataFrame
-            length, token_accuracy, whole_prefix_accuracy, majority_rate, num_words (asked there).
+            length, token_accuracy, whole_prefix_accuracy, majority_rate, num_words (asked there);
+            of language models also loss.
         """
         frame = pd.DataFrame(
             {
@@ -100,6 +116,8 @@ class ReportCurve:
                 "num_words": self.num_asked,
             }
         )
+        if self.loss is not None:
+            frame["loss"] = self.loss
         return frame if lengths is None else frame[frame["length"].isin(lengths)]
 
     def horizon(self, threshold: float = 0.99, metric: str = "token_accuracy") -> int:
