@@ -1,7 +1,8 @@
 """Launch the kernels of one pass in order, compiled at the same time when they are new.
 
 Compiling takes seconds a kernel, in code that lets other threads run: a pass of several kernels
-then waits for the slowest of them instead of their sum.
+then waits for the slowest of them instead of their sum. What else comes before a first launch is
+done meanwhile (`first_launch`), also where there is one kernel.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from statetrack.scans.first_launch import build_launcher, hash_triton, start_driver
 
 COMPILED: set[tuple[Any, ...]] = set()
 
@@ -93,7 +96,14 @@ class Launches:
 def _compile_together(launches: Sequence[Launch], device: torch.device) -> None:
     keys = [one.key(device) for one in launches]
     new = {key: one for key, one in zip(keys, launches, strict=True) if key not in COMPILED}
-    if len(new) > 1:
-        with ThreadPoolExecutor(len(new)) as pool:
-            list(pool.map(lambda one: one.compile(device), new.values()))
+    if new:
+        with ThreadPoolExecutor(2 * len(new)) as pool:
+            hashing = pool.submit(hash_triton)
+            start_driver([one.kernel for one in new.values()], device.index)
+            hashing.result()
+            compiling = [pool.submit(one.compile, device) for one in new.values()]
+            for one in new.values():
+                pool.submit(build_launcher, one.kernel, device.index, one.arguments, one.options)
+        for one_kernel in compiling:
+            one_kernel.result()
     COMPILED.update(new)

@@ -121,8 +121,9 @@ def _launch_forward(
     tiles = choose_tiles(q, k, v, decay, precision)
     rows = [_row_strides(tensor) for tensor in (q, k, v, decay)]
     leading = leading_sizes(v.shape[:-2])
-    with torch.cuda.device_of(q):
-        scan_forward[(num_items(leading) * tiles.num_blocks,)](
+    with Launches(q) as launch:
+        launch(
+            scan_forward, (num_items(leading) * tiles.num_blocks,),
             q, k, v, decay, initial, o, final, states, *leading[1:], v.shape[-2],
             *(stride for row in rows for stride in row), *_row_strides(initial), *_row_strides(o),
             SAVE=save, ALIGNED=_aligned((q, k, v), rows, decay, tiles), **tiles.products(),
