@@ -37,6 +37,10 @@ settings.load_profile(
 )
 
 
+# Registers a model as it is imported, for processes that are given it as their source.
+collect_ignore = ["grid_processes_worker.py"]
+
+
 class WhatWasRegistered:
     """Forgets the models and tasks that a test or an example registers, so that order is free."""
 
