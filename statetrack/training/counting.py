@@ -94,7 +94,7 @@ def count_right(model: Pack, words: RunWords, *, with_loss: bool = False) -> Cou
     of keys, needs as much memory as its state.
     """
     was_training = model.training
-    model.eval()
+    model.train(False)
     try:
         segment = min(words.length, max(4, SEGMENT_LENGTH // 4 * 4))
         counts = _count(model, words, segment, with_loss)

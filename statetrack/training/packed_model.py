@@ -83,10 +83,6 @@ class PackedModel:
         self.training = mode
         return self
 
-    def eval(self) -> "PackedModel":
-        """Put all models into evaluation mode, as `torch.nn.Module.eval`."""
-        return self.train(False)
-
     def to(self, device: torch.device | str) -> "PackedModel":
         """The same pack on a device."""
         return self._with(
