@@ -96,7 +96,7 @@ class _HostWords:
             for place, step in zip(self._places, steps, strict=True)
         ]
         # Behind the end of a word stands a symbol of the task, any: models know no padding token.
-        columns = (
+        columns: tuple[list[np.ndarray], ...] = (
             [np.where(batch.valid, batch.tokens, 0) for batch in drawn],
             [batch.targets for batch in drawn],
             [batch.mask for batch in drawn],
