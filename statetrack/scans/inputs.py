@@ -23,6 +23,7 @@ def choose_backend(
     backend: str,
     precision: str,
     device: torch.device,
+    suits_lanes: bool = False,
 ) -> str:
     """Name of the implementation to use.
 
@@ -33,11 +34,14 @@ def choose_backend(
     backends : mapping of str to callable
         The implementations that exist, the plainest first.
     backend : str
-        A key of `backends`, or "auto": the kernel on a GPU, else the last that is no kernel.
+        A key of `backends`, or "auto": the kernel on a GPU, else "lanes" where they suit, else the
+        last that is no kernel.
     precision : str
         How products are rounded. The torch backends compute in "ieee" only.
     device : torch.device
         Where the inputs lie.
+    suits_lanes : bool
+        Whether "auto" may take "lanes".
 
     Raises
     ------
@@ -51,7 +55,8 @@ def choose_backend(
     reason = why_unavailable(device)
     if backend == "auto":
         has_kernel = "triton" in backends and device.type == "cuda" and reason is None
-        backend = "triton" if has_kernel else [name for name in backends if name != "triton"][-1]
+        plain = [name for name in backends if name not in ("lanes", "triton")][-1]
+        backend = "triton" if has_kernel else "lanes" if suits_lanes else plain
     if backend == "triton":
         require(
             reason is None,

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from statetrack.scans.diagonal.lanes import diagonal_scan_lanes
+from statetrack.scans.diagonal.lanes import suits as suits_lanes
 from statetrack.scans.diagonal.operator import diagonal_scan_triton
 from statetrack.scans.diagonal.parallel import diagonal_scan_parallel
 from statetrack.scans.diagonal.reference import diagonal_scan_reference
@@ -18,10 +20,11 @@ from statetrack.scans.inputs import (
     require_numbers,
     shape_of,
 )
-from statetrack.scans.kernels import fold_leading
+from statetrack.scans.kernels import fold_leading, num_items
 
 BACKENDS: dict[str, Callable[..., Any]] = {
     "reference": diagonal_scan_reference,
+    "lanes": diagonal_scan_lanes,
     "parallel": diagonal_scan_parallel,
     "triton": diagonal_scan_triton,
 }
@@ -47,8 +50,9 @@ def diagonal_scan(
         State before the first token; zeros by default.
     state_axes : {1, 2}
         With 2 every D above stands for two axes [D, N], the (channel, state) pairs of Mamba.
-    backend : {"auto", "reference", "parallel", "triton"}
-        "auto" takes the kernel on a GPU and "parallel" elsewhere.
+    backend : {"auto", "reference", "lanes", "parallel", "triton"}
+        "auto" takes the kernel on a GPU, "lanes" on a CPU for 1,024 channels of all sequences and
+        more, and "parallel" elsewhere.
     precision : {"ieee", "tf32x3", "tf32"}
         Rounding of products; elementwise products are exact float32 in all of them.
 
@@ -105,7 +109,8 @@ def diagonal_scan(
     leading = broadcast_leading(
         "diagonal_scan", a=(a, 1 + state_axes), x=(x, 1 + state_axes), initial=(initial, state_axes)
     )
-    name = choose_backend("diagonal_scan", BACKENDS, backend, precision, x.device)
+    lanes = suits_lanes(x.device, num_items((*leading, *shape[1:])))
+    name = choose_backend("diagonal_scan", BACKENDS, backend, precision, x.device, lanes)
     a, x, initial = (
         tensor.expand(*leading, *tensor.shape[tensor.dim() - own :])
         for tensor, own in ((a, 1 + state_axes), (x, 1 + state_axes), (initial, state_axes))

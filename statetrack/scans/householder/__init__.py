@@ -8,6 +8,8 @@ from torch import Tensor
 
 from automata.errors import InputError
 from statetrack.scans.householder.chunked import suits as suits_chunks
+from statetrack.scans.householder.lanes import householder_scan_lanes
+from statetrack.scans.householder.lanes import suits as suits_lanes
 from statetrack.scans.householder.operator import householder_scan_triton
 from statetrack.scans.householder.operator_chunked import householder_scan_chunked_triton
 from statetrack.scans.householder.parallel import householder_scan_parallel
@@ -22,11 +24,12 @@ from statetrack.scans.inputs import (
     require_numbers,
     shape_of,
 )
-from statetrack.scans.kernels import fold_leading
+from statetrack.scans.kernels import fold_leading, num_items
 from statetrack.scans.operators import needs_gradient
 
 BACKENDS: dict[str, Callable[..., Any]] = {
     "reference": householder_scan_reference,
+    "lanes": householder_scan_lanes,
     "parallel": householder_scan_parallel,
     "triton": householder_scan_triton,
 }
@@ -69,9 +72,9 @@ def householder_scan(
         in K.
     initial : Tensor, [..., K, V], optional
         State before the first token; zeros by default.
-    backend : {"auto", "reference", "parallel", "triton"}
-        "auto" takes the kernel on a GPU, for real inputs with K and V up to 128, and "parallel"
-        elsewhere.
+    backend : {"auto", "reference", "lanes", "parallel", "triton"}
+        "auto" takes the kernel on a GPU, for real inputs with K and V up to 128, "lanes" on a CPU
+        for real inputs with 96 sequences and more and K V up to 256, and "parallel" elsewhere.
     precision : {"ieee", "tf32x3", "tf32"}
         How products of float32 inputs may be rounded on a GPU. All three compute them exactly:
         nothing rounded was faster.
@@ -140,8 +143,10 @@ def householder_scan(
 
     leading = broadcast_leading("householder_scan", **named)
     tensors = [tensor for tensor, _ in named.values()]
-    chosen = _choose("householder_scan", backend, precision, tensors, key_size, value_size)
-    if num_factors == 0 or (length == 0 and chosen != "triton"):
+    chosen = _choose(
+        "householder_scan", backend, precision, tensors, key_size, value_size, num_items(leading)
+    )
+    if 0 in (num_factors, key_size) or (length == 0 and chosen != "triton"):
         chosen = "reference"
     dtype = compute_dtype(*tensors)
 
@@ -161,20 +166,29 @@ def householder_scan(
 
 
 def _choose(
-    name: str, backend: str, precision: str, tensors: list[Tensor], key_size: int, value_size: int
+    name: str,
+    backend: str,
+    precision: str,
+    tensors: list[Tensor],
+    key_size: int,
+    value_size: int,
+    sequences: int,
 ) -> str:
-    """The backend to use; "auto" takes the kernel for what it can do."""
+    """The backend to use; "auto" takes the kernel, or lanes, for what they can do."""
     is_complex = any(tensor.is_complex() for tensor in tensors)
     fits = 1 <= key_size <= MAX_SIZE and 1 <= value_size <= MAX_SIZE
     backends = BACKENDS
     if backend == "auto" and (is_complex or not fits):
         backends = {key: run for key, run in BACKENDS.items() if key != "triton"}
-    chosen = choose_backend(name, backends, backend, precision, tensors[0].device)
-    if chosen == "triton":
+    device = tensors[0].device
+    lanes = not is_complex and suits_lanes(device, sequences, key_size * value_size)
+    chosen = choose_backend(name, backends, backend, precision, device, lanes)
+    if chosen in ("lanes", "triton"):
         require(
             not is_complex,
-            f"{name}: backend 'triton' takes real inputs only; use backend='parallel'",
+            f"{name}: backend {chosen!r} takes real inputs only; use backend='parallel'",
         )
+    if chosen == "triton":
         require(
             fits,
             f"{name}: K = {key_size} and V = {value_size}, the kernel takes 1 to {MAX_SIZE}; "

@@ -17,7 +17,10 @@ from statetrack.scans.inputs import (
     require_numbers,
     shape_of,
 )
-from statetrack.scans.kernels import fold_leading
+from statetrack.scans.kernels import fold_leading, num_items
+from statetrack.scans.matrix.lanes import matrix_scan_lanes
+from statetrack.scans.matrix.lanes import suits as suits_lanes
+from statetrack.scans.matrix.lanes_rescaled import rescaled_lanes
 from statetrack.scans.matrix.launch import LARGEST_SIZE
 from statetrack.scans.matrix.operator import matrix_scan_readout_triton, matrix_scan_triton
 from statetrack.scans.matrix.operator_rescaled import matrix_scan_rescaled_triton
@@ -31,11 +34,13 @@ from statetrack.scans.matrix.structured import PermutationDiagonal as Permutatio
 
 BACKENDS: dict[str, Callable[..., Any]] = {
     "reference": matrix_scan_reference,
+    "lanes": matrix_scan_lanes,
     "parallel": matrix_scan_parallel,
     "triton": matrix_scan_triton,
 }
 RESCALED_BACKENDS: dict[str, Callable[..., Any]] = {
     "reference": rescaled_reference,
+    "lanes": rescaled_lanes,
     "parallel": rescaled_parallel,
     "triton": matrix_scan_rescaled_triton,
 }
@@ -73,9 +78,10 @@ def matrix_scan(
     rescale : bool
         Carry the scale of every state apart as a power of two, so that long products neither
         overflow nor vanish. Outputs and final state are then `ScaledStates`.
-    backend : {"auto", "reference", "parallel", "triton"}
-        "auto" takes the kernel on a GPU for N, M <= 64 and "parallel" elsewhere; with
-        permutation-times-diagonal transitions there is no kernel.
+    backend : {"auto", "reference", "lanes", "parallel", "triton"}
+        "auto" takes the kernel on a GPU for N, M <= 64, "lanes" on a CPU for real numbers with 96
+        sequences and more and M N up to 128, and "parallel" elsewhere. Lanes take no inputs with
+        `rescale`; with permutation-times-diagonal transitions there are neither lanes nor kernel.
     precision : {"ieee", "tf32x3", "tf32"}
         Rounding of the kernel's products from N = 9 on (smaller ones are always "ieee"): float32,
         three tf32 products in place of one (about as exact), or plain tf32, which loses a long
@@ -135,7 +141,11 @@ def matrix_scan(
     leading = _leading(a, 3, b, values)
     state = compute_dtype(a, values) if b is None else compute_dtype(a, values, b)
     backends = RESCALED_BACKENDS if rescale else BACKENDS
-    name = _choose_backend(backends, backend, precision, a, values.shape[-2], state)
+    rows = values.shape[-2]
+    lanes = not (state.is_complex or (rescale and b is not None)) and suits_lanes(
+        a.device, num_items(leading), rows * a.shape[-1]
+    )
+    name = _choose_backend(backends, backend, precision, a, rows, state, lanes)
     start = values.to(state).expand(*leading, *values.shape[-2:])
     a = a.expand(*leading, *a.shape[-3:])
     b = None if b is None else b.expand(*leading, *b.shape[-3:])
@@ -267,8 +277,9 @@ def _choose_backend(
     a: Tensor,
     rows: int,
     state: torch.dtype,
+    lanes: bool,
 ) -> str:
-    """`choose_backend`; "auto" passes over the kernel where it does not reach."""
+    """`choose_backend`; "auto" passes over the kernel, or lanes, where they do not reach."""
     size = a.shape[-1]
     limit = ""
     if not (1 <= size <= LARGEST_SIZE and 1 <= rows <= LARGEST_SIZE):
@@ -277,7 +288,11 @@ def _choose_backend(
         limit = f"type {state}; the kernel takes real types"
     if limit and backend == "auto":
         backends = {name: run for name, run in backends.items() if name != "triton"}
-    name = choose_backend("matrix_scan", backends, backend, precision, a.device)
+    name = choose_backend("matrix_scan", backends, backend, precision, a.device, lanes)
+    require(
+        name != "lanes" or not state.is_complex,
+        "matrix_scan: backend 'lanes' takes real inputs only; use backend='parallel'",
+    )
     require(not limit or name != "triton", f"matrix_scan: {limit}; use backend='parallel'")
     return name
 
