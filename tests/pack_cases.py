@@ -130,14 +130,16 @@ def plain_loop(config, stages, steps, device="cpu"):
     ]
     of_decaying = {id(weight) for weight in decaying}
     others = [one for one in model.parameters() if id(one) not in of_decaying]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decaying, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        betas=(settings.beta1, settings.beta2),
-        eps=1e-8,
-    )
+    groups = [
+        {"params": decaying, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    optimizer: torch.optim.Optimizer
+    if settings.optimizer == "sgd":
+        optimizer = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9)
+    else:
+        betas = (settings.beta1, settings.beta2)
+        optimizer = torch.optim.AdamW(groups, betas=betas, eps=1e-8)
     losses = []
     for step in range(steps):
         rate = settings.learning_rate * min(1.0, (step + 1) / settings.warmup_steps)

@@ -51,6 +51,7 @@ OTHER_VALUES = [
     "training.curriculum=doubling",
     "training.schedule=constant",
     "training.stop=solved",
+    "training.optimizer=sgd",
     "training.projections=bfloat16",
     "training.select_every=7",
     "training.select_words=100",

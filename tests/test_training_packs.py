@@ -1,5 +1,6 @@
 """Packs: what a run comes to does not depend on which others it is trained with."""
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from statetrack.training.packs import (
 )
 from tests.pack_cases import (
     FAMILIES,
+    OTHER_RUNS,
     TINY,
     Interruption,
     digest,
@@ -84,6 +86,37 @@ def test_in_a_pack_as_alone_and_as_a_plain_loop(model):
     if model == "diagonal":
         assert [row["supervised"] for row in pack.members[3].history] == [2, 5, 8, 10]
         assert [row["step"] for row in pack.members[3].history] == [5, 10, 15, 17]
+
+
+def test_the_optimizer_is_chosen_by_name(tmp_path):
+    """SGD in a pack, stopped and resumed, is torch's SGD in a plain loop."""
+    runs = [run_of("diagonal", *own, "training.optimizer=sgd") for own in OTHER_RUNS[:2]]
+    path = tmp_path / "pack.safetensors"
+    with pytest.raises(TrainingStoppedError):
+        trained(runs, checkpoint=path, should_stop=Interruption(7))
+    pack = trained(runs, checkpoint=path)
+    for place, run in enumerate(runs):
+        history = pack.members[place].history
+        stages = [(row["length"], row["supervised"]) for row in history]
+        losses, weights = plain_loop(run, stages, history[-1]["step"])
+        assert history[-1]["loss"] == pytest.approx(losses[history[-1]["step"] - 1], abs=1e-5)
+        assert torch.allclose(weights_of(pack, place), weights, rtol=0, atol=1e-5)
+    adamw = run_of("diagonal", *OTHER_RUNS[0])
+    assert pack_key(runs[0]) != pack_key(adamw)
+    assert not torch.allclose(weights_of(trained([adamw]), 0), weights_of(pack, 0), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("adam", "unknown optimizer 'adam'.*adamw"),
+        ("sgd(momentum=1.5)", r"optimizer sgd: momentum = 1.5: expected a number in \[0, 1\)"),
+        ("adamw(eps=0.0)", "optimizer adamw: eps = 0.0: expected a number > 0"),
+    ],
+)
+def test_an_optimizer_that_is_none_is_named(text, message):
+    with pytest.raises(InputError, match=message):
+        run_of("diagonal", f"training.optimizer={text}")
 
 
 def test_train_is_a_pack_of_one():
@@ -184,7 +217,15 @@ def long_runs():
 
 
 @pytest.fixture(scope="module")
-def quiet():
+def by_steps_alone():
+    """No checkpoint comes of the clock, so that a slow machine asks as often as a fast one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pack_training, "SECONDS_BETWEEN_CHECKPOINTS", math.inf)
+        yield
+
+
+@pytest.fixture(scope="module")
+def quiet(by_steps_alone):
     """Never interrupted; and how often it asked."""
     never = Interruption()
     return trained(long_runs(), should_stop=never), never.asked

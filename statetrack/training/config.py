@@ -25,6 +25,7 @@ from automata.errors import InputError, unknown_name
 from automata.tasks import Task, complete_parameters, get_task
 from statetrack.models.config import check_parameter_names, model_config, model_entry
 from statetrack.training.curricula import CURRICULA
+from statetrack.training.optimizer_kinds import OPTIMIZERS
 from statetrack.training.schedules import SCHEDULES
 from statetrack.training.stop_rules import STOP_RULES
 from statetrack.training.word_families import word_family
@@ -131,12 +132,12 @@ class ModelConfig(Frozen):
 class TrainingConfig(Frozen):
     """How a model is trained: AdamW, warm-up, cosine decay, gradient clipping.
 
-    Every step sees fresh words; `curriculum`, `schedule` and `stop` name objects of
-    `statetrack.training.curricula`, `schedules` and `stop_rules` with their parameters, such as
-    ``doubling(start=4)``. With `published_rates` the parameters for which a layer's publication
-    scales the learning rate, such as the input map of the MRU, are trained with theirs.
-    `projections` is the precision of matrix products outside the recurrence, which stays in
-    float32.
+    Every step sees fresh words; `curriculum`, `schedule`, `stop` and `optimizer` name objects of
+    `statetrack.training.curricula`, `schedules`, `stop_rules` and `optimizer_kinds` with their
+    parameters, such as ``doubling(start=4)``. Betas are numbers of AdamW alone. With
+    `published_rates` the parameters for which a layer's publication scales the learning rate, such
+    as the input map of the MRU, are trained with theirs. `projections` is the precision of matrix
+    products outside the recurrence, which stays in float32.
     """
 
     length: Whole = PydanticField(default=40, ge=1, le=2**20)
@@ -153,6 +154,7 @@ class TrainingConfig(Frozen):
     curriculum: Annotated[str, AfterValidator(CURRICULA.canonical)] = "fixed"
     schedule: Annotated[str, AfterValidator(SCHEDULES.canonical)] = "cosine"
     stop: Annotated[str, AfterValidator(STOP_RULES.canonical)] = "budget"
+    optimizer: Annotated[str, AfterValidator(OPTIMIZERS.canonical)] = "adamw"
     projections: Literal["float32", "tensorfloat32", "bfloat16"] = "float32"
     select_every: Whole = PydanticField(default=100, ge=1)
     select_words: Whole = PydanticField(default=512, ge=1, le=2**20)

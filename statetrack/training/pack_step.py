@@ -6,21 +6,20 @@ clipping, optimiser. On the CPU the same function runs eagerly.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from statetrack.layers import cross_entropy
-from statetrack.training.adamw import AdamW
 from statetrack.training.config import TrainingConfig
 from statetrack.training.curricula import Stage
+from statetrack.training.optimizer_kinds import OPTIMIZERS
 from statetrack.training.optimizers import Rates, clip_factors
 from statetrack.training.pack_words import StageWords
 from statetrack.training.packed_model import PackedModel
 
 WARM_UPS = 2
-EPSILON = 1e-8
 
 
 @dataclass
@@ -30,54 +29,58 @@ class PackState:
     Attributes
     ----------
     parameters : Tensor, [P, n]
-    first, second : Tensor, [P, n]
-        Averages of the gradient and of its square (see `AdamW`).
+    slots : dict of str to Tensor, [P, n]
+        What the optimiser remembers.
     steps : Tensor of int64, [P]
         Steps taken.
     losses : Tensor, [P]
         Loss of the last step.
-    weight_decay, beta1, beta2, epsilon : Tensor of float64, [P]
-        Settings of AdamW.
+    numbers : dict of str to Tensor of float64, [P]
+        Settings of the optimiser.
     clip_norm : Tensor, [P]
         Largest norm of a gradient.
     """
 
     parameters: Tensor
-    first: Tensor
-    second: Tensor
+    slots: dict[str, Tensor]
     steps: Tensor
     losses: Tensor
-    weight_decay: Tensor
-    beta1: Tensor
-    beta2: Tensor
-    epsilon: Tensor
+    numbers: dict[str, Tensor]
     clip_norm: Tensor
 
     @classmethod
     def initial(cls, parameters: Tensor, settings: Sequence[TrainingConfig]) -> "PackState":
         """Before the first step."""
         size, device = len(parameters), parameters.device
-
-        def column(name: str) -> Tensor:
-            values = [getattr(one, name) for one in settings]
-            return torch.tensor(values, dtype=torch.float64, device=device)
-
+        kind = OPTIMIZERS.build(settings[0].optimizer)
+        rows = [kind.numbers(one) for one in settings]
+        numbers = {
+            name: torch.tensor([row[name] for row in rows], dtype=torch.float64, device=device)
+            for name in rows[0]
+        }
         return cls(
             parameters,
-            torch.zeros_like(parameters),
-            torch.zeros_like(parameters),
+            {name: torch.zeros_like(parameters) for name in kind.build(numbers).slots()},
             torch.zeros(size, dtype=torch.int64, device=device),
             parameters.new_full((size,), torch.nan),
-            column("weight_decay"),
-            column("beta1"),
-            column("beta2"),
-            torch.full((size,), EPSILON, dtype=torch.float64, device=device),
-            column("clip_norm").float(),
+            numbers,
+            torch.tensor([one.clip_norm for one in settings], device=device),
         )
 
     def empty(self, size: int) -> "PackState":
         """Room for another number of runs."""
-        return PackState(*(one.new_empty(size, *one.shape[1:]) for one in self._tensors()))
+
+        def room(one: Tensor) -> Tensor:
+            return one.new_empty(size, *one.shape[1:])
+
+        return PackState(
+            room(self.parameters),
+            {name: room(one) for name, one in self.slots.items()},
+            room(self.steps),
+            room(self.losses),
+            {name: room(one) for name, one in self.numbers.items()},
+            room(self.clip_norm),
+        )
 
     def read(self, source: "PackState", places: Tensor) -> None:
         """Copy the runs at some places of another state to here, one for every run."""
@@ -90,7 +93,8 @@ class PackState:
             into.index_copy_(0, places, out[: len(places)])
 
     def _tensors(self) -> list[Tensor]:
-        return [getattr(self, field.name) for field in fields(self)]
+        own = [self.parameters, self.steps, self.losses, self.clip_norm]
+        return [*own, *self.slots.values(), *self.numbers.values()]
 
 
 class PackStep:
@@ -126,7 +130,7 @@ class PackStep:
         self._model, self._words = model, words
         self._trained = state.parameters.detach().requires_grad_()
         self._projections = settings.projections
-        self._optimizer = AdamW(state.weight_decay, state.beta1, state.beta2, state.epsilon)
+        self._optimizer = OPTIMIZERS.build(settings.optimizer).build(state.numbers)
         self._decays, self._shares = decays, shares
         self._counts = torch.ones(stage.length, dtype=torch.bool, device=device)
         self._ones = torch.ones(model.size, device=device)
@@ -211,7 +215,7 @@ class PackStep:
     def _capture(self) -> torch.cuda.CUDAGraph:
         """Record the step; the buffers are as before when this returns."""
         state = self.state
-        changed = (state.parameters, state.first, state.second, state.steps, self._place)
+        changed = (state.parameters, *state.slots.values(), state.steps, self._place)
         before = [tensor.clone() for tensor in changed]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -242,7 +246,7 @@ class PackStep:
             self._optimizer.update(
                 state.parameters,
                 gradient,
-                {"first": state.first, "second": state.second},
+                state.slots,
                 Rates(
                     learning_rate=rates,
                     clip_factor=clip_factors(gradient, state.clip_norm),

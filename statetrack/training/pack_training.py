@@ -287,8 +287,7 @@ class PackTraining:
         state = self._state
         return {
             "model": state.parameters,
-            "optimizer.first": state.first,
-            "optimizer.second": state.second,
+            **{f"optimizer.{name}": one for name, one in state.slots.items()},
         }
 
     def _resume(self) -> None:
