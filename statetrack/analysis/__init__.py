@@ -35,6 +35,8 @@ from statetrack.analysis.intervals import (
 )
 from statetrack.analysis.loss_spikes import loss_spikes
 from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
+from statetrack.analysis.representation_match import RepresentationMatch, RepresentationMatches
+from statetrack.analysis.representations import match_representation
 from statetrack.analysis.scale import dominant_subspace, without_scale
 from statetrack.analysis.spectra import determinants, eigenvalues, orthogonality, roots_of_unity
 from statetrack.analysis.subspace import (
@@ -57,6 +59,8 @@ __all__ = [
     "ReportFigure",
     "ReportSection",
     "ReportTable",
+    "RepresentationMatch",
+    "RepresentationMatches",
     "Tolerances",
     "Transitions",
     "accuracy_table",
@@ -78,6 +82,7 @@ __all__ = [
     "horizons",
     "length_curves",
     "loss_spikes",
+    "match_representation",
     "median_intervals",
     "order_statistic_interval",
     "orthogonality",
