@@ -13,6 +13,7 @@ from statetrack.analysis.expressivity import (
     expressivity_table,
     predict_expressivity,
 )
+from statetrack.analysis.extraction import ExtractedDFA, extract_dfa
 from statetrack.analysis.extrapolation import (
     accuracy_table,
     best_runs,
@@ -34,11 +35,13 @@ from statetrack.analysis.intervals import (
     share_interval,
 )
 from statetrack.analysis.loss_spikes import loss_spikes
+from statetrack.analysis.realisation import Realisation, minimal_realisation
 from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
 from statetrack.analysis.representation_match import RepresentationMatch, RepresentationMatches
 from statetrack.analysis.representations import match_representation
 from statetrack.analysis.scale import dominant_subspace, without_scale
 from statetrack.analysis.spectra import determinants, eigenvalues, orthogonality, roots_of_unity
+from statetrack.analysis.state_clusters import state_clusters
 from statetrack.analysis.subspace import (
     ActiveSubspace,
     active_subspace,
@@ -53,9 +56,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ActiveSubspace",
     "Expressivity",
+    "ExtractedDFA",
     "HeadHomomorphism",
     "HomomorphismErrors",
     "LayerTransitions",
+    "Realisation",
     "ReportFigure",
     "ReportSection",
     "ReportTable",
@@ -76,6 +81,7 @@ __all__ = [
     "expressivity_markdown",
     "expressivity_table",
     "extend_to_group",
+    "extract_dfa",
     "extract_transitions",
     "homomorphism_error",
     "horizon",
@@ -84,6 +90,7 @@ __all__ = [
     "loss_spikes",
     "match_representation",
     "median_intervals",
+    "minimal_realisation",
     "order_statistic_interval",
     "orthogonality",
     "persistent_subspace",
@@ -91,6 +98,7 @@ __all__ = [
     "restrict",
     "roots_of_unity",
     "share_interval",
+    "state_clusters",
     "summarize_curves",
     "without_scale",
     "write_report",

@@ -114,7 +114,7 @@ def plant_representation(
     return Planted(
         group=group,
         multiplicities=tuple(number_I.tolist()),
-        matrices=np.linalg.solve(basis_NN, noisy_GNN @ basis_NN),
+        matrices=np.asarray(np.linalg.solve(basis_NN, noisy_GNN @ basis_NN), dtype=np.float64),
         error=math.sqrt(float(np.mean(squares)) / size),
     )
 
