@@ -21,6 +21,7 @@ from statetrack.analysis.extrapolation import (
     horizons,
     summarize_curves,
 )
+from statetrack.analysis.factor_geometry import factor_geometry
 from statetrack.analysis.group_matrices import canonical_words, extend_to_group
 from statetrack.analysis.homomorphism import (
     HeadHomomorphism,
@@ -34,8 +35,17 @@ from statetrack.analysis.intervals import (
     order_statistic_interval,
     share_interval,
 )
+from statetrack.analysis.ladder import quotient_accuracy, quotient_ladder
+from statetrack.analysis.letters import letter_table
+from statetrack.analysis.logit_characters import (
+    character_similarity,
+    characters_by_length,
+    coset_concentration,
+    element_means,
+)
 from statetrack.analysis.loss_spikes import loss_spikes
 from statetrack.analysis.realisation import Realisation, minimal_realisation
+from statetrack.analysis.relations import relation_errors
 from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
 from statetrack.analysis.representation_match import RepresentationMatch, RepresentationMatches
 from statetrack.analysis.representations import match_representation
@@ -73,20 +83,26 @@ __all__ = [
     "best_runs",
     "bootstrap_interval",
     "canonical_words",
+    "character_similarity",
+    "characters_by_length",
+    "coset_concentration",
     "curves_and_spectra",
     "determinants",
     "dominant_subspace",
     "eigenvalue_plane",
     "eigenvalues",
+    "element_means",
     "expressivity_markdown",
     "expressivity_table",
     "extend_to_group",
     "extract_dfa",
     "extract_transitions",
+    "factor_geometry",
     "homomorphism_error",
     "horizon",
     "horizons",
     "length_curves",
+    "letter_table",
     "loss_spikes",
     "match_representation",
     "median_intervals",
@@ -95,6 +111,9 @@ __all__ = [
     "orthogonality",
     "persistent_subspace",
     "predict_expressivity",
+    "quotient_accuracy",
+    "quotient_ladder",
+    "relation_errors",
     "restrict",
     "roots_of_unity",
     "share_interval",
