@@ -1,7 +1,7 @@
 """Reading trained models: length curves, learned matrices, spectra, algebra, figures, reports.
 
-Drawing names (`length_curves`, `eigenvalue_plane`, `curves_and_spectra`) load matplotlib and
-seaborn when they are first used.
+Names that draw (such as `length_curves` or `eigenvalue_plane`) load matplotlib and seaborn when
+they are first used.
 """
 
 from importlib import import_module
@@ -47,11 +47,16 @@ from statetrack.analysis.loss_spikes import loss_spikes
 from statetrack.analysis.realisation import Realisation, minimal_realisation
 from statetrack.analysis.relations import relation_errors
 from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
-from statetrack.analysis.representation_match import RepresentationMatch, RepresentationMatches
+from statetrack.analysis.representation_match import (
+    RepresentationMatch,
+    RepresentationMatches,
+    product_errors,
+)
 from statetrack.analysis.representations import match_representation
 from statetrack.analysis.scale import dominant_subspace, without_scale
 from statetrack.analysis.spectra import determinants, eigenvalues, orthogonality, roots_of_unity
 from statetrack.analysis.state_clusters import state_clusters
+from statetrack.analysis.state_map import state_map
 from statetrack.analysis.subspace import (
     ActiveSubspace,
     active_subspace,
@@ -61,6 +66,12 @@ from statetrack.analysis.subspace import (
 from statetrack.analysis.transitions import LayerTransitions, Transitions, extract_transitions
 
 if TYPE_CHECKING:
+    from statetrack.analysis.algebra_axes import (
+        homomorphism_heat_map,
+        irrep_energy_bars,
+        learned_cayley_graph,
+        quotient_curves,
+    )
     from statetrack.analysis.figures import curves_and_spectra, eigenvalue_plane, length_curves
 
 __all__ = [
@@ -99,8 +110,11 @@ __all__ = [
     "extract_transitions",
     "factor_geometry",
     "homomorphism_error",
+    "homomorphism_heat_map",
     "horizon",
     "horizons",
+    "irrep_energy_bars",
+    "learned_cayley_graph",
     "length_curves",
     "letter_table",
     "loss_spikes",
@@ -111,24 +125,35 @@ __all__ = [
     "orthogonality",
     "persistent_subspace",
     "predict_expressivity",
+    "product_errors",
     "quotient_accuracy",
+    "quotient_curves",
     "quotient_ladder",
     "relation_errors",
     "restrict",
     "roots_of_unity",
     "share_interval",
     "state_clusters",
+    "state_map",
     "summarize_curves",
     "without_scale",
     "write_report",
 ]
 
-_DRAWING = ("curves_and_spectra", "eigenvalue_plane", "length_curves")
+_DRAWING = {
+    "curves_and_spectra": "figures",
+    "eigenvalue_plane": "figures",
+    "homomorphism_heat_map": "algebra_axes",
+    "irrep_energy_bars": "algebra_axes",
+    "learned_cayley_graph": "algebra_axes",
+    "length_curves": "figures",
+    "quotient_curves": "algebra_axes",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _DRAWING:
-        return getattr(import_module("statetrack.analysis.figures"), name)
+        return getattr(import_module(f"statetrack.analysis.{_DRAWING[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -93,7 +93,7 @@ def _read(
     model: nn.Module, task: "Task", layer: int, num_words: int, length: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     blocks: Any = getattr(model, "blocks", ())
-    mixer = blocks[layer].mixer if 0 <= layer < len(blocks) else None
+    mixer: Any = blocks[layer].mixer if 0 <= layer < len(blocks) else None
     if not callable(getattr(mixer, "factors_of", None)):
         raise InputError(f"layer {layer} of {type(model).__name__} has no Householder factors")
     batch = task.sample(seed=0, batch_size=num_words, length=length, split="selection")

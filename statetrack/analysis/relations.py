@@ -67,7 +67,7 @@ def relation_errors(
     chosen = _tokens(group, elements) if tokens is None else np.asarray(tokens, dtype=np.int64)
     if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(elements):
         raise InputError(f"tokens = {chosen.tolist()}: give numbers from 0 to {len(elements) - 1}")
-    words = [(token,) for token in chosen.tolist()]
+    words: list[tuple[int, ...]] = [(token,) for token in chosen.tolist()]
     words += list(itertools.combinations(chosen.tolist(), 2))
     size = matrices.shape[-1]
     identity, scale = np.eye(size), math.sqrt(max(1, size))

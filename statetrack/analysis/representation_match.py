@@ -11,6 +11,8 @@ from automata.finite_group import FiniteGroup
 from automata.group_names import group_name
 from automata.homomorphisms import quotient
 from statetrack.analysis.covers import Cover
+from statetrack.analysis.homomorphism import table_errors
+from statetrack.analysis.naming import element_name
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ class RepresentationMatches:
         -------
         DataFrame
             Columns layer, head, irrep, dimension, type, multiplicity, measured, energy,
-            separation.
+            separation, and the verdict on the head.
         """
         rows: list[dict[str, Any]] = []
         for head in self.heads:
@@ -215,6 +217,7 @@ class RepresentationMatches:
                         "measured": share.measured,
                         "energy": share.energy,
                         "separation": share.separation,
+                        "verdict": head.verdict,
                     }
                 )
         return pd.DataFrame(rows)
@@ -242,6 +245,41 @@ class RepresentationMatches:
                 }
             )
         return pd.DataFrame(rows)
+
+
+def product_errors(match: RepresentationMatch) -> pd.DataFrame:
+    """Error of the product of every two elements of a head, for a heat map.
+
+    Parameters
+    ----------
+    match : RepresentationMatch
+
+    Returns
+    -------
+    DataFrame
+        Columns first, second (names of elements, of the cover where there is one), error
+        (``|M_p M_q - M_pq|_F / sqrt(dimension)``).
+
+    Examples
+    --------
+    >>> from automata.groups import cyclic
+    >>> from statetrack.analysis.representations import match_representation
+    >>> signs = np.array([[[1.0]], [[-0.9]]])
+    >>> product_errors(match_representation(signs, cyclic(2)).heads[0])["error"].round(2).tolist()
+    [0.0, 0.0, 0.0, 0.19]
+    """
+    acting = match.group if match.cover is None else match.cover.group
+    names = [element_name(element) for element in acting.elements]
+    error_GG = table_errors(match.matrices, acting.table) / np.sqrt(max(1, match.dimension))
+    first, second = np.indices(error_GG.shape)
+    labels = np.array(names)
+    return pd.DataFrame(
+        {
+            "first": labels[first.ravel()],
+            "second": labels[second.ravel()],
+            "error": error_GG.ravel(),
+        }
+    )
 
 
 _BLIND = ("trivial", "not a representation")
