@@ -21,6 +21,7 @@ from statetrack.analysis import (
     Transitions,
     extract_transitions,
     match_representation,
+    without_scale,
 )
 from statetrack.analysis.covers import find_cover
 from statetrack.analysis.intertwiners import intertwiner
@@ -246,6 +247,32 @@ def test_double_covers_are_named(name, base, splits):
             np.testing.assert_allclose(power, -np.eye(head.dimension), atol=1e-8)
     if splits:
         assert head.cover.prolonged == ()
+
+
+def test_scale_that_the_readout_does_not_see():
+    """An MRU's matrices are known up to positive factors: divided by them, they are read."""
+    planted = plant_representation(alternating(4), [0, 0, 1], seed=1)
+    factors = np.geomspace(0.2, 7, 12)[:, None, None, None]
+    layer = LayerTransitions(
+        0, factors * planted.matrices[:, None], np.zeros((12, 1)), np.ones(12, dtype=np.int64)
+    )
+    scaled = Transitions("a4", tuple(map(str, range(12))), (layer,))
+    unit, bases = without_scale(scaled)
+    head = match_representation(unit, alternating(4), basis=bases).heads[0]
+    assert (head.name, head.verdict) == ("rotations of a tetrahedron", "faithful")
+    assert head.score > 1 - 1e-9
+
+
+def test_tokens_outside_what_the_first_ones_reach():
+    """Two tokens for one element, one of them with a sign: only together they make the cover."""
+    flip = np.diag([1.0, -1.0])
+    tokens = np.stack([np.eye(2), -flip, flip, -np.eye(2)])
+    cover = find_cover(tokens, cyclic(2), [0, 1, 1, 0])
+    assert cover.degree == 2
+    assert cover.name == "Z2xZ2"
+    assert cover.splits
+    assert cover.minus_one == cover.token_elements[3]
+    assert cover.projection[cover.token_elements].tolist() == [0, 1, 1, 0]
 
 
 def test_what_does_not_close_is_no_representation():

@@ -7,6 +7,7 @@ they are first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from statetrack.analysis.contexts import Offsets, context_shares, extract_offsets
 from statetrack.analysis.expressivity import (
     Expressivity,
     expressivity_markdown,
@@ -81,6 +82,7 @@ __all__ = [
     "HeadHomomorphism",
     "HomomorphismErrors",
     "LayerTransitions",
+    "Offsets",
     "Realisation",
     "ReportFigure",
     "ReportSection",
@@ -96,6 +98,7 @@ __all__ = [
     "canonical_words",
     "character_similarity",
     "characters_by_length",
+    "context_shares",
     "coset_concentration",
     "curves_and_spectra",
     "determinants",
@@ -107,6 +110,7 @@ __all__ = [
     "expressivity_table",
     "extend_to_group",
     "extract_dfa",
+    "extract_offsets",
     "extract_transitions",
     "factor_geometry",
     "homomorphism_error",

@@ -119,7 +119,8 @@ def find_cover(
 
     Notes
     -----
-    Breadth-first over products: O(max_degree^2 * order * P * D^3) at most.
+    Breadth-first over products with tokens that generate the group, and more where these do not
+    reach the matrices of all: O(max_degree^2 * order * D^3) for each of them.
 
     Examples
     --------
@@ -132,63 +133,99 @@ def find_cover(
     ('Z4', 2, (1,), False)
     """
     elements = checked_elements(group, token_elements)
-    size = matrices.shape[-1]
-    scale = np.sqrt(max(1, size))
-    below = [0]
-    found = [np.eye(size)]
-    parents = [(0, 0)]
-    above: dict[int, list[int]] = {0: [0]}
-    edges: list[list[int]] = []
-    while len(edges) < len(found):
-        node = len(edges)
-        row = []
-        for token, element in enumerate(elements.tolist()):
-            product = found[node] @ matrices[token]
-            image = int(group.table[below[node], element])
-            sheets = above.setdefault(image, [])
-            gaps = [float(np.linalg.norm(product - found[other])) / scale for other in sheets]
-            if gaps and min(gaps) < tolerance:
-                row.append(sheets[int(np.argmin(gaps))])
-                continue
-            if len(found) >= max_degree * group.order:
-                return None
-            row.append(len(found))
-            sheets.append(len(found))
-            below.append(image)
-            found.append(product)
-            parents.append((node, token))
-        edges.append(row)
-    cover = _as_group(np.array(edges, dtype=np.int64), parents, above, group, below)
+    letters = _generating(group, elements)
+    while True:
+        sheets = _Sheets(matrices, group, elements, tolerance)
+        edges = sheets.closed(letters, max_degree * group.order)
+        if edges is None:
+            return None
+        places = [sheets.find(int(e), m) for e, m in zip(elements, matrices, strict=True)]
+        unreached = [token for token, place in enumerate(places) if place is None]
+        if not unreached:
+            break
+        letters = [*letters, unreached[0]]
+    cover = _as_group(np.array(edges, dtype=np.int64), letters, sheets, group)
     if cover is None:
         return None
-    opposite = [
-        node for node in above[0] if np.linalg.norm(found[node] + np.eye(size)) / scale < tolerance
-    ]
     return Cover(
         base=group,
         group=cover,
-        projection=np.array(below, dtype=np.int64),
-        token_elements=np.array(edges[0], dtype=np.int64),
-        minus_one=opposite[0] if opposite else None,
+        projection=np.array(sheets.below, dtype=np.int64),
+        token_elements=np.array(places, dtype=np.int64),
+        minus_one=sheets.find(0, -np.eye(matrices.shape[-1])),
     )
 
 
+class _Sheets:
+    """Pairs of an element and a matrix that have been met, numbered from the identity."""
+
+    def __init__(
+        self,
+        matrices: NDArray[np.float64],
+        group: FiniteGroup,
+        elements: NDArray[np.int64],
+        tolerance: float,
+    ) -> None:
+        self.matrices, self.group, self.elements = matrices, group, elements
+        size = matrices.shape[-1]
+        self.limit = tolerance * np.sqrt(max(1, size))
+        self.below = [0]
+        self.found = [np.eye(size)]
+        self.parents = [(0, 0)]
+        self.above: dict[int, list[int]] = {0: [0]}
+
+    def find(self, element: int, matrix: NDArray[np.float64]) -> int | None:
+        """Number of a pair, or None if it has not been met."""
+        sheets = self.above.get(element, [])
+        gaps = [float(np.linalg.norm(matrix - self.found[sheet])) for sheet in sheets]
+        return sheets[int(np.argmin(gaps))] if gaps and min(gaps) < self.limit else None
+
+    def closed(self, letters: list[int], most: int) -> list[list[int]] | None:
+        """Where the letters lead from every pair, breadth first; None beyond `most` pairs."""
+        edges: list[list[int]] = []
+        while len(edges) < len(self.found):
+            node, row = len(edges), []
+            for place, token in enumerate(letters):
+                product = self.found[node] @ self.matrices[token]
+                image = int(self.group.table[self.below[node], self.elements[token]])
+                target = self.find(image, product)
+                if target is None:
+                    if len(self.found) >= most:
+                        return None
+                    target = len(self.found)
+                    self.above.setdefault(image, []).append(target)
+                    self.below.append(image)
+                    self.found.append(product)
+                    self.parents.append((node, place))
+                row.append(target)
+            edges.append(row)
+        return edges
+
+
+def _generating(group: FiniteGroup, elements: NDArray[np.int64]) -> list[int]:
+    """Tokens whose elements generate the group, each outside what the ones before do."""
+    letters: list[int] = []
+    covered = {0}
+    for token, element in enumerate(elements.tolist()):
+        if element not in covered:
+            letters.append(token)
+            covered = set(group.subgroup(elements[letters].tolist()))
+    return letters
+
+
 def _as_group(
-    edges: NDArray[np.int64],
-    parents: list[tuple[int, int]],
-    above: dict[int, list[int]],
-    group: FiniteGroup,
-    below: list[int],
+    edges: NDArray[np.int64], letters: list[int], sheets: _Sheets, group: FiniteGroup
 ) -> FiniteGroup | None:
     """Read a Cayley graph as a group; None if it is none, as with noise beyond the tolerance."""
     order = len(edges)
     table = np.empty((order, order), dtype=np.int64)
     table[:, 0] = np.arange(order)
     for node in range(1, order):
-        earlier, token = parents[node]
-        table[:, node] = edges[table[:, earlier], token]
+        earlier, place = sheets.parents[node]
+        table[:, node] = edges[table[:, earlier], place]
     pairs = [
-        (group.elements[element], above[element].index(node)) for node, element in enumerate(below)
+        (group.elements[element], sheets.above[element].index(node))
+        for node, element in enumerate(sheets.below)
     ]
     generators = list(dict.fromkeys(node for node in edges[0].tolist() if node))
     try:
