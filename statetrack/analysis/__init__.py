@@ -73,10 +73,12 @@ if TYPE_CHECKING:
         learned_cayley_graph,
         quotient_curves,
     )
+    from statetrack.analysis.algebra_page import AlgebraReport, algebra_report
     from statetrack.analysis.figures import curves_and_spectra, eigenvalue_plane, length_curves
 
 __all__ = [
     "ActiveSubspace",
+    "AlgebraReport",
     "Expressivity",
     "ExtractedDFA",
     "HeadHomomorphism",
@@ -93,6 +95,7 @@ __all__ = [
     "Transitions",
     "accuracy_table",
     "active_subspace",
+    "algebra_report",
     "best_runs",
     "bootstrap_interval",
     "canonical_words",
@@ -145,6 +148,8 @@ __all__ = [
 ]
 
 _DRAWING = {
+    "AlgebraReport": "algebra_page",
+    "algebra_report": "algebra_page",
     "curves_and_spectra": "figures",
     "eigenvalue_plane": "figures",
     "homomorphism_heat_map": "algebra_axes",

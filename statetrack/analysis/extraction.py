@@ -19,7 +19,7 @@ from statetrack.analysis.model_states import ModelState, at_rest, read_words, re
 if TYPE_CHECKING:
     from automata.tasks import Task
 
-_MOST_ROUNDS = 200
+_MOST_ROUNDS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +198,8 @@ class _Oracle:
 
     def __init__(self, model: nn.Module, num_tokens: int) -> None:
         self.model, self.num_tokens = model, num_tokens
+        self._successors: dict[tuple[int, ...], tuple[NDArray[np.int64], ModelState]] = {}
+        self._behind: dict[tuple[tuple[int, ...], tuple[int, ...]], NDArray[np.int64]] = {}
 
     def classes(self, tokens_BT: NDArray[np.int64]) -> NDArray[np.int64]:
         logits, _ = read_words(self.model, tokens_BT)
@@ -207,18 +209,26 @@ class _Oracle:
         logits, _ = read_words(self.model, np.array([word]), state)
         return int(logits[0, -1].argmax())
 
-    def successors(self, state: ModelState | None) -> tuple[NDArray[np.int64], ModelState]:
-        """Class and state after each token, in one call."""
-        tokens = np.arange(self.num_tokens)[:, None]
-        before = None if state is None else repeat_state(state, 0, self.num_tokens)
-        logits, after = read_words(self.model, tokens, before)
-        return logits[:, 0].argmax(axis=-1), after
+    def successors(
+        self, access: tuple[int, ...], state: ModelState | None
+    ) -> tuple[NDArray[np.int64], ModelState]:
+        """Class and state after each token, in one call; kept by the word that led there."""
+        if access not in self._successors:
+            tokens = np.arange(self.num_tokens)[:, None]
+            before = None if state is None else repeat_state(state, 0, self.num_tokens)
+            logits, after = read_words(self.model, tokens, before)
+            self._successors[access] = logits[:, 0].argmax(axis=-1), after
+        return self._successors[access]
 
-    def behind(self, state: ModelState, suffix: tuple[int, ...]) -> NDArray[np.int64]:
-        """Class that a suffix leads to from every state of a batch."""
-        words = np.tile(np.array(suffix), (self.num_tokens, 1))
-        logits, _ = read_words(self.model, words, state)
-        return logits[:, -1].argmax(axis=-1)
+    def behind(
+        self, access: tuple[int, ...], after: ModelState, suffix: tuple[int, ...]
+    ) -> NDArray[np.int64]:
+        """Class that a suffix leads to from each of the successors."""
+        if (access, suffix) not in self._behind:
+            words = np.tile(np.array(suffix), (self.num_tokens, 1))
+            logits, _ = read_words(self.model, words, after)
+            self._behind[access, suffix] = logits[:, -1].argmax(axis=-1)
+        return self._behind[access, suffix]
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,8 +251,9 @@ class _Machine:
         known: dict[tuple[int, ...], int] = {}
         rows: list[list[int]] = []
         while len(rows) < len(states):
-            said_P, after = oracle.successors(states[len(rows)])
-            columns = [said_P, *(oracle.behind(after, suffix) for suffix in suffixes)]
+            word = access[len(rows)]
+            said_P, after = oracle.successors(word, states[len(rows)])
+            columns = [said_P, *(oracle.behind(word, after, suffix) for suffix in suffixes)]
             row = []
             for token, signature in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
                 if signature not in known:
@@ -250,7 +261,7 @@ class _Machine:
                         return None
                     known[signature] = len(states)
                     states.append(repeat_state(after, token, 1))
-                    access.append((*access[len(rows)], token))
+                    access.append((*word, token))
                     outputs.append(int(signature[0]))
                 row.append(known[signature])
             rows.append(row)

@@ -94,7 +94,7 @@ def state_clusters(
     scale = max(float(np.sqrt(np.square(example.vectors - centre).mean())), 1e-12)
     probe = None
     if len(np.unique(example.targets)) > 1:
-        probe = LogisticRegression(max_iter=_MOST_ITERATIONS)
+        probe = LogisticRegression(max_iter=_MOST_ITERATIONS, tol=1e-3)
         probe.fit((example.vectors - centre) / scale, example.targets)
     rows = []
     for length, look in zip(wanted, looks, strict=True):
