@@ -171,8 +171,8 @@ def _states(model: nn.Module, task: "Task", length: int, num_words: int) -> Repo
     return ReportFigure(
         figure,
         f"Hidden states after {length} letters with arrows for steps",
-        f"Hidden states after {length} letters, in the plane where the means of classes differ "
-        "most; arrows lead to the mean after one more letter.",
+        f"Hidden states after {length} letters, in a plane that tells classes apart; "
+        "arrows lead to the mean after one more letter.",
     )
 
 

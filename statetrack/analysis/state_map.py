@@ -3,6 +3,7 @@
 Shape suffixes: B words, N numbers of a hidden state, C classes.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from statetrack.analysis.naming import element_name, token_names
 if TYPE_CHECKING:
     from automata.tasks import Task
 
+_COMPONENTS = 4
+
 
 def state_map(
     model: nn.Module,
@@ -29,7 +32,7 @@ def state_map(
     layer: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Project hidden states on the plane in which the means of classes differ most.
+    """Project hidden states on a plane that tells the means of classes apart.
 
     Parameters
     ----------
@@ -63,7 +66,8 @@ def state_map(
 
     Notes
     -----
-    The plane is that of the first two principal components of the class means.
+    The plane is spanned by two of the first four principal components of the class means: the pair
+    in which the two nearest means lie farthest apart.
 
     Examples
     --------
@@ -91,11 +95,7 @@ def state_map(
     vector_BN = state_vectors(state, layer)
     mean_CN = np.stack([vector_BN[class_B == one].mean(axis=0) for one in classes])
     centre_N = mean_CN.mean(axis=0)
-    _, _, axes = np.linalg.svd(mean_CN - centre_N, full_matrices=False)
-    plane_N2 = np.zeros((vector_BN.shape[1], 2))
-    plane_N2[:, : min(2, len(axes))] = axes[:2].T
-    scale = np.sqrt(np.square((mean_CN - centre_N) @ plane_N2).sum(axis=1).mean())
-    plane_N2 /= max(float(scale), np.finfo(np.float64).tiny)
+    plane_N2 = _clearest_plane(mean_CN - centre_N)
 
     names, letters = _class_names(task), token_names(task)
     place_C2 = (mean_CN - centre_N) @ plane_N2
@@ -114,6 +114,25 @@ def state_map(
                 | {"x_to": float(target[0]), "y_to": float(target[1])}
             )
     return pd.DataFrame(rows)
+
+
+def _clearest_plane(mean_CN: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Two of the first principal components, those that keep the nearest means apart, [N, 2]."""
+    _, _, axes = np.linalg.svd(mean_CN, full_matrices=False)
+    shown = axes[: min(_COMPONENTS, len(axes))]
+    if len(shown) < 2:
+        shown = np.concatenate([shown, np.zeros((2 - len(shown), mean_CN.shape[1]))])
+    first, second = np.triu_indices(len(mean_CN), 1)
+    best, widest = shown[:2].T, -1.0
+    for pair in itertools.combinations(range(len(shown)), 2):
+        place_C2 = mean_CN @ shown[list(pair)].T
+        scale = float(np.sqrt(np.square(place_C2).sum(axis=1).mean()))
+        if scale <= np.finfo(np.float64).tiny:
+            continue
+        gap = float(np.linalg.norm(place_C2[first] - place_C2[second], axis=1).min()) / scale
+        if gap > widest * (1 + 1e-6):
+            best, widest = shown[list(pair)].T / scale, gap
+    return best
 
 
 def _row(kind: str, one: int, name: str, place: NDArray[np.float64]) -> dict[str, Any]:
