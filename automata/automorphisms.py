@@ -1,5 +1,6 @@
 """Automorphisms of a finite group by what they do to its conjugacy classes."""
 
+import functools
 import itertools
 from typing import Final
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from automata.finite_group import FiniteGroup
 from automata.isomorphisms import isomorphisms
-from automata.validation import IntArray
+from automata.validation import IntArray, read_only
 
 __all__ = ["MAX_TRIED", "class_automorphisms"]
 
@@ -26,7 +27,7 @@ def class_automorphisms(group: FiniteGroup) -> tuple[IntArray, ...]:
     Returns
     -------
     tuple of ndarray of int64, [order]
-        The image of every element; the identity first.
+        The image of every element, read-only; the identity first.
 
     Notes
     -----
@@ -41,6 +42,11 @@ def class_automorphisms(group: FiniteGroup) -> tuple[IntArray, ...]:
     >>> [len(class_automorphisms(parse(name))) for name in ("S5", "S6", "A5", "Z5")]
     [1, 2, 2, 4]
     """
+    return _kept(group)
+
+
+@functools.lru_cache(maxsize=32)
+def _kept(group: FiniteGroup) -> tuple[IntArray, ...]:
     class_of = np.empty(group.order, dtype=np.int64)
     for number, members in enumerate(group.conjugacy_classes):
         class_of[list(members)] = number
@@ -49,4 +55,6 @@ def class_automorphisms(group: FiniteGroup) -> tuple[IntArray, ...]:
     found: dict[tuple[int, ...], IntArray] = {tuple(range(len(firsts))): identity}
     for image in itertools.islice(isomorphisms(group, group), MAX_TRIED):
         found.setdefault(tuple(class_of[image[firsts]].tolist()), image)
+    for image in found.values():
+        read_only(image)
     return tuple(found.values())

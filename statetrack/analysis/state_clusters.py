@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from automata.errors import InputError
@@ -81,6 +79,8 @@ def state_clusters(
     >>> frame[["length", "accuracy", "purity", "probe_accuracy"]].values.tolist()
     [[8.0, 1.0, 1.0, 1.0], [32.0, 1.0, 1.0, 1.0]]
     """
+    from sklearn.linear_model import LogisticRegression  # takes a second to import
+
     wanted = list(lengths)
     fitted_at = wanted[0] if probe_length is None and wanted else probe_length
     if not wanted or sorted(set(wanted)) != wanted or wanted[0] < 1:
@@ -142,6 +142,8 @@ def cluster_purity(
     >>> cluster_purity(points, np.array([0, 0, 1, 1])), cluster_purity(points, np.array([0, 1, 0, 1]))
     (1.0, 0.5)
     """  # noqa: E501
+    from sklearn.cluster import KMeans
+
     names, codes = np.unique(classes, return_inverse=True)
     distinct = len(np.unique(np.round(vectors, 9), axis=0))
     clusters = KMeans(min(len(names), distinct), n_init=4, random_state=seed).fit_predict(vectors)
