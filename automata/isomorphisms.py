@@ -11,7 +11,7 @@ from automata.homomorphisms import broken_product, follow_words, spanning_words
 from automata.subgroups import element_orders
 from automata.validation import IntArray
 
-__all__ = ["find_isomorphism"]
+__all__ = ["find_isomorphism", "isomorphisms"]
 
 
 def find_isomorphism(first: FiniteGroup, second: FiniteGroup) -> IntArray | None:
@@ -40,9 +40,33 @@ def find_isomorphism(first: FiniteGroup, second: FiniteGroup) -> IntArray | None
     >>> find_isomorphism(dihedral(4), dicyclic(2)) is None
     True
     """
+    return next(isomorphisms(first, second), None)
+
+
+def isomorphisms(first: FiniteGroup, second: FiniteGroup) -> Iterator[IntArray]:
+    """Yield the isomorphisms between groups, the image of the first generator up to conjugacy.
+
+    Parameters
+    ----------
+    first, second : FiniteGroup
+
+    Yields
+    ------
+    ndarray of int64, [order]
+        The element of `second` for every element of `first`. Every isomorphism is one of these
+        followed by a conjugation in `second`.
+
+    Examples
+    --------
+    The 4 automorphisms of Z5:
+
+    >>> from automata.groups import cyclic
+    >>> [image.tolist() for image in isomorphisms(cyclic(5), cyclic(5))][1]
+    [0, 2, 4, 1, 3]
+    """
     prints, others = _fingerprints(first), _fingerprints(second)
     if first.order != second.order or Counter(prints) != Counter(others):
-        return None
+        return
     by_print: dict[tuple[int, ...], list[int]] = {}
     for element, fingerprint in enumerate(others):
         by_print.setdefault(fingerprint, []).append(element)
@@ -58,8 +82,7 @@ def find_isomorphism(first: FiniteGroup, second: FiniteGroup) -> IntArray | None
         image = follow_words(words, second, chosen)
         is_homomorphism = broken_product(first, second, chosen, image) is None
         if is_homomorphism and len(np.unique(image)) == first.order:
-            return image
-    return None
+            yield image
 
 
 def _fingerprints(group: FiniteGroup) -> list[tuple[int, ...]]:

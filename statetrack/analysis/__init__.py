@@ -1,18 +1,20 @@
 """Reading trained models: length curves, learned matrices, spectra, algebra, figures, reports.
 
-Drawing names (`length_curves`, `eigenvalue_plane`, `curves_and_spectra`) load matplotlib and
-seaborn when they are first used.
+Names that draw (such as `length_curves` or `eigenvalue_plane`) load matplotlib and seaborn when
+they are first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from statetrack.analysis.contexts import Offsets, context_shares, extract_offsets
 from statetrack.analysis.expressivity import (
     Expressivity,
     expressivity_markdown,
     expressivity_table,
     predict_expressivity,
 )
+from statetrack.analysis.extraction import ExtractedDFA, extract_dfa
 from statetrack.analysis.extrapolation import (
     accuracy_table,
     best_runs,
@@ -20,6 +22,7 @@ from statetrack.analysis.extrapolation import (
     horizons,
     summarize_curves,
 )
+from statetrack.analysis.factor_geometry import factor_geometry
 from statetrack.analysis.group_matrices import canonical_words, extend_to_group
 from statetrack.analysis.homomorphism import (
     HeadHomomorphism,
@@ -33,10 +36,28 @@ from statetrack.analysis.intervals import (
     order_statistic_interval,
     share_interval,
 )
+from statetrack.analysis.ladder import quotient_accuracy, quotient_ladder
+from statetrack.analysis.letters import letter_table
+from statetrack.analysis.logit_characters import (
+    character_similarity,
+    characters_by_length,
+    coset_concentration,
+    element_means,
+)
 from statetrack.analysis.loss_spikes import loss_spikes
+from statetrack.analysis.realisation import Realisation, minimal_realisation
+from statetrack.analysis.relations import relation_errors
 from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
+from statetrack.analysis.representation_match import (
+    RepresentationMatch,
+    RepresentationMatches,
+    product_errors,
+)
+from statetrack.analysis.representations import match_representation
 from statetrack.analysis.scale import dominant_subspace, without_scale
 from statetrack.analysis.spectra import determinants, eigenvalues, orthogonality, roots_of_unity
+from statetrack.analysis.state_clusters import state_clusters
+from statetrack.analysis.state_map import state_map
 from statetrack.analysis.subspace import (
     ActiveSubspace,
     active_subspace,
@@ -46,57 +67,102 @@ from statetrack.analysis.subspace import (
 from statetrack.analysis.transitions import LayerTransitions, Transitions, extract_transitions
 
 if TYPE_CHECKING:
+    from statetrack.analysis.algebra_axes import (
+        homomorphism_heat_map,
+        irrep_energy_bars,
+        learned_cayley_graph,
+        quotient_curves,
+    )
+    from statetrack.analysis.algebra_page import AlgebraReport, algebra_report
     from statetrack.analysis.figures import curves_and_spectra, eigenvalue_plane, length_curves
 
 __all__ = [
     "ActiveSubspace",
+    "AlgebraReport",
     "Expressivity",
+    "ExtractedDFA",
     "HeadHomomorphism",
     "HomomorphismErrors",
     "LayerTransitions",
+    "Offsets",
+    "Realisation",
     "ReportFigure",
     "ReportSection",
     "ReportTable",
+    "RepresentationMatch",
+    "RepresentationMatches",
     "Tolerances",
     "Transitions",
     "accuracy_table",
     "active_subspace",
+    "algebra_report",
     "best_runs",
     "bootstrap_interval",
     "canonical_words",
+    "character_similarity",
+    "characters_by_length",
+    "context_shares",
+    "coset_concentration",
     "curves_and_spectra",
     "determinants",
     "dominant_subspace",
     "eigenvalue_plane",
     "eigenvalues",
+    "element_means",
     "expressivity_markdown",
     "expressivity_table",
     "extend_to_group",
+    "extract_dfa",
+    "extract_offsets",
     "extract_transitions",
+    "factor_geometry",
     "homomorphism_error",
+    "homomorphism_heat_map",
     "horizon",
     "horizons",
+    "irrep_energy_bars",
+    "learned_cayley_graph",
     "length_curves",
+    "letter_table",
     "loss_spikes",
+    "match_representation",
     "median_intervals",
+    "minimal_realisation",
     "order_statistic_interval",
     "orthogonality",
     "persistent_subspace",
     "predict_expressivity",
+    "product_errors",
+    "quotient_accuracy",
+    "quotient_curves",
+    "quotient_ladder",
+    "relation_errors",
     "restrict",
     "roots_of_unity",
     "share_interval",
+    "state_clusters",
+    "state_map",
     "summarize_curves",
     "without_scale",
     "write_report",
 ]
 
-_DRAWING = ("curves_and_spectra", "eigenvalue_plane", "length_curves")
+_DRAWING = {
+    "AlgebraReport": "algebra_page",
+    "algebra_report": "algebra_page",
+    "curves_and_spectra": "figures",
+    "eigenvalue_plane": "figures",
+    "homomorphism_heat_map": "algebra_axes",
+    "irrep_energy_bars": "algebra_axes",
+    "learned_cayley_graph": "algebra_axes",
+    "length_curves": "figures",
+    "quotient_curves": "algebra_axes",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _DRAWING:
-        return getattr(import_module("statetrack.analysis.figures"), name)
+        return getattr(import_module(f"statetrack.analysis.{_DRAWING[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

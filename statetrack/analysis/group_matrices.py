@@ -46,7 +46,7 @@ def canonical_words(group: "FiniteGroup", token_elements: ArrayLike) -> tuple[tu
     >>> canonical_words(cyclic(4), [1])
     ((), (0,), (0, 0), (0, 0, 0))
     """
-    elements = _checked_elements(group, token_elements)
+    elements = checked_elements(group, token_elements)
     table = np.asarray(group.table)
     words: dict[int, tuple[int, ...]] = {}
     queue: deque[int] = deque()
@@ -100,7 +100,7 @@ def extend_to_group(
     >>> extend_to_group(np.array([[[-1.0]]]), cyclic(2), [1]).ravel()
     array([ 1., -1.])
     """
-    elements = _checked_elements(group, token_elements)
+    elements = checked_elements(group, token_elements)
     if len(elements) != len(matrices):
         raise InputError(
             f"there are matrices for {len(matrices)} tokens, but elements for {len(elements)}"
@@ -119,7 +119,14 @@ def extend_to_group(
     return result
 
 
-def _checked_elements(group: "FiniteGroup", token_elements: ArrayLike) -> NDArray[np.int64]:
+def checked_elements(group: "FiniteGroup", token_elements: ArrayLike) -> NDArray[np.int64]:
+    """Read the element of every token.
+
+    Raises
+    ------
+    InputError
+        No list of elements of the group.
+    """
     elements = np.asarray(token_elements, dtype=np.int64)
     if elements.ndim != 1 or elements.size == 0:
         raise InputError("token_elements must be a list with the element of every token")

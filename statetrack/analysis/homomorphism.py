@@ -255,8 +255,8 @@ def _measure(
         leakage = _root_mean_square(leakage_G)
     dimension = matrix_GDD.shape[-1]
     scale = math.sqrt(max(1, dimension))
-    error_GG = _table_errors(matrix_GDD, np.asarray(group.table)) / scale
-    separation = _separation(matrix_GDD) / scale
+    error_GG = table_errors(matrix_GDD, np.asarray(group.table)) / scale
+    separation = mean_separation(matrix_GDD) / scale
     identity_gap = np.linalg.norm(matrix_GDD[0] - np.eye(dimension)) / scale
     error = _root_mean_square(error_GG)
     kernel = consistent_kernel(matrix_GDD, group, limits.kernel, limits.trivial)
@@ -286,7 +286,8 @@ def _measure(
     )
 
 
-def _table_errors(matrix_GDD: NDArray[Any], table: NDArray[Any]) -> NDArray[np.float64]:
+def table_errors(matrix_GDD: NDArray[Any], table: NDArray[Any]) -> NDArray[np.float64]:
+    """``|M_p M_q - M_pq|_F`` for every pair of elements, [order, order]."""
     order, dimension, _ = matrix_GDD.shape
     rows = max(1, _ENTRIES_PER_BLOCK // max(1, order * dimension * dimension))
     error_GG = np.empty((order, order))
@@ -297,7 +298,8 @@ def _table_errors(matrix_GDD: NDArray[Any], table: NDArray[Any]) -> NDArray[np.f
     return error_GG
 
 
-def _separation(matrix_GDD: NDArray[Any]) -> float:
+def mean_separation(matrix_GDD: NDArray[Any]) -> float:
+    """Root mean square of ``|M_p - M_q|_F`` over all pairs of different elements."""
     order = len(matrix_GDD)
     if order < 2:
         return 0.0

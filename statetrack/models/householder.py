@@ -87,7 +87,7 @@ class HouseholderMixer(nn.Module):
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state after the last token."""
         (before_BHKV,) = state
-        k_BHTRK, beta_BHTR = self._factors(x_BTD)
+        k_BHTRK, beta_BHTR = self.factors_of(x_BTD)
         v_BHTRV = split_heads(self.to_value(x_BTD), self.heads).unflatten(-1, (self.factors, -1))
         q_BHTK = split_heads(self.to_query(x_BTD), self.heads)
         o_BHTV, after_BHKV = householder_scan(
@@ -106,7 +106,7 @@ class HouseholderMixer(nn.Module):
 
     def transitions(self, x_BTD: Tensor) -> Tensor:
         """Products of the token's factors in row form, [B, T, H, K, K]."""
-        k_BHTRK, beta_BHTR = self._factors(x_BTD)
+        k_BHTRK, beta_BHTR = self.factors_of(x_BTD)
         identity = torch.eye(k_BHTRK.shape[-1], dtype=x_BTD.dtype, device=x_BTD.device)
         product = identity
         for r in range(self.factors):
@@ -127,7 +127,8 @@ class HouseholderMixer(nn.Module):
         """Normalised heads, [B, H, T, V], before the output projection."""
         return self.norm(o_BHTV)
 
-    def _factors(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+    def factors_of(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit keys [B, H, T, R, K] and strengths beta [B, H, T, R] of every token's factors."""
         k_BTHRK = self.to_key(x_BTD).unflatten(-1, (self.heads, self.factors, -1))
         beta_BTHR = self.range.beta(self.to_beta(x_BTD)).unflatten(-1, (self.heads, -1))
         return unit_norm(k_BTHRK).transpose(-3, -4), beta_BTHR.transpose(-2, -3)

@@ -1,0 +1,406 @@
+"""Planted truth: representations behind a change of basis, noise, covers and relabellings."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automata.automorphisms import class_automorphisms
+from automata.characters import character_table, real_irreps
+from automata.errors import InputError
+from automata.groups import alternating, cyclic, parse, symmetric
+from automata.homomorphisms import homomorphism, quotient
+from automata.isomorphisms import find_isomorphism, isomorphisms
+from automata.tasks import get_task
+from statetrack.analysis import (
+    LayerTransitions,
+    Transitions,
+    extract_transitions,
+    match_representation,
+    without_scale,
+)
+from statetrack.analysis.covers import find_cover
+from statetrack.analysis.intertwiners import intertwiner
+from statetrack.analysis.isotypic import RealIrreps
+from statetrack.analysis.planted import (
+    PLANTED_GROUPS,
+    plant_representation,
+    planted_markdown,
+    planted_table,
+)
+from statetrack.analysis.unitarising import as_real, nearest_representation, unitarise
+from statetrack.models.constructions import (
+    group_by_matrices,
+    group_by_reflections,
+    parity_by_sign,
+)
+
+
+def only(matrices, group, elements=None, **options):
+    return match_representation(matrices, group, elements, **options).heads[0]
+
+
+def turn(angle):
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+@pytest.mark.parametrize("name", PLANTED_GROUPS)
+def test_planted_representations_are_found(name):
+    """Multiplicities always, score without noise, error within a tenth of the planted one."""
+    for row in planted_table([name], seeds=[0]).itertuples():
+        assert row.found
+        if row.noise == 0:
+            assert row.score > 1 - 1e-9
+            assert row.error < 1e-7
+            assert row.residual < 1e-8
+        else:
+            assert row.error == pytest.approx(row.planted_error, rel=0.1)
+            assert row.score > 0.98
+
+
+def test_planted_error_follows_its_law():
+    """Three independent noises of N numbers each: ``noise * sqrt(3 N)``."""
+    planted = plant_representation(parse("S5"), noise=1e-3, seed=3)
+    size = planted.matrices.shape[-1]
+    assert planted.error == pytest.approx(1e-3 * np.sqrt(3 * size), rel=0.02)
+
+
+@pytest.mark.slow
+def test_the_table_in_the_docs_is_what_the_code_finds():
+    page = Path(__file__).parent.parent / "docs" / "representations.md"
+    assert planted_markdown(planted_table()) in page.read_text(encoding="utf-8")
+
+
+@given(
+    name=st.sampled_from(["Z4", "Z7", "S3", "D4", "Q8", "A4", "Z2xZ2"]),
+    seed=st.integers(0, 10_000),
+    exponent=st.floats(0, 5),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_answer_does_not_depend_on_the_basis(name, seed, exponent):
+    group = parse(name)
+    plain = plant_representation(group, seed=seed)
+    bent = plant_representation(group, seed=seed, condition=10**exponent)
+    first, second = only(plain.matrices, group), only(bent.matrices, group, basis=None)
+    assert first.multiplicities == second.multiplicities == plain.multiplicities
+    assert first.kernel == second.kernel
+    assert (first.name, first.verdict) == (second.name, second.verdict)
+
+
+@given(seed=st.integers(0, 10_000), name=st.sampled_from(["S3", "Q8", "A4", "Z6"]))
+@settings(max_examples=15, deadline=None)
+def test_noise_is_measured_alike_in_every_basis(seed, name):
+    group = parse(name)
+    errors = []
+    for condition in (1.0, 300.0):
+        planted = plant_representation(group, condition=condition, noise=3e-3, seed=seed)
+        errors.append(only(planted.matrices, group, basis=None).error)
+    assert errors[0] == pytest.approx(errors[1], rel=0.03)
+    assert errors[0] <= planted.error * 1.01
+
+
+@pytest.mark.parametrize("name", ["Z5", "Q8", "SL(2,3)"])
+def test_real_multiplicities_against_complex_ones(name):
+    """The published inner product over complex rows, of a matrix group nobody cut into parts."""
+    group = parse(name)
+    regular = np.zeros((group.order,) * 3)
+    for g in range(group.order):
+        regular[g, np.arange(group.order), group.table[:, g]] = 1
+    head = only(regular, group)
+    table = character_table(group)
+    traces = [group.order if members == (0,) else 0 for members in group.conjugacy_classes]
+    by_row = table.multiplicities(traces)
+    irreps = RealIrreps.of(group)
+    for share, character in zip(head.irreps, irreps.characters, strict=True):
+        complex_number = by_row[character.constituents[0]]
+        assert share.multiplicity == complex_number // (2 if share.type == "H" else 1)
+        assert share.energy == pytest.approx(
+            share.multiplicity * share.dimension / group.order, abs=1e-9
+        )
+    assert head.name == "regular"
+    assert head.verdict == "faithful"
+    assert sum(share.multiplicity * share.dimension for share in head.irreps) == group.order
+
+
+def test_projectors_are_orthogonal_and_complete():
+    planted = plant_representation(symmetric(4), [2, 1, 1, 0, 1])
+    found = unitarise(planted.matrices)
+    irreps = RealIrreps.of(symmetric(4))
+    parts = [irreps.projector(i, found.matrices) for i in range(5)]
+    np.testing.assert_allclose(sum(parts), np.eye(8), atol=1e-9)
+    for i, j in itertools.product(range(5), repeat=2):
+        np.testing.assert_allclose(parts[i] @ parts[j], parts[i] * (i == j), atol=1e-9)
+    assert [round(np.trace(part)) for part in parts] == [2, 1, 2, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "irrep", "kernel_order", "quotient", "known"),
+    [
+        ("S4", 1, 12, "Z2", "sign"),
+        ("S4", 2, 4, "S3", "symmetries of a 3-gon"),
+        ("S4", 3, 1, "S4", "symmetries of a tetrahedron"),
+        ("S4", 4, 1, "S4", "rotations of a cube"),
+        ("A5", 1, 1, "A5", "rotations of an icosahedron"),
+        ("Z6", 1, 1, "Z6", "rotations of a 6-gon"),
+        ("Q8", 4, 1, "Q8", "unit quaternions"),
+    ],
+)
+def test_kernels_and_names(name, irrep, kernel_order, quotient, known):
+    group = parse(name)
+    head = only(real_irreps(group)[irrep].matrices, group)
+    assert (len(head.kernel), head.quotient, head.name) == (kernel_order, quotient, known)
+    inside = [
+        g
+        for g in range(group.order)
+        if np.allclose(real_irreps(group)[irrep][g], np.eye(head.dimension))
+    ]
+    assert list(head.kernel) == inside
+    assert head.verdict == ("faithful" if kernel_order == 1 else f"sees {quotient}")
+    frame = match_representation(real_irreps(group)[irrep].matrices, group).to_frame()
+    assert frame.loc[0, "kernel_order"] == kernel_order
+
+
+def test_the_standard_representation_by_name():
+    group = symmetric(5)
+    points = np.eye(5)[np.array(group.elements)]
+    assert only(points, group).name == "standard"
+    signs = np.linalg.det(points)[:, None, None]
+    assert only(points * signs, group).formula.count("4R") == 1
+    assert only(points * signs, group).name != "standard"
+
+
+def test_outer_automorphisms_relate_the_two_icosahedra():
+    group = alternating(5)
+    first, second = real_irreps(group)[1].matrices, real_irreps(group)[2].matrices
+    one, other = only(first, group), only(second, group)
+    assert one.name == other.name == "rotations of an icosahedron"
+    assert one.automorphism is None
+    # Relabelled by it, the first has the characters of the second.
+    moved = homomorphism(group, group, other.automorphism)
+    np.testing.assert_allclose(
+        np.trace(first[moved], axis1=1, axis2=2), np.trace(second, axis1=1, axis2=2), atol=1e-9
+    )
+    basis = intertwiner(second, first[moved])
+    np.testing.assert_allclose(basis @ second @ basis.T, first[moved], atol=1e-9)
+
+
+def test_automorphism_counts_against_the_literature():
+    """|Aut(Z2^3)| = |GL(3,2)| = 168, |Aut(Q8)| = 24, |Out(S6)| = 2, |Out(S5)| = 1."""
+    cube = parse("Z2^3")
+    assert sum(1 for _ in isomorphisms(cube, cube)) == 168
+    assert len(class_automorphisms(cube)) == 168
+    assert len(class_automorphisms(parse("Q8"))) == 6
+    assert len(class_automorphisms(parse("S6"))) == 2
+    assert len(class_automorphisms(parse("S5"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "splits"),
+    [("Z4", "Z2", False), ("Q8", "Z2xZ2", False), ("SL(2,3)", "A4", False),
+     ("SL(2,5)", "A5", False), ("Z2xA4", "A4", True), ("A5xZ2", "A5", True), ("Z6", "Z3", True)],
+)  # fmt: skip
+def test_double_covers_are_named(name, base, splits):
+    """Tokens of a group act by lifts in a double cover; the decoder would forget the sign."""
+    above, group = parse(name), parse(base)
+    irreps = real_irreps(above)
+    centre = [
+        g
+        for g in range(1, above.order)
+        if above.element_order(g) == 2 and (above.table[g] == above.table[:, g]).all()
+    ]
+    faithful, minus = next(
+        (irrep, g)
+        for irrep in irreps
+        for g in centre
+        if np.allclose(irrep[g], -np.eye(irrep.dimension))
+        and sum(np.allclose(m, np.eye(irrep.dimension)) for m in irrep.matrices) == 1
+    )
+    # The lift of larger order, so that no choice of lifts multiplies like the group by itself.
+    orders = np.array([above.element_order(g) for g in range(above.order)])
+    pairs = np.stack([np.arange(above.order), above.table[:, minus]])
+    larger = np.where(orders[pairs[0]] >= orders[pairs[1]], pairs[0], pairs[1])
+    first = np.unique(pairs.min(axis=0))
+    below = np.where(first == 0, 0, larger[first])
+    divided = quotient(above, [0, minus])
+    to_group = find_isomorphism(divided.group, group)
+    tokens = to_group[divided.projection[below]]
+    bent = np.linalg.qr(np.random.default_rng(0).normal(size=(faithful.dimension,) * 2))[0]
+    bent = bent * np.geomspace(1, 30, len(bent))
+    hidden = np.linalg.inv(bent) @ faithful.matrices[below] @ bent
+    head = only(hidden, group, tokens, basis=None)
+    assert head.cover is not None
+    assert head.cover.degree == 2
+    assert find_isomorphism(head.cover.group, above) is not None
+    assert head.cover.splits is splits
+    assert head.verdict == "faithful"
+    assert head.score > 1 - 1e-9
+    assert head.cover.minus_one is not None
+    for g in head.cover.prolonged:
+        lifts = np.flatnonzero(head.cover.projection == g)
+        order = group.element_order(g)
+        for lift in lifts:
+            power = np.linalg.matrix_power(head.matrices[lift], order)
+            np.testing.assert_allclose(power, -np.eye(head.dimension), atol=1e-8)
+    if splits:
+        assert head.cover.prolonged == ()
+
+
+def test_scale_that_the_readout_does_not_see():
+    """An MRU's matrices are known up to positive factors: divided by them, they are read."""
+    planted = plant_representation(alternating(4), [0, 0, 1], seed=1)
+    factors = np.geomspace(0.2, 7, 12)[:, None, None, None]
+    layer = LayerTransitions(
+        0, factors * planted.matrices[:, None], np.zeros((12, 1)), np.ones(12, dtype=np.int64)
+    )
+    scaled = Transitions("a4", tuple(map(str, range(12))), (layer,))
+    unit, bases = without_scale(scaled)
+    head = match_representation(unit, alternating(4), basis=bases).heads[0]
+    assert (head.name, head.verdict) == ("rotations of a tetrahedron", "faithful")
+    assert head.score > 1 - 1e-9
+
+
+def test_tokens_outside_what_the_first_ones_reach():
+    """Two tokens for one element, one of them with a sign: only together they make the cover."""
+    flip = np.diag([1.0, -1.0])
+    tokens = np.stack([np.eye(2), -flip, flip, -np.eye(2)])
+    cover = find_cover(tokens, cyclic(2), [0, 1, 1, 0])
+    assert cover.degree == 2
+    assert cover.name == "Z2xZ2"
+    assert cover.splits
+    assert cover.minus_one == cover.token_elements[3]
+    assert cover.projection[cover.token_elements].tolist() == [0, 1, 1, 0]
+
+
+def test_what_does_not_close_is_no_representation():
+    generic = np.stack([turn(1.0), turn(0.3)])
+    head = only(generic, cyclic(2), [0, 1], basis=None)
+    assert head.verdict == "not a representation"
+    assert head.cover is None
+    assert find_cover(generic, cyclic(2), [0, 1]) is None
+    noise = np.random.default_rng(0).normal(size=(6, 4, 4))
+    assert only(noise, symmetric(3), basis=None).verdict == "not a representation"
+
+
+def test_nearest_representation_against_the_known_answer():
+    """In the plane it is the rotation by the mean angle error, found by averages of angles."""
+    source = np.random.default_rng(2)
+    errors = 0.05 * source.normal(size=7)
+    errors[0] = 0.0
+    learned = np.stack([turn(2 * np.pi * k / 7 + e) for k, e in enumerate(errors)])
+    nearest = nearest_representation(learned, cyclic(7))
+    np.testing.assert_allclose(nearest[1], turn(2 * np.pi / 7), atol=1e-9)
+    assert nearest_representation(source.normal(size=(7, 2, 2)), cyclic(7)) is None
+
+
+def test_complex_matrices_are_read_as_real_ones():
+    group = cyclic(5)
+    values = np.exp(2j * np.pi * np.arange(5) * 2 / 5)[:, None, None]
+    head = only(values, group)
+    assert (head.dimension, head.formula) == (2, "2Cb")
+    assert head.name == "rotations of a 5-gon"
+    assert head.automorphism is not None
+    product = as_real(values[1] @ values[3])
+    np.testing.assert_allclose(product, as_real(values[1]) @ as_real(values[3]), atol=1e-12)
+    row = np.array([[1.0 + 2.0j]])
+    head = only(values, group, starts={(0, 0): row})
+    assert sum(share.energy for share in head.irreps) == pytest.approx(1.0)
+
+
+def test_starts_decide_what_is_seen():
+    """A state that starts in one isotypic part sees nothing of the other."""
+    group = symmetric(3)
+    both = np.zeros((6, 3, 3))
+    both[:, 0, 0] = real_irreps(group)[1][:, 0, 0]
+    both[:, 1:, 1:] = real_irreps(group)[2].matrices
+    head = only(both, group, basis=None, starts={(0, 0): np.array([[3.0, 0.0, 0.0]])})
+    energies = {share.label: share.energy for share in head.irreps}
+    assert energies["1R"] == pytest.approx(1.0)
+    assert energies["2R"] == pytest.approx(0.0)
+    separations = {share.label: share.separation for share in only(both, group).irreps}
+    assert separations["1R"] == pytest.approx(0, abs=1e-12)
+    # A reflection moves an orthonormal basis of the plane by 2, of a whole norm of sqrt(3).
+    assert separations["2R"] == pytest.approx(2 / np.sqrt(3))
+
+
+def test_exact_constructions_are_recognised():
+    s4 = symmetric(4)
+    task = get_task("word_problem", group="S4", generators="all")
+    cube = match_representation(extract_transitions(group_by_reflections(s4), task), s4)
+    assert cube.heads[0].name == "rotations of a cube"
+    assert cube.heads[0].verdict == "faithful"
+    assert cube.heads[0].score > 1 - 1e-6
+    a5 = alternating(5)
+    task = get_task("word_problem", group="A5", generators="all")
+    mru = match_representation(extract_transitions(group_by_matrices(a5), task), a5)
+    assert mru.heads[0].name == "rotations of an icosahedron"
+    parity = match_representation(
+        extract_transitions(parity_by_sign(), get_task("parity")), cyclic(2), [0, 1]
+    )
+    assert [head.name for head in parity.heads] == ["sign"]
+
+
+def test_a5_by_reflections_up_to_sign_is_the_cover_h3():
+    a5 = alternating(5)
+    halves = [g for g in range(60) if a5.element_order(g) == 2]
+    letters = next(
+        list(three) for three in itertools.combinations(halves, 3) if len(a5.subgroup(three)) == 60
+    )
+    model = group_by_reflections(a5, letters, matrices=real_irreps(a5)[1].matrices, up_to_sign=True)
+    tokens = torch.arange(3)[None]
+    matrices = model.transitions(tokens)[0][0, :, 0].detach().double().numpy()
+    head = only(matrices, a5, letters)
+    assert head.cover is not None
+    assert head.cover.group.order == 120
+    assert head.cover.splits is True
+    assert head.verdict == "faithful"
+    assert head.name == "symmetries of an icosahedron"
+
+
+def test_layers_see_together_what_channels_see_apart():
+    """Z6 by a sign and a cube root of unity: neither is faithful, both together are."""
+    powers = np.arange(6)
+    channels = np.stack([np.exp(2j * np.pi * powers * k / 6) for k in (3, 2, 0)], axis=1)[
+        ..., None, None
+    ]
+    layer = LayerTransitions(0, channels, np.zeros((6, 3)), np.ones(6, dtype=np.int64))
+    matches = match_representation(Transitions("z6", tuple("012345"), (layer,)), cyclic(6))
+    assert [head.verdict for head in matches.heads] == ["sees Z2", "sees Z3", "trivial"]
+    assert matches.layers_frame().loc[0, ["heads", "quotient"]].tolist() == [2, "Z6"]
+    assert len(matches.irreps_frame()) == 3 * 4
+
+
+def test_generators_alone_are_enough():
+    planted = plant_representation(symmetric(4), [1, 0, 0, 1, 0], condition=10)
+    letters = list(symmetric(4).generators)
+    head = only(planted.matrices[letters], symmetric(4), letters, basis=None)
+    assert head.multiplicities == (1, 0, 0, 1, 0)
+    assert head.score > 1 - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: match_representation(np.zeros((3, 2)), cyclic(3)), r"\[num_tokens, N, N\]"),
+        (lambda: match_representation(np.zeros((3, 2, 2)), cyclic(2)), "matrices for 3 tokens"),
+        (lambda: match_representation(np.full((2, 1, 1), np.nan), cyclic(2)), "not finite"),
+        (lambda: match_representation(np.ones((2, 1, 1)), cyclic(2), basis="all"), "'persistent'"),
+        (lambda: match_representation(np.ones((2, 1, 1)), cyclic(2), basis={}), "basis lacks"),
+        (lambda: match_representation(np.ones((2, 1, 1)), cyclic(2), starts={}), "starts lacks"),
+        (lambda: match_representation(np.ones((2, 1, 1)), cyclic(2), covers=0), "at least 1"),
+        (lambda: match_representation(np.ones((1, 1, 1)), cyclic(2), [0]), "generate only"),
+        (lambda: plant_representation(cyclic(2), [1]), "give 2 numbers, of trivial, 1R"),
+        (lambda: plant_representation(cyclic(2), condition=0.5), "at least 1"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_states_that_are_all_forgotten_are_trivial():
+    head = only(np.zeros((2, 3, 3)), cyclic(2))
+    assert (head.dimension, head.verdict, head.name) == (0, "trivial", "trivial")
