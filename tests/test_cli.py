@@ -145,6 +145,48 @@ def test_a_broken_experiment_file_is_named_in_one_line(capsys, tmp_path, content
     assert "broken.py" in refusal(capsys, "status", path)
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ('Grid.of("g", BASE * product({"sed": [1]}))', "unknown key 'sed': did you mean 'seed'"),
+        ('Grid.of("g", BASE * product({"model.widht": [1]}))', "did you mean 'width'"),
+        ('Grid.of("g", BASE * product({"training.steps": ["ten"]}))', "training.steps = 'ten'"),
+        ('Grid.of("g", BASE * product({"training.steps": 10}))', "of type int: expected a list"),
+        ('Grid.of("g", BASE * product({"seed": []}))', "axis 'seed' has no values"),
+        ('Grid.of("g", BASE.without(lambda row: True))', "has 0 runs"),
+        ('Grid.of("g", BASE * zipped({"seed": [1], "training.steps": [1, 2]}))', "unequal lengths"),
+        ('Grid.of("g", BASE * product({"seed": [1, 1]}))', "names one run twice"),
+        ('Grid.of("g", BASE * product({"seed": range(10**9)}))', "has 1000000000 runs"),
+        ('Grid.of("../g", BASE)', "grid name '../g'"),
+        ("[1, 2]", "grid('a') returned a list, expected a Grid"),
+        ("SIZES[preset]", "mistaken.py, line 6: NameError: name 'SIZES' is not defined"),
+        ("1 / 0", "mistaken.py, line 6: ZeroDivisionError"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_a_mistake_in_a_grid_is_told_before_anything_starts(
+    capsys, monkeypatch, tmp_path, body, says, options
+):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mistaken.py"
+    path.write_text(
+        "from statetrack.training import Grid, fixed, product, zipped\n"
+        "PRESETS = {'a': None}\n"
+        "BASE = fixed('task=parity', 'model=lstm')\n"
+        "def figure(results): ...\n"
+        "def grid(preset):\n"
+        f"    return {body}\n"
+    )
+    assert says in refusal(capsys, "grid", path, *options)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_raises_is_told_with_its_line(capsys, tmp_path):
+    path = tmp_path / "mistaken.py"
+    path.write_text("import math\n\nPRESETS = (math.sqr(2),)\n")
+    assert "mistaken.py, line 3: AttributeError" in refusal(capsys, "grid", path)
+
+
 @pytest.mark.parametrize("pair", ["model.width=1000000000000000", "training.learning_rate=1e300"])
 def test_a_run_that_cannot_be_made_is_said_without_a_traceback(capsys, pair):
     assert main([*RUN, *TINY[1:], pair]) in (EXIT_BAD_INPUT, EXIT_FAILED_RUNS)
