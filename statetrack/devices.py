@@ -1,5 +1,6 @@
 """Where to compute: the device that a name stands for on this machine."""
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -58,3 +59,10 @@ def choose_devices(device: str | Sequence[str]) -> tuple[str, ...]:
     chosen = choose_device(device)
     count = torch.cuda.device_count() if chosen == "cuda" else 1
     return (chosen,) if count == 1 else tuple(f"cuda:{number}" for number in range(count))
+
+
+def num_processors() -> int:
+    """Processors that this process may use, which a queueing system may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from automata.errors import InputError
-from statetrack.devices import choose_devices
+from statetrack.devices import choose_devices, num_processors
 from statetrack.source_files import import_file
 from statetrack.training.config import RunConfig
 from statetrack.training.launchers.pool import (
@@ -74,7 +74,7 @@ class LocalLauncher:
             if value is not None and value < 1:
                 raise InputError(f"{name} = {value}: expected a whole number >= 1")
         self.devices = choose_devices(device)
-        default = (os.cpu_count() or 1) if self.device == "cpu" else len(self.devices)
+        default = num_processors() if self.device == "cpu" else len(self.devices)
         self.num_workers = num_workers or default
         self._pack_size = pack_size
 
@@ -214,7 +214,8 @@ def _work(
 ) -> None:
     """Body of a worker process."""
     stopping = threading.Event()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):  # the parent heeds them
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
     threading.Thread(target=_follow_parent, args=(stopping,), daemon=True).start()
     prepare_worker(device, num_workers)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from automata.errors import InputError
+from statetrack.devices import num_processors
 from statetrack.training.execute import execute_pack
 from statetrack.training.packs import PackJob
 from statetrack.training.records import failed_record
@@ -61,6 +62,6 @@ def prepare_worker(device: str, num_workers: int) -> None:
 
 def threads_of_a_worker(num_workers: int) -> int:
     """Its share of the processors of this machine, within OpenMP's own limit."""
-    share = max(1, (os.cpu_count() or 1) // num_workers)
+    share = max(1, num_processors() // num_workers)
     limit = os.environ.get("OMP_THREAD_LIMIT", "")
     return min(share, int(limit)) if limit.isdecimal() and int(limit) > 0 else share
