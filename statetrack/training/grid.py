@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from automata.errors import InputError
 from statetrack.training.axes import Axes, fixed, pairs_of, product
 from statetrack.training.config import RunConfig
 from statetrack.training.loggers import LOGS, JsonLinesLogger, Logger
-from statetrack.training.packs import PackJob
+from statetrack.training.packs import Limit, PackJob
 from statetrack.training.plan_file import PLAN as PLAN
 from statetrack.training.progress import GridProgress
 from statetrack.training.records import RunRecord
@@ -42,6 +42,20 @@ class Launcher(Protocol):
         A pack is claimed when it is taken from `jobs`, so one is best taken when it can begin.
         """
         ...
+
+
+@runtime_checkable
+class LimitsPacks(Protocol):
+    """A launcher that knows how many runs of a shape fit its memory."""
+
+    def limit(self, key: str) -> int:
+        """Most runs of a pack of the shape with this `pack_key`."""
+        ...
+
+
+def pack_limit(launcher: Launcher) -> Limit:
+    """What `plan_jobs` takes, for a launcher."""
+    return launcher.limit if isinstance(launcher, LimitsPacks) else lambda key: 2**31
 
 
 @dataclass(frozen=True)

@@ -205,8 +205,11 @@ class SharedGrid:
         known = look()
         missing = [run for run_id, run in self._runs.items() if run_id not in known]
         if missing:
+            from statetrack.training.grid import pack_limit
+
             size = self._launcher.pack_size(missing)
-            jobs = plan_jobs(self._grid.runs, known, earlier, size)
+            limit = pack_limit(self._launcher)
+            jobs = plan_jobs(self._grid.runs, known, earlier, size, limit)
             self._plan.publish([[run.run_id for run in job.runs] for job in jobs])
 
     @property

@@ -29,10 +29,16 @@ from statetrack.training.launchers.pool import (
 )
 from statetrack.training.launchers.worker import prepare_worker, run_job
 from statetrack.training.pack_training import TrainingStoppedError
-from statetrack.training.packs import PackJob, pack_size_for
+from statetrack.training.packs import (
+    MAX_PACK_ON_CPU,
+    MAX_PACK_ON_GPU,
+    PackJob,
+    pack_size_for,
+)
 from statetrack.training.records import RunRecord
 
 if TYPE_CHECKING:
+    from statetrack.training.calibration import Calibration
     from statetrack.training.progress import GridProgress
 
 SECONDS_TO_STOP = 10.0
@@ -40,8 +46,6 @@ SECONDS_BETWEEN_MESSAGES = 0.2
 SECONDS_AFTER_PARENT = 5.0
 """A worker whose parent was killed has this long to keep its checkpoint."""
 START_METHOD: Literal["spawn"] = "spawn"
-MAX_PACK_ON_CPU = 32
-MAX_PACK_ON_GPU = 256
 
 
 class LocalLauncher:
@@ -56,7 +60,9 @@ class LocalLauncher:
         several, which the workers take in turn.
     pack_size : int, optional
         Most runs that are trained as one; by default as many as leave
-        every worker two packs, on GPUs one.
+        every worker two packs, on GPUs one, and as the memory holds where it was measured.
+    calibration : Calibration, optional
+        What the runs take on the device, from `calibrate`.
 
     Raises
     ------
@@ -69,6 +75,7 @@ class LocalLauncher:
         num_workers: int | None = None,
         device: str | Sequence[str] = "auto",
         pack_size: int | None = None,
+        calibration: "Calibration | None" = None,
     ) -> None:
         for name, value in (("workers", num_workers), ("pack_size", pack_size)):
             if value is not None and value < 1:
@@ -76,7 +83,13 @@ class LocalLauncher:
         self.devices = choose_devices(device)
         default = num_processors() if self.device == "cpu" else len(self.devices)
         self.num_workers = num_workers or default
-        self._pack_size = pack_size
+        self._pack_size, self._calibration = pack_size, calibration
+
+    @property
+    def where(self) -> str:
+        """Such as "2 workers on cpu"."""
+        workers = f"{self.num_workers} worker{'s' if self.num_workers > 1 else ''}"
+        return f"{workers} on {', '.join(self.devices)}"
 
     @property
     def device(self) -> str:
@@ -90,6 +103,14 @@ class LocalLauncher:
         if self.device != "cpu":
             return pack_size_for(runs, self.num_workers, MAX_PACK_ON_GPU)
         return pack_size_for(runs, 2 * self.num_workers, MAX_PACK_ON_CPU)
+
+    def limit(self, key: str) -> int:
+        """Most runs of a pack of one shape that the memory holds beside those of other workers."""
+        cost = self._calibration.costs.get(key) if self._calibration else None
+        if cost is None or self._calibration is None or self._pack_size is not None:
+            return 2**31
+        sharing = -(-self.num_workers // len(self.devices)) if self.device != "cpu" else None
+        return cost.largest_pack(self._calibration.free_bytes, sharing or self.num_workers)
 
     def run(
         self,

@@ -27,7 +27,6 @@ from statetrack.training.launchers.checkpoint_mirror import (
     CheckpointMirror,
     apply_changes,
 )
-from statetrack.training.launchers.local import MAX_PACK_ON_CPU, MAX_PACK_ON_GPU
 from statetrack.training.launchers.pool import (
     SECONDS_BETWEEN_POLLS,
     Outcome,
@@ -37,7 +36,7 @@ from statetrack.training.launchers.pool import (
 )
 from statetrack.training.launchers.worker import run_job
 from statetrack.training.pack_training import TrainingStoppedError
-from statetrack.training.packs import PackJob, pack_size_for
+from statetrack.training.packs import MAX_PACK_ON_CPU, MAX_PACK_ON_GPU, PackJob, pack_size_for
 from statetrack.training.records import RunRecord
 
 if TYPE_CHECKING:
@@ -97,6 +96,11 @@ class RayLauncher:
             gpus if self.device == "cuda" else max(1, cpus // processors)
         )
         self._pack_size = pack_size
+
+    @property
+    def where(self) -> str:
+        """Such as "8 Ray workers on cuda"."""
+        return f"{self.num_workers} Ray workers on {self.device}"
 
     def pack_size(self, runs: Sequence[RunConfig]) -> int:
         """Most runs of a pack, for these runs: two packs a worker, on GPUs one."""
