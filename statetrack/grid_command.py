@@ -20,7 +20,7 @@ from statetrack.command_parser import (
 if TYPE_CHECKING:
     from statetrack.training.calibration import Calibration
     from statetrack.training.config import RunConfig
-    from statetrack.training.grid import Grid, Launcher
+    from statetrack.training.grid import Grid
     from statetrack.training.grid_plan import GridPlan
 
 EXIT_FAILED_RUNS = 1
@@ -216,7 +216,7 @@ def _plan(
     grid: "Grid",
     missing: "list[RunConfig]",
     folder: Path,
-    launcher: "Launcher",
+    launcher: Any,
     calibration: "Calibration | None",
 ) -> "GridPlan":
     """The packs as `run_grid` will make them."""

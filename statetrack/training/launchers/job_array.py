@@ -70,10 +70,10 @@ class JobArray:
             element = Element.read(path)
             mine = {pack_id(job.runs) for job in element.jobs} & set(self._left)
             job = self._launcher.job_of(element)
-            is_over = job is None or self._is_over(element, job)
-            if is_over and not mine:
-                self._clean(element)
-            if mine and not is_over:
+            if job is None or self._is_over(element, job):
+                if not mine:
+                    self._clean(element)
+            elif mine:
                 self._progress.note(f"job {job.job_id} of an earlier start goes on")
                 self._elements[element.name] = (element, job)
                 adopted |= mine
