@@ -221,13 +221,17 @@ def test_help_of_every_command_shows_an_example(capsys):
 def test_the_example_in_the_help_is_a_valid_command_line(capsys, monkeypatch, command):
     """Options exist, and an output folder named after a preset is read with that preset."""
     monkeypatch.setenv("COLUMNS", "200")  # else the help breaks lines inside of file names
-    from statetrack.experiment import load_experiment, preset_grid
-
     with pytest.raises(SystemExit):
         main([command, "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    words = shlex.split(re.search(r"example: statetrack (.*)", text)[1])
-    options = cli._parse(words)
+    examples = re.search(r"example: statetrack (.*)", text)[1].replace(" \\ ", " ")
+    for example in examples.split(" statetrack "):
+        _check_example(command, cli._parse(shlex.split(example)), shlex.split(example))
+
+
+def _check_example(command, options, words):
+    from statetrack.experiment import load_experiment, preset_grid
+
     assert words[0] == command
     if command == "train":
         from statetrack.training import RunConfig
@@ -236,6 +240,39 @@ def test_the_example_in_the_help_is_a_valid_command_line(capsys, monkeypatch, co
     if command in ("grid", "status", "report") and options.output is not None:
         grid = preset_grid(load_experiment(options.file), options.preset)
         assert grid.name == options.output.name
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--launcher", "slrum"), "unknown launcher 'slrum': did you mean 'slurm'"),
+        (("--partition", "gpu"), "--partition is an option of --launcher slurm"),
+        (("--launcher", "ray", "--time", "60"), "--time is an option of --launcher slurm"),
+        (("--launcher", "slurm", "--address", "auto"), "--address is an option of --launcher ray"),
+        (("--launcher", "slurm", "--time", "1h"), "'1h' is not a whole number >= 1"),
+        (("--launcher", "slurm", "--gpus", "0"), "'0' is not a whole number >= 1"),
+        (("--launcher", "slurm", "--device", "cuda"), "give --gpus instead"),
+        (("--launcher", "ray", "--device", "cuda:1"), "Ray places the workers"),
+    ],
+)
+def test_options_of_launchers_are_checked(capsys, experiment, options, says):
+    assert says in refusal(capsys, "grid", experiment, *options)
+
+
+def test_a_dry_run_says_packs_memory_and_time_and_writes_nothing(
+    capsys, tmp_path, experiment, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["grid", str(experiment), "--dry-run", "--workers", "1", "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "two-small: 2 runs, 2 to run"
+    assert lines[1] == "2 packs of 1 run, 1 shape, on 1 worker on cpu"
+    assert re.match(r"memory: at most [\d.]+[kM]B a pack, .* are free$", lines[2])
+    assert re.match(r"time: about \d+ s .* from a few steps of 1 of 1 shape; ", lines[3])
+    arguments = ("--launcher", "slurm", "--parallelism", "2", "--elements", "4", "--gpus", "1")
+    assert main(["grid", str(experiment), "--dry-run", *arguments]) == 0
+    assert "at most 2 Slurm jobs at once, 1 worker on cuda each" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
 
 
 def test_no_command_shows_the_help_and_fails(capsys):

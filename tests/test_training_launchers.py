@@ -19,7 +19,7 @@ from statetrack.training.execute import execute_pack, pack_checkpoint
 from statetrack.training.launchers import local
 from statetrack.training.launchers.checkpoint_mirror import CheckpointMirror, apply_changes
 from statetrack.training.launchers.element import Element
-from statetrack.training.launchers.pool import run_packs
+from statetrack.training.launchers.pool import lost, run_packs
 from statetrack.training.launchers.slurm_resources import SlurmResources
 from statetrack.training.packs import PackJob, pack_id, pack_key, partition
 from statetrack.training.progress import GridProgress
@@ -98,7 +98,7 @@ class Workers:
         job = self.busy.pop(0)
         if self.deaths:
             self.deaths -= 1
-            return [], job.after_death()
+            return lost(job, "it died", "cpu")
         return [failed_record(run, "none", "cpu") for run in job.missing], []
 
     def close(self):
@@ -143,7 +143,8 @@ def test_every_gpu_of_a_machine_gets_a_worker(monkeypatch):
     launcher = LocalLauncher()
     assert launcher.devices == ("cuda:0", "cuda:1", "cuda:2", "cuda:3")
     assert (launcher.device, launcher.num_workers) == ("cuda", 4)
-    assert launcher.pack_size(tiny(32).runs) == 8  # one pack each
+    runs = tiny(32).runs
+    assert [len(pack) for pack in partition(runs, launcher.pack_size(runs))] == [8] * 4
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     assert LocalLauncher().devices == ("cuda",)
 
@@ -308,9 +309,9 @@ def test_ray_actors_run_a_grid_and_outlive_a_kill(ray_here, tmp_path, monkeypatc
     source.write_text(SOURCE)
     import_file(source)
     axes = product({"model": ["mine"], "seed": range(4)})
-    pairs = next(iter(TINY))
+    pairs = dict(next(iter(TINY))) | {"training.steps": 600}
     base = fixed(*(f"{key}={value}" for key, value in pairs.items() if not key.startswith("model")))
-    grid = Grid("tiny", Grid.of("tiny", base * fixed("training.steps=300") * axes).runs, source)
+    grid = Grid("tiny", Grid.of("tiny", base * axes).runs, source)
 
     class Killer(GridProgress):
         killed = 0
@@ -370,7 +371,7 @@ def fake_slurm(tmp_path, monkeypatch):
         "srun": "exit 1",
         "sbatch": f'cp "$1" {tmp_path}/script; echo Submitted batch job 12',
         "sacct": f'echo "JobID|State|NodeList"; s=$(cat {tmp_path}/state); '
-        'for i in 0 1; do echo "12_$i|$s|n"; done',
+        'for i in "" _0 _1; do echo "12$i|$s|n"; done',
     }
     for name, body in scripts.items():
         path = commands / name

@@ -90,7 +90,7 @@ class GridPlan:
         span = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
         shapes = len({pack_key(pack[0]) for pack in self.packs})
         lines.append(
-            f"{_count(len(self.packs), 'pack')} of {span} runs, "
+            f"{_count(len(self.packs), 'pack')} of {span} run{'' if span == '1' else 's'}, "
             f"{_count(shapes, 'shape')}, on {self.where}"
         )
         return [*lines, *self._costs(shapes)]

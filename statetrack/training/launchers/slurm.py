@@ -166,7 +166,8 @@ class SlurmLauncher:
             return None
         if tree["cluster"] != self._cluster:
             return None
-        return self._executor.job_class(self.folder / "jobs", tree["job"])
+        kind = self._submitit.SlurmJob if self._cluster == "slurm" else self._submitit.LocalJob
+        return kind(self.folder / "jobs", tree["job"])
 
 
 def import_submitit() -> "ModuleType":
