@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from automata.errors import InputError
 from statetrack.devices import choose_devices
 from statetrack.training import Grid, LocalLauncher, fixed, load_results, product, run_grid
 from statetrack.training.calibration import Calibration, ShapeCost
-from statetrack.training.checkpoint import digest_path
+from statetrack.training.checkpoint import (
+    digest_path,
+    load_tensors,
+    remove_checkpoint,
+    save_tensors,
+)
 from statetrack.training.execute import execute_pack, pack_checkpoint
 from statetrack.training.launchers import local
 from statetrack.training.launchers.checkpoint_mirror import CheckpointMirror, apply_changes
@@ -70,8 +76,13 @@ def assert_same_table(results, other):
 
 
 @pytest.fixture(autouse=True)
-def threads_that_sleep(monkeypatch):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # quicker on a busy core
+def one_thread(monkeypatch):
+    """As workers have, and workers whose threads sleep: quicker on a busy core."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 # The loop over packs and workers
@@ -197,7 +208,6 @@ def test_memory_bounds_the_packs_of_each_shape():
 def test_a_mirror_says_what_changed_and_another_folder_follows(tmp_path):
     import torch
 
-    from statetrack.training.checkpoint import load_tensors, remove_checkpoint, save_tensors
 
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
@@ -309,7 +319,7 @@ def test_ray_actors_run_a_grid_and_outlive_a_kill(ray_here, tmp_path, monkeypatc
     source.write_text(SOURCE)
     import_file(source)
     axes = product({"model": ["mine"], "seed": range(4)})
-    pairs = dict(next(iter(TINY))) | {"training.steps": 600}
+    pairs = dict(next(iter(TINY))) | {"training.steps": 300}
     base = fixed(*(f"{key}={value}" for key, value in pairs.items() if not key.startswith("model")))
     grid = Grid("tiny", Grid.of("tiny", base * axes).runs, source)
 

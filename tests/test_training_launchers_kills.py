@@ -55,21 +55,26 @@ def undisturbed(folder, num_runs, pack_size, steps):
     )
 
 
-def start(folder, launcher, num_runs, pack_size, steps=STEPS):
+def start(folder, launcher, num_runs, pack_size, steps):
     arguments = [str(folder), launcher, str(num_runs), str(pack_size), str(steps)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.grid_launcher_process", *arguments],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-            "OMP_WAIT_POLICY": "PASSIVE",
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=open(folder.with_suffix(".err"), "a"),
-        start_new_session=True,
-    )
+    with open(errors_of(folder), "a") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.grid_launcher_process", *arguments],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "OMP_NUM_THREADS": "1",
+                "OMP_WAIT_POLICY": "PASSIVE",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+
+
+def errors_of(folder):
+    return folder.with_suffix(".err")
 
 
 def workers_of(pid, launcher):
@@ -97,7 +102,7 @@ def test_a_thousand_runs_give_the_same_table_through_processes_and_through_ray(t
     for launcher in ("local", "ray"):
         folder = tmp_path / launcher
         started = time.monotonic()
-        assert start(folder, launcher, 1000, 50).wait(900) == 0, (
+        assert start(folder, launcher, 1000, 50, STEPS).wait(900) == 0, (
             tmp_path / f"{launcher}.err"
         ).read_text()
         print(f"1000 runs through {launcher}: {time.monotonic() - started:.1f} s")
@@ -146,7 +151,7 @@ def test_nothing_is_lost_by_twenty_kills(tmp_path):
             killed = life.kill(victim, generator.uniform(0, 0.5))
             kills += [killed] if killed else []
             check_nothing_lost(folders[-1], kept)
-        assert life.process.wait(600) in (0, -signal.SIGKILL)
+        assert life.process.wait(600) in (0, -signal.SIGKILL), errors_of(folders[-1]).read_text()
     for number, folder in enumerate(folders):
         assert start(folder, ("ray", "local")[number % 2], *grid).wait(600) == 0
         same_table(folder, quiet)
