@@ -1,5 +1,7 @@
 """A process that runs a small grid through a launcher, for tests that kill it and its workers.
 
+LAUNCHER is ``local``, ``ray``, or ``ray@ADDRESS`` for a cluster that runs.
+
 Called as ``python -m tests.grid_launcher_process FOLDER LAUNCHER NUM_RUNS PACK_SIZE STEPS``; one
 thread a worker, two workers, so that the same plan gives the same bits through every launcher.
 """
@@ -24,7 +26,8 @@ def make_launcher(name, pack_size):
         return LocalLauncher(2, "cpu", pack_size)
     from statetrack.training.launchers.ray import RayLauncher
 
-    return RayLauncher(2, device="cpu", pack_size=pack_size)
+    address = name.partition("@")[2] or None
+    return RayLauncher(2, address, "cpu", pack_size)
 
 
 def main(folder, name, num_runs, pack_size, steps):

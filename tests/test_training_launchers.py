@@ -208,7 +208,6 @@ def test_memory_bounds_the_packs_of_each_shape():
 def test_a_mirror_says_what_changed_and_another_folder_follows(tmp_path):
     import torch
 
-
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     mirror = CheckpointMirror(here)

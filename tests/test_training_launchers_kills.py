@@ -138,7 +138,7 @@ class Life:
 
 def test_nothing_is_lost_by_twenty_kills(tmp_path):
     """Each driver sees one of its workers killed, which costs no pack its plan, then is killed."""
-    grid = (300, 10, 400)
+    grid = (200, 10, 60)
     generator = random.Random(20)
     quiet = undisturbed(tmp_path, *grid)
     kills, folders = [], []
@@ -156,3 +156,28 @@ def test_nothing_is_lost_by_twenty_kills(tmp_path):
         assert start(folder, ("ray", "local")[number % 2], *grid).wait(600) == 0
         same_table(folder, quiet)
     print(f"{dict(Counter(kills))} in {len(folders)} grids of {grid[0]} runs")
+
+
+def test_a_lost_node_gives_its_pack_back(tmp_path):
+    """A cluster of two nodes; the one that trains is killed as a whole, raylet and all."""
+    from ray.cluster_utils import Cluster
+
+    grid = (40, 10, 200)
+    quiet = undisturbed(tmp_path, *grid)
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    try:
+        node = cluster.add_node(num_cpus=1)
+        folder = tmp_path / "cluster"
+        driver = start(folder, f"ray@{cluster.address}", *grid)
+        assert wait_for(lambda: acknowledged(folder) or driver.poll() is not None)
+        time.sleep(1)
+        assert driver.poll() is None, errors_of(folder).read_text()
+        cluster.remove_node(node, allow_graceful=False)
+        cluster.add_node(num_cpus=1)
+        assert driver.wait(600) == 0, errors_of(folder).read_text()
+    finally:
+        cluster.shutdown()
+    assert "failed" not in (folder / "output.txt").read_text()
+    same_table(folder, quiet)

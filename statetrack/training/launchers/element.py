@@ -7,6 +7,7 @@ file of its own, and keeps checkpoints, all in a folder that the nodes share.
 import json
 import multiprocessing
 import sys
+import time
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from statetrack.atomic_files import write_atomically
 from statetrack.source_files import import_file
 from statetrack.training.claims import Claims
+from statetrack.training.job_queue import SECONDS_BETWEEN_LOOKS
 from statetrack.training.launchers.local import SECONDS_TO_STOP, LocalLauncher
 from statetrack.training.packs import PackJob, pack_id, pack_id_of
 from statetrack.training.plan_file import PlanFile
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 ELEMENTS = "elements"
+SECONDS_TO_WAIT_FOR_CLAIM = 120.0
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,31 @@ class Element:
         return path
 
     @classmethod
-    def read(cls, path: Path) -> "Element":
-        """Read `write`; the tasks and models of its source are registered on the way."""
+    def read(cls, path: Path, *, registers: bool = False) -> "Element":
+        """Read `write`.
+
+        Parameters
+        ----------
+        path : Path
+        registers : bool
+            Run its source first, which registers tasks and models, as a new process has to.
+
+        Raises
+        ------
+        InputError
+            It names a task or a model that is not known here.
+        """
         tree: dict[str, Any] = json.loads(path.read_text())
         source = None if tree["source"] is None else Path(tree["source"])
-        if source is not None:
+        if source is not None and registers:
             import_file(source)
         jobs = tuple(PackJob.from_json(text) for text in tree["jobs"])
         return cls(Path(tree["folder"]), jobs, tree["device"], tree["num_workers"], source)
 
     def run(self) -> None:
         """Run what has no record yet; nothing where another process does already.
+
+        The lock of a node that is lost may take a while to be given up.
 
         Raises
         ------
@@ -101,9 +118,11 @@ class Element:
         from statetrack.training.grid import Grid
         from statetrack.training.sharing import SharedGrid
 
-        claim = Claims(self.folder).take(self.name)
-        if claim is None:
-            return
+        started = time.monotonic()
+        while (claim := Claims(self.folder).take(self.name)) is None:
+            if time.monotonic() - started > SECONDS_TO_WAIT_FOR_CLAIM:
+                return
+            time.sleep(SECONDS_BETWEEN_LOOKS)
         runs = tuple(run for job in self.jobs for run in job.runs)
         known: Collection[str] = {run_id for job in self.jobs for run_id in job.known}
         launcher = LocalLauncher(self.num_workers, self.device)
@@ -134,7 +153,7 @@ class ElementTask:
 
     def __call__(self) -> None:
         """Run the element."""
-        Element.read(Path(self.path)).run()
+        Element.read(Path(self.path), registers=True).run()
 
     def checkpoint(self) -> "DelayedSubmission":
         """Called by submitit before the time is up: keep the checkpoints, then be queued again."""

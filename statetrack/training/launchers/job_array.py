@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from statetrack.training.progress import GridProgress
 
 MAX_REASON = 500
+NOT_ITS_FAULT = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED")
+"""States of a job that say nothing about the pack it had."""
 
 
 class JobArray:
@@ -66,8 +68,7 @@ class JobArray:
         """Take up what an earlier process left, under way or done, and submit the rest."""
         self._left = {pack_id(job.runs): job for job in waiting}
         adopted: set[str] = set()
-        for path in sorted((self._folder / ELEMENTS).glob("*/element.json")):
-            element = Element.read(path)
+        for element in self._earlier():
             mine = {pack_id(job.runs) for job in element.jobs} & set(self._left)
             job = self._launcher.job_of(element)
             if job is None or self._is_over(element, job):
@@ -86,6 +87,14 @@ class JobArray:
             for run in job.missing:  # failed once, and asked for again
                 shard_path(self._folder, run.run_id).unlink(missing_ok=True)
         self.submit(rest)
+
+    def _earlier(self) -> Iterator[Element]:
+        """Elements that an earlier process wrote, less those whose models are not known here."""
+        for path in sorted((self._folder / ELEMENTS).glob("*/element.json")):
+            try:
+                yield Element.read(path)
+            except InputError:
+                continue
 
     def submit(self, jobs: Sequence[PackJob]) -> None:
         """Deal packs out to the elements of an array."""
@@ -179,7 +188,7 @@ class JobArray:
         again: list[PackJob] = []
         for identity in unfinished:
             left = self._left.pop(identity)
-            if identity in begun:
+            if identity in begun and job.state not in NOT_ITS_FAULT:
                 new, repeated = lost(left, end, self._launcher.resources.device)
                 records += new
                 again += repeated
