@@ -128,6 +128,14 @@ def test_every_run_gets_its_record_whoever_dies(room, deaths):
     assert len(pool.begun) >= len(jobs) + min(deaths, 1)
 
 
+def test_a_pool_without_room_ends_and_asks_for_no_pack():
+    pool = Workers(0)
+    jobs = iter([PackJob(tiny(1).runs)])
+    assert list(run_packs(jobs, pool, GridProgress())) == []
+    assert next(jobs, None) is not None
+    assert pool.is_closed
+
+
 def test_a_pool_is_closed_when_its_caller_gives_up():
     pool = Workers(1)
     records = run_packs([PackJob((run,)) for run in tiny(3).runs], pool, GridProgress())

@@ -32,6 +32,7 @@ pytestmark = [
 ]
 
 STEPS = 6
+SECONDS_TO_START = 600
 
 
 class Here:
@@ -122,7 +123,9 @@ class Life:
 
     def kill(self, victim, pause):
         """Once new records have come, and a moment later; the name of who was killed, or None."""
-        assert wait_for(lambda: self.is_over() or len(acknowledged(self.folder)) > self.before)
+        assert wait_for(
+            lambda: self.is_over() or len(acknowledged(self.folder)) > self.before, SECONDS_TO_START
+        )
         time.sleep(pause)
         workers = workers_of(self.process.pid, self.launcher)
         if self.is_over() or not workers:
@@ -138,7 +141,7 @@ class Life:
 
 def test_nothing_is_lost_by_twenty_kills(tmp_path):
     """Each driver sees one of its workers killed, which costs no pack its plan, then is killed."""
-    grid = (200, 10, 60)
+    grid = (100, 5, 40)
     generator = random.Random(20)
     quiet = undisturbed(tmp_path, *grid)
     kills, folders = [], []
@@ -162,7 +165,7 @@ def test_a_lost_node_gives_its_pack_back(tmp_path):
     """A cluster of two nodes; the one that trains is killed as a whole, raylet and all."""
     from ray.cluster_utils import Cluster
 
-    grid = (40, 10, 200)
+    grid = (20, 5, 100)
     quiet = undisturbed(tmp_path, *grid)
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
@@ -171,7 +174,7 @@ def test_a_lost_node_gives_its_pack_back(tmp_path):
         node = cluster.add_node(num_cpus=1)
         folder = tmp_path / "cluster"
         driver = start(folder, f"ray@{cluster.address}", *grid)
-        assert wait_for(lambda: acknowledged(folder) or driver.poll() is not None)
+        assert wait_for(lambda: acknowledged(folder) or driver.poll() is not None, SECONDS_TO_START)
         time.sleep(1)
         assert driver.poll() is None, errors_of(folder).read_text()
         cluster.remove_node(node, allow_graceful=False)

@@ -44,6 +44,8 @@ class Pool(Protocol):
 def run_packs(jobs: Iterable[PackJob], pool: Pool, progress: "GridProgress") -> Iterator[RunRecord]:
     """Yield one record a run as they are done; the pool is closed at the end, whatever ends it.
 
+    It ends when no worker has a pack and none can begin: there is none now, or no room for one.
+
     Parameters
     ----------
     jobs : iterable of PackJob
@@ -55,9 +57,9 @@ def run_packs(jobs: Iterable[PackJob], pool: Pool, progress: "GridProgress") -> 
     again: list[PackJob] = []
     try:
         while True:
-            while (is_free := pool.num_free() > 0) and (job := _next(again, queue)) is not None:
+            while pool.num_free() > 0 and (job := _next(again, queue)) is not None:
                 pool.begin(job)
-            if is_free and not pool.is_busy():
+            if not pool.is_busy() and not again:
                 return
             records, repeated = pool.collect(progress)
             again.extend(repeated)

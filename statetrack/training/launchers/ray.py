@@ -95,7 +95,7 @@ class RayLauncher:
         self.num_workers = num_workers or (
             gpus if self.device == "cuda" else max(1, cpus // processors)
         )
-        self._pack_size = pack_size
+        self._pack_size, self._has_told = pack_size, False
 
     @property
     def where(self) -> str:
@@ -121,6 +121,9 @@ class RayLauncher:
         pool = _Actors(
             self._ray, self.device, self.num_workers, self.processors, checkpoints, source
         )
+        if pool.num_free() == 0 and not self._has_told:
+            self._has_told = True
+            progress.note("waiting for room on the Ray cluster")
         return run_packs(jobs, pool, progress)
 
 
