@@ -130,10 +130,11 @@ def _grid(options: argparse.Namespace) -> int:
     else:
         launcher = _launcher(options, folder / "slurm", grid.name, calibration)
         plan = _plan(grid, missing, folder, launcher, calibration)
-    shown = sys.stdout if options.dry_run else sys.stderr
-    print("\n".join(plan.lines()), f"results in {folder}", sep="\n", file=shown)
     if options.dry_run:
+        print(*plan.lines(), f"results in {folder}", sep="\n")
         return 0
+    for line in plan.lines()[1:]:  # the first says what the progress will say
+        print(line, file=sys.stderr)
     names = dict.fromkeys(options.log or ["jsonl"])
     results = run_grid(
         grid,

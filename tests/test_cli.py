@@ -353,7 +353,7 @@ def test_grid_status_results_report(capsys, tmp_path, experiment, in_this_proces
     assert main(["grid", *where]) == EXIT_FAILED_RUNS  # the failed one is not tried again ...
     assert "2 already in the store" in capsys.readouterr().err
     assert main(["grid", *where, "--retry-failed", "--dry-run"]) == 0  # ... unless asked
-    assert "2 runs, 1 to run" in capsys.readouterr().out
+    assert "2 runs, 1 already in the store, 1 to run" in capsys.readouterr().out
 
     assert main(["status", *where]) == 0
     output = capsys.readouterr().out

@@ -200,20 +200,23 @@ class PackActor:
 
     def messages(self) -> list[tuple[str, Any]]:
         """What was said since the last call; waits for half a second where there is nothing."""
-        found: list[tuple[str, Any]] = []
         try:
-            found.append(self._messages.get(timeout=SECONDS_BETWEEN_POLLS))
-            while True:
-                found.append(self._messages.get_nowait())
+            first = self._messages.get(timeout=SECONDS_BETWEEN_POLLS)
         except queue.Empty:
-            return found
+            return []
+        return [first, *self._rest()]
+
+    def _rest(self) -> Iterator[tuple[str, Any]]:
+        while not self._messages.empty():
+            yield self._messages.get()
 
     def stop(self) -> list[tuple[str, Any]]:
-        """Keep the checkpoint and end the pack; what is left to say."""
+        """Keep the checkpoint and end the pack; what is left to say. It takes no other one."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(SECONDS_TO_STOP)
-        return self.messages()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return list(self._rest())
 
     def _work(self, job: PackJob, folder: Path, mirror: CheckpointMirror) -> None:
         torch.set_num_threads(self._processors)
@@ -294,9 +297,7 @@ class _Actors:
 
     def close(self) -> None:
         """Ask all at once to keep their checkpoints, then end them."""
-        asked = [
-            actor.handle.stop.remote() for actor in self._actors if actor.job and actor.is_ready
-        ]
+        asked = [actor.handle.stop.remote() for actor in self._actors if actor.is_ready]
         if asked:
             come, _ = self._ray.wait(
                 asked, num_returns=len(asked), timeout=SECONDS_TO_STOP + SECONDS_BETWEEN_POLLS
@@ -365,7 +366,7 @@ class _Actors:
         """An actor is lost: a pack is at fault only where its node is there still."""
         self._actors.remove(actor)
         reason = " ".join(str(error).split())[:300]
-        if not actor.is_ready and not self._is_place_lost(actor, error):
+        if getattr(error, "actor_init_failed", False):
             raise InputError(f"a Ray worker cannot start: {reason}")
         if self._is_place_lost(actor, error):
             return [], [job]
@@ -375,4 +376,4 @@ class _Actors:
         if getattr(error, "preempted", False):
             return True
         alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
-        return bool(actor.node) and actor.node not in alive
+        return actor.node not in alive
