@@ -116,7 +116,7 @@ class Life:
     def __init__(self, folder, launcher, *arguments):
         self.folder, self.launcher = folder, launcher
         self.before = len(acknowledged(folder))
-        self.process = start(folder, launcher, *arguments)
+        self.process, self.family = start(folder, launcher, *arguments), set()
 
     def is_over(self):
         return self.process.poll() is not None
@@ -130,21 +130,18 @@ class Life:
         workers = workers_of(self.process.pid, self.launcher)
         if self.is_over() or not workers:
             return None
-        family = descendants(self.process.pid)
+        self.family |= {*descendants(self.process.pid)}
         os.kill(workers[0] if victim == "worker" else self.process.pid, signal.SIGKILL)
-        if victim == "driver":
-            self.process.wait()
-            assert wait_for(lambda: not any(command_line(pid) for pid in family), 60)
         self.before = len(acknowledged(self.folder))
         return f"{self.launcher} {victim}"
 
 
 def test_nothing_is_lost_by_twenty_kills(tmp_path):
     """Each driver sees one of its workers killed, which costs no pack its plan, then is killed."""
-    grid = (100, 5, 40)
+    grid = (100, 5, 20)
     generator = random.Random(20)
     quiet = undisturbed(tmp_path, *grid)
-    kills, folders = [], []
+    kills, folders, families = [], [], set()
     while len(kills) < 20:
         if not folders or len(acknowledged(folders[-1])) > grid[0] // 2:
             folders.append(tmp_path / f"attempt-{len(folders)}")
@@ -154,10 +151,15 @@ def test_nothing_is_lost_by_twenty_kills(tmp_path):
             killed = life.kill(victim, generator.uniform(0, 0.5))
             kills += [killed] if killed else []
             check_nothing_lost(folders[-1], kept)
+            print(f"{len(kills)} kills, {killed}, {len(kept)} of {grid[0]} runs stored", flush=True)
+        families |= life.family
         assert life.process.wait(600) in (0, -signal.SIGKILL), errors_of(folders[-1]).read_text()
     for number, folder in enumerate(folders):
         assert start(folder, ("ray", "local")[number % 2], *grid).wait(600) == 0
         same_table(folder, quiet)
+    assert wait_for(lambda: not any(command_line(pid) for pid in families), SECONDS_TO_START), [
+        command_line(pid) for pid in families
+    ]
     print(f"{dict(Counter(kills))} in {len(folders)} grids of {grid[0]} runs")
 
 
