@@ -38,7 +38,7 @@ clean: ## remove the environment and everything built; results under runs/ stay
 # The packages alone (core), or with every extra of pyproject.toml (all): one call of pip for all targets.
 # What is optional for users is among them, so that no test is skipped that pip can serve.
 EXTRAS_core =
-EXTRAS_all = [test,algebra,data,dev,docs]
+EXTRAS_all = [test,algebra,data,ray,slurm,dev,docs]
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing into $(VENV): a minute with the CPU build of torch, longer with CUDA"
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".$(EXTRAS_$*)"

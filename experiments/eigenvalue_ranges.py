@@ -10,11 +10,27 @@ the sign of a permutation, which is worth 1/3.
 from matplotlib.figure import Figure
 
 from statetrack.analysis import curves_and_spectra
-from statetrack.training import Grid, Results
+from statetrack.training import Grid, Results, fixed, product
 
 PRESETS = ("cpu", "full", "smoke")
-RANGES = ("[0,1]", "[-1,1]")
+RANGES = product({"model.eigenvalue_range": ["[0,1]", "[-1,1]"]})
+FACTORS = product({"model.num_factors": [1, 2]})
+TASKS = product({"task": ["parity", "s3"]})
 ORDERS = {"parity": (2,), "s3": (2, 3)}
+
+FULL = (
+    fixed("model=diagonal") * TASKS * RANGES
+    + fixed("model=householder") * TASKS * FACTORS * RANGES
+    + fixed("model=mru") * TASKS * product({"model.input_method": ["ldu", "exponential"]})
+    + fixed("model=lstm") * TASKS
+)
+CPU = (
+    fixed("task=parity") * product({"model": ["diagonal", "householder"]}) * RANGES
+    + fixed("task=s3", "model=householder", "model.eigenvalue_range=[-1,1]") * FACTORS
+    + fixed("task=s3", "model=mru")
+    + fixed("task=parity", "model=lstm")
+)
+SMOKE = fixed("task=parity") * product({"model": ["diagonal", "lstm"]})
 
 
 def grid(preset: str) -> Grid:
@@ -23,55 +39,12 @@ def grid(preset: str) -> Grid:
     ``full`` is the experiment (90 runs, a GPU); ``cpu`` is sized for two cores and ten minutes (24
     runs); ``smoke`` only shows that everything works (2 runs).
     """
-    name = f"eigenvalue_ranges-{preset}"
-    if preset == "smoke":
-        base = ["task=parity", "training.steps=20", "evaluation.num_words=256"]
-        return Grid.product(name, base, {"model": ["diagonal", "lstm"]})
-    if preset == "cpu":
-        return _cpu(name)
-    seeds = range(5)
-    base = ["training.steps=1000"]
-    tasks = ["parity", "s3"]
-    diagonal = Grid.product(
-        name,
-        [*base, "model=diagonal"],
-        {"task": tasks, "model.eigenvalue_range": RANGES, "seed": seeds},
-    )
-    householder = Grid.product(
-        name,
-        [*base, "model=householder"],
-        {
-            "task": tasks,
-            "model.num_factors": [1, 2],
-            "model.eigenvalue_range": RANGES,
-            "seed": seeds,
-        },
-    )
-    mru = Grid.product(
-        name,
-        [*base, "model=mru"],
-        {"task": tasks, "model.input_method": ["ldu", "exponential"], "seed": seeds},
-    )
-    lstm = Grid.product(name, [*base, "model=lstm"], {"task": tasks, "seed": seeds})
-    return diagonal + householder + mru + lstm
-
-
-def _cpu(name: str) -> Grid:
-    seeds = range(3)
-    base = ["training.steps=600"]
-    parity = Grid.product(
-        name,
-        [*base, "task=parity"],
-        {"model": ["diagonal", "householder"], "model.eigenvalue_range": RANGES, "seed": seeds},
-    )
-    s3 = Grid.product(
-        name,
-        [*base, "task=s3", "model=householder", "model.eigenvalue_range=[-1,1]"],
-        {"model.num_factors": [1, 2], "seed": seeds},
-    )
-    mru = Grid.product(name, [*base, "task=s3", "model=mru"], {"seed": seeds})
-    lstm = Grid.product(name, [*base, "task=parity", "model=lstm"], {"seed": seeds})
-    return parity + s3 + mru + lstm
+    sizes = {
+        "full": FULL * fixed("training.steps=1000") * product({"seed": range(5)}),
+        "cpu": CPU * fixed("training.steps=600") * product({"seed": range(3)}),
+        "smoke": SMOKE * fixed("training.steps=20", "evaluation.num_words=256"),
+    }
+    return Grid.of(f"eigenvalue_ranges-{preset}", sizes[preset])
 
 
 def figure(results: Results) -> Figure:

@@ -13,28 +13,26 @@ from matplotlib.ticker import ScalarFormatter
 from seaborn import color_palette
 
 from statetrack.analysis import horizons
-from statetrack.training import Grid, Results
+from statetrack.training import Grid, Results, fixed, product
 
-PRESETS = ("cpu", "full")
+PRESETS = {
+    "cpu": fixed("training.steps=500", "evaluation.max_length=512") * product({"seed": range(3)}),
+    "full": fixed("training.steps=1000", "evaluation.max_length=2048")
+    * product({"seed": range(5)}),
+}
 STEEPNESSES = (1, 2, 4, 8)
 THRESHOLD = 0.99
 
 
 def grid(preset: str) -> Grid:
     """Runs of a preset: ``full`` reads to length 2,048 (60 runs), ``cpu`` to 512 (36 runs)."""
-    name = f"range_steepness-{preset}"
-    full = preset == "full"
-    base = [
-        f"training.steps={1000 if full else 500}",
-        f"evaluation.max_length={2048 if full else 512}",
-        "model.eigenvalue_range=[-1,1]",
-    ]
-    axes = {"model.range_steepness": STEEPNESSES, "seed": range(5 if full else 3)}
-    parity = Grid.product(
-        name, [*base, "task=parity"], {"model": ["diagonal", "householder"], **axes}
+    parity = fixed("task=parity") * product({"model": ["diagonal", "householder"]})
+    s3 = fixed("task=s3", "model=householder", "model.num_factors=2")
+    steepness = product({"model.range_steepness": STEEPNESSES})
+    return Grid.of(
+        f"range_steepness-{preset}",
+        (parity + s3) * fixed("model.eigenvalue_range=[-1,1]") * steepness * PRESETS[preset],
     )
-    s3 = ["task=s3", "model=householder", "model.num_factors=2"]
-    return parity + Grid.product(name, [*base, *s3], axes)
 
 
 def figure(results: Results) -> Figure:

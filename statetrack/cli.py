@@ -1,17 +1,27 @@
 """The command line: ``statetrack COMMAND``, every command with an example in its help."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from automata.errors import InputError, unknown_name
 from statetrack.benchmark.commands import add_bench, add_doctor
-from statetrack.command_parser import CommandParser, Commands, add_command, add_text, with_text
+from statetrack.command_parser import (
+    CommandParser,
+    Commands,
+    add_command,
+    add_device,
+    add_experiment,
+    add_text,
+    again,
+    positive,
+    results_folder,
+    with_text,
+)
+from statetrack.grid_command import EXIT_FAILED_RUNS, add_grid
 
 EXIT_BAD_INPUT = 2
-EXIT_FAILED_RUNS = 1
 EXIT_INTERRUPTED = 130
 _BEGIN_ANEW = ("doctor", "bench")
 
@@ -60,7 +70,7 @@ def _parse(given: list[str]) -> argparse.Namespace:
     for add in (
         _add_data,
         _add_train,
-        _add_grid,
+        add_grid,
         _add_status,
         _add_results,
         _add_report,
@@ -99,7 +109,7 @@ def _add_data(commands: Commands) -> None:
     )
     parser.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="the task, its parameters")
     add_text(parser)
-    parser.add_argument("--words", type=_positive, default=10_000, help="words of every split")
+    parser.add_argument("--words", type=positive, default=10_000, help="words of every split")
     parser.add_argument("--length", type=_length, default=128, help="of a word; or LOW-HIGH")
     parser.add_argument("--seed", type=int, default=0, help="seed of the words")
     parser.add_argument("--split", default="train", help="of a single file (train by default)")
@@ -137,7 +147,7 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="parts of the configuration")
     add_text(parser)
     parser.add_argument("--checkpoint", type=Path, help="keep, and go on from, this .safetensors")
-    _add_device(parser)
+    add_device(parser)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -169,66 +179,6 @@ def _train(options: argparse.Namespace) -> int:
 _CURVE_COLUMNS = ("length", "token_accuracy", "whole_prefix_accuracy", "majority_rate")
 
 
-def _add_grid(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "grid",
-        "Run what is missing of an experiment, then write its figure, table and report.",
-        "experiments/eigenvalue_ranges.py --preset cpu",
-        _grid,
-    )
-    _add_experiment(parser)
-    parser.add_argument("--workers", type=_positive, help="processes that train side by side")
-    parser.add_argument(
-        "--pack-size", type=_positive, help="most runs of equal shape that are trained as one"
-    )
-    parser.add_argument(
-        "--log",
-        action="append",
-        metavar="LOGGER",
-        help="jsonl (default), tensorboard, wandb or trackio; may be given several times",
-    )
-    parser.add_argument("--retry-failed", action="store_true", help="run failed runs again")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would run")
-    _add_device(parser)
-
-
-def _grid(options: argparse.Namespace) -> int:
-    from statetrack.experiment import load_experiment, preset_grid, write_products
-    from statetrack.training import LocalLauncher, export_results, run_grid
-    from statetrack.training.loggers import make_logger
-    from statetrack.training.store import FILE_NAME, Store
-
-    experiment = load_experiment(options.file)
-    grid = preset_grid(experiment, options.preset)
-    folder = _folder(options, grid.name)
-    if options.dry_run:
-        statuses: dict[str, str] = {}
-        if (folder / FILE_NAME).exists():
-            with Store(folder, read_only=True) as store:
-                statuses = store.statuses()
-        missing = grid.missing(statuses, retry_failed=options.retry_failed)
-        print(f"{grid.name}: {len(grid.runs)} runs, {len(missing)} to run, results in {folder}")
-        return 0
-    launcher = LocalLauncher(options.workers, options.device, options.pack_size)
-    names = dict.fromkeys(options.log or ["jsonl"])
-    results = run_grid(
-        grid,
-        folder,
-        launcher=launcher,
-        retry_failed=options.retry_failed,
-        loggers=[make_logger(name, folder, grid.name) for name in names],
-    )
-    export_results(results, folder)
-    products = write_products(experiment, results, folder, _again(options))
-    for name, path in {**products, "results": folder}.items():
-        print(f"{name:<8} {path}")
-    failed = len(results.runs) - len(results.finished)
-    if failed:
-        print(f"{failed} of {len(results.runs)} runs failed: the report says why", file=sys.stderr)
-    return EXIT_FAILED_RUNS if failed else 0
-
-
 def _add_status(commands: Commands) -> None:
     parser = add_command(
         commands,
@@ -237,7 +187,7 @@ def _add_status(commands: Commands) -> None:
         "experiments/eigenvalue_ranges.py --preset cpu --watch",
         _status,
     )
-    _add_experiment(parser)
+    add_experiment(parser)
     parser.add_argument("--watch", action="store_true", help="go on until no run is missing")
 
 
@@ -247,7 +197,7 @@ def _status(options: argparse.Namespace) -> int:
 
     grid = preset_grid(load_experiment(options.file), options.preset)
     try:
-        show_status(grid, _folder(options, grid.name), sys.stdout, watch=options.watch)
+        show_status(grid, results_folder(options, grid.name), sys.stdout, watch=options.watch)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return 0
@@ -289,7 +239,7 @@ def _add_report(commands: Commands) -> None:
         "--output experiments/results/eigenvalue_ranges-full",
         _report,
     )
-    _add_experiment(parser)
+    add_experiment(parser)
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -298,10 +248,9 @@ def _report(options: argparse.Namespace) -> int:
 
     experiment = load_experiment(options.file)
     grid = preset_grid(experiment, options.preset)
-    folder = _folder(options, grid.name)
+    folder = results_folder(options, grid.name)
     results = load_results(folder).only([run.run_id for run in grid.runs])
-    again = argparse.Namespace(**{**vars(options), "device": "auto", "workers": None})
-    for name, path in write_products(experiment, results, folder, _again(again)).items():
+    for name, path in write_products(experiment, results, folder, again(options)).items():
         print(f"{name:<8} {path}")
     return 0
 
@@ -334,41 +283,11 @@ def _analyze(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_experiment(parser: CommandParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="experiment file")
-    parser.add_argument("--preset", help="size of the experiment; the file's first by default")
-    parser.add_argument("--output", type=Path, help="folder of results; runs/NAME by default")
-
-
-def _add_device(parser: CommandParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
-    return int(text)
-
-
 def _length(text: str) -> int | tuple[int, int]:
     low, dash, high = text.partition("-")
     if not low.isdecimal() or (dash and not high.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no length: give 128, or 3-40 for a range")
     return (int(low), int(high)) if dash else int(low)
-
-
-def _folder(options: argparse.Namespace, name: str) -> Path:
-    folder: Path = options.output or Path("runs") / name
-    return folder
-
-
-def _again(options: argparse.Namespace) -> str:
-    parts = ["statetrack", "grid", str(options.file)]
-    for name in ("preset", "output"):
-        value = getattr(options, name)
-        if value is not None:
-            parts += [f"--{name}", str(value)]
-    return shlex.join(parts)
 
 
 if __name__ == "__main__":

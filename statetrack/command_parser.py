@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from automata.errors import InputError
@@ -83,3 +85,38 @@ def with_text(pairs: Iterable[str], path: str | None) -> list[str]:
         if pair.partition("=")[0].strip() in ("task", "task.path"):
             raise InputError(f"--text {path} names task and file: leave out {pair!r}")
     return ["task=text", f"task.path={json.dumps(path)}", *given]
+
+
+def add_experiment(parser: CommandParser) -> None:
+    """Add the experiment file, its preset and the folder of results."""
+    parser.add_argument("file", metavar="FILE", help="experiment file")
+    parser.add_argument("--preset", help="size of the experiment; the file's first by default")
+    parser.add_argument("--output", type=Path, help="folder of results; runs/NAME by default")
+
+
+def add_device(parser: CommandParser) -> None:
+    """Add the option ``--device``."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, as an argparse type."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
+    return int(text)
+
+
+def results_folder(options: argparse.Namespace, name: str) -> Path:
+    """Folder of the results of a grid."""
+    folder: Path = options.output or Path("runs") / name
+    return folder
+
+
+def again(options: argparse.Namespace) -> str:
+    """The command line that makes the results again."""
+    parts = ["statetrack", "grid", str(options.file)]
+    for name in ("preset", "output"):
+        value = getattr(options, name)
+        if value is not None:
+            parts += [f"--{name}", str(value)]
+    return shlex.join(parts)

@@ -3,7 +3,7 @@
 This module finds such a file, runs it, and writes what a person looks at: figure, table, report.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from statetrack.analysis import (
     write_report,
 )
 from statetrack.atomic_files import write_atomically
-from statetrack.source_files import import_file
+from statetrack.source_files import import_file, raised_in
 from statetrack.training.grid import Grid
 from statetrack.training.results import OVERVIEW_NAME, Results
 
@@ -69,9 +69,11 @@ def load_experiment(path: str | Path) -> Experiment:
         if not hasattr(module, name):
             raise InputError(f"experiment file {path} defines no {name}")
     presets = module.PRESETS
-    is_list = isinstance(presets, tuple | list)
-    if not (is_list and presets and all(isinstance(preset, str) for preset in presets)):
-        raise InputError(f"experiment file {path}: PRESETS must be a tuple of names")
+    is_listed = isinstance(presets, tuple | list | Mapping)
+    if not (is_listed and presets and all(isinstance(preset, str) for preset in presets)):
+        raise InputError(
+            f"experiment file {path}: PRESETS must be a tuple of names, or a dict by name"
+        )
     title, _, question = (module.__doc__ or file.stem).strip().partition("\n")
     return Experiment(
         file, title.rstrip("."), _unwrap(question), tuple(presets), module.grid, module.figure
@@ -89,12 +91,23 @@ def preset_grid(experiment: Experiment, preset: str | None) -> Grid:
     Raises
     ------
     InputError
-        Unknown preset.
+        Unknown preset, a mistake in the grid, or whatever else the file raises, in one line.
     """
     chosen = preset or experiment.presets[0]
     if chosen not in experiment.presets:
         raise unknown_name("preset", chosen, experiment.presets)
-    return replace(experiment.grid(chosen), source=experiment.path)
+    try:
+        grid = experiment.grid(chosen)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a file of the user raises is told in a line
+        raise raised_in(experiment.path, error) from None
+    if not isinstance(grid, Grid):
+        raise InputError(
+            f"experiment file {experiment.path}: grid({chosen!r}) returned a "
+            f"{type(grid).__name__}, expected a Grid"
+        )
+    return replace(grid, source=experiment.path)
 
 
 def write_products(

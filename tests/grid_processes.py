@@ -196,6 +196,26 @@ def is_alive(pid):
     return True
 
 
+def descendants(pid):
+    """Process ids of all that a process started, and these, and so on."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = [int(one) for one in path.read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            found += [child, *descendants(child)]
+    return found
+
+
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    except OSError:
+        return b""
+
+
 def wait_for(condition, seconds=120):
     """Until something holds; whether it did in time."""
     deadline = time.monotonic() + seconds

@@ -145,6 +145,48 @@ def test_a_broken_experiment_file_is_named_in_one_line(capsys, tmp_path, content
     assert "broken.py" in refusal(capsys, "status", path)
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ('Grid.of("g", BASE * product({"sed": [1]}))', "unknown key 'sed': did you mean 'seed'"),
+        ('Grid.of("g", BASE * product({"model.widht": [1]}))', "did you mean 'width'"),
+        ('Grid.of("g", BASE * product({"training.steps": ["ten"]}))', "training.steps = 'ten'"),
+        ('Grid.of("g", BASE * product({"training.steps": 10}))', "of type int: expected a list"),
+        ('Grid.of("g", BASE * product({"seed": []}))', "axis 'seed' has no values"),
+        ('Grid.of("g", BASE.without(lambda row: True))', "has 0 runs"),
+        ('Grid.of("g", BASE * zipped({"seed": [1], "training.steps": [1, 2]}))', "unequal lengths"),
+        ('Grid.of("g", BASE * product({"seed": [1, 1]}))', "names one run twice"),
+        ('Grid.of("g", BASE * product({"seed": range(10**9)}))', "has 1000000000 runs"),
+        ('Grid.of("../g", BASE)', "grid name '../g'"),
+        ("[1, 2]", "grid('a') returned a list, expected a Grid"),
+        ("SIZES[preset]", "mistaken.py, line 6: NameError: name 'SIZES' is not defined"),
+        ("1 / 0", "mistaken.py, line 6: ZeroDivisionError"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_a_mistake_in_a_grid_is_told_before_anything_starts(
+    capsys, monkeypatch, tmp_path, body, says, options
+):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mistaken.py"
+    path.write_text(
+        "from statetrack.training import Grid, fixed, product, zipped\n"
+        "PRESETS = {'a': None}\n"
+        "BASE = fixed('task=parity', 'model=lstm')\n"
+        "def figure(results): ...\n"
+        "def grid(preset):\n"
+        f"    return {body}\n"
+    )
+    assert says in refusal(capsys, "grid", path, *options)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_raises_is_told_with_its_line(capsys, tmp_path):
+    path = tmp_path / "mistaken.py"
+    path.write_text("import math\n\nPRESETS = (math.sqr(2),)\n")
+    assert "mistaken.py, line 3: AttributeError" in refusal(capsys, "grid", path)
+
+
 @pytest.mark.parametrize("pair", ["model.width=1000000000000000", "training.learning_rate=1e300"])
 def test_a_run_that_cannot_be_made_is_said_without_a_traceback(capsys, pair):
     assert main([*RUN, *TINY[1:], pair]) in (EXIT_BAD_INPUT, EXIT_FAILED_RUNS)
@@ -179,13 +221,17 @@ def test_help_of_every_command_shows_an_example(capsys):
 def test_the_example_in_the_help_is_a_valid_command_line(capsys, monkeypatch, command):
     """Options exist, and an output folder named after a preset is read with that preset."""
     monkeypatch.setenv("COLUMNS", "200")  # else the help breaks lines inside of file names
-    from statetrack.experiment import load_experiment, preset_grid
-
     with pytest.raises(SystemExit):
         main([command, "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    words = shlex.split(re.search(r"example: statetrack (.*)", text)[1])
-    options = cli._parse(words)
+    examples = re.search(r"example: statetrack (.*)", text)[1].replace(" \\ ", " ")
+    for example in examples.split(" statetrack "):
+        _check_example(command, cli._parse(shlex.split(example)), shlex.split(example))
+
+
+def _check_example(command, options, words):
+    from statetrack.experiment import load_experiment, preset_grid
+
     assert words[0] == command
     if command == "train":
         from statetrack.training import RunConfig
@@ -194,6 +240,39 @@ def test_the_example_in_the_help_is_a_valid_command_line(capsys, monkeypatch, co
     if command in ("grid", "status", "report") and options.output is not None:
         grid = preset_grid(load_experiment(options.file), options.preset)
         assert grid.name == options.output.name
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--launcher", "slrum"), "unknown launcher 'slrum': did you mean 'slurm'"),
+        (("--partition", "gpu"), "--partition is an option of --launcher slurm"),
+        (("--launcher", "ray", "--time", "60"), "--time is an option of --launcher slurm"),
+        (("--launcher", "slurm", "--address", "auto"), "--address is an option of --launcher ray"),
+        (("--launcher", "slurm", "--time", "1h"), "'1h' is not a whole number >= 1"),
+        (("--launcher", "slurm", "--gpus", "0"), "'0' is not a whole number >= 1"),
+        (("--launcher", "slurm", "--device", "cuda"), "give --gpus instead"),
+        (("--launcher", "ray", "--device", "cuda:1"), "Ray places the workers"),
+    ],
+)
+def test_options_of_launchers_are_checked(capsys, experiment, options, says):
+    assert says in refusal(capsys, "grid", experiment, *options)
+
+
+def test_a_dry_run_says_packs_memory_and_time_and_writes_nothing(
+    capsys, tmp_path, experiment, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["grid", str(experiment), "--dry-run", "--workers", "1", "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "two-small: 2 runs, 2 to run"
+    assert lines[1] == "2 packs of 1 run, 1 shape, on 1 worker on cpu"
+    assert re.match(r"memory: at most [\d.]+[kM]B a pack, .* are free$", lines[2])
+    assert re.match(r"time: about \d+ s .* from a few steps of 1 of 1 shape; ", lines[3])
+    arguments = ("--launcher", "slurm", "--parallelism", "2", "--elements", "4", "--gpus", "1")
+    assert main(["grid", str(experiment), "--dry-run", *arguments]) == 0
+    assert "at most 2 Slurm jobs at once, 1 worker on cuda each" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
 
 
 def test_no_command_shows_the_help_and_fails(capsys):
@@ -274,7 +353,7 @@ def test_grid_status_results_report(capsys, tmp_path, experiment, in_this_proces
     assert main(["grid", *where]) == EXIT_FAILED_RUNS  # the failed one is not tried again ...
     assert "2 already in the store" in capsys.readouterr().err
     assert main(["grid", *where, "--retry-failed", "--dry-run"]) == 0  # ... unless asked
-    assert "2 runs, 1 to run" in capsys.readouterr().out
+    assert "2 runs, 1 already in the store, 1 to run" in capsys.readouterr().out
 
     assert main(["status", *where]) == 0
     output = capsys.readouterr().out

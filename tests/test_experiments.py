@@ -256,6 +256,22 @@ def test_the_committed_results_load_and_draw():
     pd.testing.assert_frame_equal(table, accuracy_overview(results), atol=5e-5, check_dtype=False)
 
 
+@pytest.mark.parametrize(
+    ("file", "preset"),
+    [
+        ("eigenvalue_ranges", "full"),
+        ("range_steepness", "full"),
+        ("group_recipes", "s3"),
+        ("group_recipes", "s5"),
+    ],
+)
+def test_committed_results_are_of_the_runs_of_the_file(file, preset):
+    """However a grid is written, its runs keep their identities."""
+    grid = preset_grid(load_experiment(FOLDER / f"{file}.py"), preset)
+    stored = pd.read_csv(FOLDER / "results" / f"{file}-{preset}" / "runs.csv")
+    assert set(stored.run_id) == {run.run_id for run in grid}
+
+
 def test_loading_a_file_leaves_no_module_behind():
     import sys
 

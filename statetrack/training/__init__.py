@@ -1,5 +1,9 @@
 """Training: configuration, loop, evaluation, checkpoints, results, grids."""
 
+from statetrack.training.axes import Axes as Axes
+from statetrack.training.axes import fixed as fixed
+from statetrack.training.axes import product as product
+from statetrack.training.axes import zipped as zipped
 from statetrack.training.config import RunConfig as RunConfig
 from statetrack.training.dataset import TaskDataset as TaskDataset
 from statetrack.training.evaluate import evaluate as evaluate

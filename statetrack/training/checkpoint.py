@@ -43,7 +43,23 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping
     prepare_checkpoint_path(path)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"description": json.dumps(dict(description))}
-    content = save(contiguous, metadata=metadata)
+    return write_checkpoint(path, save(contiguous, metadata=metadata))
+
+
+def write_checkpoint(path: Path, content: bytes) -> str:
+    """Write the content of a checkpoint and its digest; a kill leaves the old one or the new one.
+
+    Returns
+    -------
+    str
+        sha256 of the content.
+
+    Raises
+    ------
+    InputError
+        As `save_tensors`.
+    """
+    prepare_checkpoint_path(path)
     digest = hashlib.sha256(content).hexdigest()
     line = f"{digest}  {path.name}\n"
     try:

@@ -92,6 +92,10 @@ class Claims:
         except OSError as error:
             raise InputError(f"claim {path}: {error.strerror or error}") from None
 
+    def was_taken(self, name: str) -> bool:
+        """Whether this was claimed once and not finished."""
+        return (self._folder / f"{name}.lock").exists()
+
     def is_held(self, name: str) -> bool:
         """Whether some process has claimed this.
 

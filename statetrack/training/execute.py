@@ -16,6 +16,7 @@ from statetrack.training.records import RunRecord, failed_record, finished_recor
 from statetrack.training.report_curve import ReportCurve
 
 MAX_REASON = 2000
+CHECKPOINTS = "checkpoints"
 PACK = "pack-"
 END = ".safetensors"
 

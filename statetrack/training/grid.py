@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from automata.errors import InputError
+from statetrack.training.axes import Axes, fixed, pairs_of, product
 from statetrack.training.config import RunConfig
 from statetrack.training.loggers import LOGS, JsonLinesLogger, Logger
-from statetrack.training.packs import PackJob
+from statetrack.training.packs import Limit, PackJob
 from statetrack.training.plan_file import PLAN as PLAN
 from statetrack.training.progress import GridProgress
 from statetrack.training.records import RunRecord
@@ -19,7 +19,7 @@ from statetrack.training.sharing import CHECKPOINTS as CHECKPOINTS
 from statetrack.training.sharing import SharedGrid
 from statetrack.training.store import Store, StoreInUseError
 
-MAX_RUNS = 10**6
+MAX_RUNS = 10**5
 MAX_NAME = 100
 
 
@@ -44,16 +44,30 @@ class Launcher(Protocol):
         ...
 
 
+@runtime_checkable
+class LimitsPacks(Protocol):
+    """A launcher that knows how many runs of a shape fit its memory."""
+
+    def limit(self, key: str) -> int:
+        """Most runs of a pack of the shape with this `pack_key`."""
+        ...
+
+
+def pack_limit(launcher: Launcher) -> Limit:
+    """What `plan_jobs` takes, for a launcher."""
+    return launcher.limit if isinstance(launcher, LimitsPacks) else lambda key: 2**31
+
+
 @dataclass(frozen=True)
 class Grid:
-    """Runs of one experiment.
+    """Runs of one experiment, in a fixed order.
 
     Parameters
     ----------
     name : str
         Letters, digits, ``-`` and ``_``; names the folder of results.
     runs : tuple of RunConfig
-        All different.
+        All different, at most 100,000.
     source : Path, optional
         Python file that registers tasks and models of its own; workers run it before they train.
 
@@ -64,11 +78,16 @@ class Grid:
 
     Examples
     --------
-    >>> base = ["task=parity", "model=diagonal"]
-    >>> grid = Grid.product("ranges", base, {"model.eigenvalue_range": ["[0,1]", "[-1,1]"],
-    ...                                      "seed": [0, 1, 2]})
-    >>> len(grid.runs)
-    6
+    >>> from statetrack.training.axes import fixed, product, zipped
+    >>> grid = Grid.of(
+    ...     "ranges",
+    ...     fixed("task=parity", "model=diagonal")
+    ...     * product({"model.eigenvalue_range": ["[0,1]", "[-1,1]"]})
+    ...     * zipped({"training.length": [20, 40], "training.steps": [300, 600]})
+    ...     * product({"seed": range(3)}),
+    ... )
+    >>> len(grid), [run.seed for run in grid][:4]
+    (12, [0, 1, 2, 0])
     """
 
     name: str
@@ -85,11 +104,53 @@ class Grid:
             raise InputError(
                 f"grid {self.name!r} has {len(self.runs)} runs: expected 1 to {MAX_RUNS}"
             )
-        seen: dict[str, RunConfig] = {}
-        for run in self.runs:
-            if run.run_id in seen:
-                raise InputError(f"grid {self.name!r} names one run twice: {run.model_dump_json()}")
-            seen[run.run_id] = run
+        places: dict[str, int] = {}
+        for place, run in enumerate(self.runs, start=1):
+            if run.run_id in places:
+                raise InputError(
+                    f"grid {self.name!r} names one run twice, in places {places[run.run_id]} and "
+                    f"{place}: {run.model_dump_json()}"
+                )
+            places[run.run_id] = place
+
+    def __len__(self) -> int:
+        """Number of runs."""
+        return len(self.runs)
+
+    def __iter__(self) -> Iterator[RunConfig]:
+        """Runs, in the grid's order."""
+        return iter(self.runs)
+
+    @classmethod
+    def of(cls, name: str, axes: Axes) -> "Grid":
+        """Runs of all settings of some axes, in their order.
+
+        Parameters
+        ----------
+        name : str
+        axes : Axes
+            See `statetrack.training.axes`.
+
+        Raises
+        ------
+        InputError
+            More settings than a grid may have runs, exclusions not counted, which is found before
+            they are listed; no settings; and as `RunConfig.from_pairs` and `Grid`.
+        """
+        if not isinstance(axes, Axes):
+            raise InputError(
+                f"grid {name!r}: expected axes, such as fixed('task=s3') * product({{'seed': "
+                f"range(3)}}), and was given a {type(axes).__name__}"
+            )
+        if axes.count > MAX_RUNS:
+            raise InputError(f"grid {name!r} has {axes.count} runs: expected at most {MAX_RUNS}")
+        try:
+            runs = tuple(RunConfig.from_pairs(pairs_of(settings)) for settings in axes)
+        except InputError as error:
+            raise InputError(f"grid {name!r}: {error}") from None
+        if not runs:
+            raise InputError(f"grid {name!r} has 0 runs: everything is left out of it")
+        return cls(name, runs)
 
     @classmethod
     def product(cls, name: str, base: Iterable[str], axes: Mapping[str, Sequence[Any]]) -> "Grid":
@@ -99,44 +160,39 @@ class Grid:
         ----------
         name : str
         base : iterable of str
-            ``key=value`` pairs that all runs share (see `RunConfig.from_pairs`).
+            ``key=value`` pairs that all runs share, unless an axis has the same key.
         axes : mapping of str to sequence
             Values of every key that varies; the last axis varies fastest.
+
+        Raises
+        ------
+        InputError
+            As `of`.
         """
-        total = 1
-        for key, values in axes.items():
-            total *= len(values)
-            if total == 0:
-                raise InputError(f"grid {name!r}: axis {key!r} has no values")
-        if total > MAX_RUNS:
-            raise InputError(f"grid {name!r} has {total} runs: expected at most {MAX_RUNS}")
-        fixed = list(base)
-        return cls(
-            name,
-            tuple(
-                RunConfig.from_pairs(
-                    [*fixed, *(f"{key}={value}" for key, value in zip(axes, values, strict=True))]
-                )
-                for values in product(*axes.values())
-            ),
-        )
+        try:
+            shared = fixed(*(pair for pair in base if pair.partition("=")[0].strip() not in axes))
+            combined = shared * product(axes)
+        except InputError as error:
+            raise InputError(f"grid {name!r}: {error}") from None
+        return cls.of(name, combined)
 
     def __add__(self, other: "Grid") -> "Grid":
         """Runs of both, under the name of the first."""
         return Grid(self.name, self.runs + other.runs, self.source)
 
     def missing(
-        self, statuses: Mapping[str, str], *, retry_failed: bool = False
+        self, store: Store | Mapping[str, str], *, retry_failed: bool = False
     ) -> list[RunConfig]:
-        """Runs that a store with these statuses does not have yet.
+        """Runs that a store does not have yet, in the grid's order.
 
         Parameters
         ----------
-        statuses : mapping of str to str
-            As `Store.statuses` gives them.
+        store : Store or mapping of str to str
+            A store, or statuses as `Store.statuses` gives them.
         retry_failed : bool
             Count failed runs as missing.
         """
+        statuses = store.statuses() if isinstance(store, Store) else store
         done = {"finished"} if retry_failed else {"finished", "failed"}
         return [run for run in self.runs if statuses.get(run.run_id) not in done]
 

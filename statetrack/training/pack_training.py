@@ -185,6 +185,34 @@ class PackTraining:
             if time.perf_counter() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
                 self.save()
 
+    def probe(self, count: int) -> tuple[float, float]:
+        """Take steps at the full length of words and one look, to see what they cost.
+
+        Parameters
+        ----------
+        count : int
+
+        Returns
+        -------
+        of_steps, of_look : float
+            Seconds.
+        """
+        places = range(len(self.members))
+        stage = Stage.whole(self.members[0].config.training.length)
+        step = self.step_of(len(places), stage)
+        started = time.perf_counter()
+        settings = self.members[0].config.training
+        while count > 0:
+            part = min(count, settings.select_every, settings.steps)
+            self.load(step, places, part, stage.supervised)
+            step.run([0] * step.size, part, lambda done: False)
+            count -= part
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        stepped = time.perf_counter()
+        self._select(list(places))
+        return stepped - started, time.perf_counter() - stepped
+
     def load(self, step: PackStep, places: Sequence[int], count: int, supervised: int) -> None:
         """Hand runs over to a step, with the learning rates of their next `count` steps."""
         rates = [self.members[place].rates(count) for place in places]

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -29,6 +29,9 @@ OWN_SETTINGS = frozenset(
     }
 )
 """Settings of training that every run of a pack may have of its own."""
+
+MAX_PACK_ON_CPU = 32
+MAX_PACK_ON_GPU = 256
 
 Pack = tuple[RunConfig, ...]
 
@@ -69,7 +72,13 @@ def pack_key(config: RunConfig) -> str:
     return json.dumps(tree, sort_keys=True)
 
 
-def partition(runs: Iterable[RunConfig], max_size: int) -> list[Pack]:
+Limit = Callable[[str], int]
+"""Most runs of a pack of a shape, which is given by its `pack_key`."""
+
+
+def partition(
+    runs: Iterable[RunConfig], max_size: int, limit: Limit = lambda key: 2**31
+) -> list[Pack]:
     """Put runs into packs.
 
     Parameters
@@ -77,6 +86,8 @@ def partition(runs: Iterable[RunConfig], max_size: int) -> list[Pack]:
     runs : iterable of RunConfig
     max_size : int
         Most runs of a pack.
+    limit : callable
+        Most runs of a pack of one shape, such as fit the memory.
 
     Returns
     -------
@@ -94,7 +105,9 @@ def partition(runs: Iterable[RunConfig], max_size: int) -> list[Pack]:
     by_key: dict[str, list[RunConfig]] = {}
     for run in runs:
         by_key.setdefault(pack_key(run), []).append(run)
-    return [pack for group in by_key.values() for pack in _cut(group, max_size)]
+    return [
+        pack for key, group in by_key.items() for pack in _cut(group, min(max_size, limit(key)))
+    ]
 
 
 def _cut(runs: Sequence[RunConfig], max_size: int) -> list[Pack]:
@@ -191,6 +204,7 @@ def plan_jobs(
     known: Collection[str],
     earlier: Iterable[Sequence[str]],
     max_size: int,
+    limit: Limit = lambda key: 2**31,
 ) -> list[PackJob]:
     """The packs that are still to be run.
 
@@ -202,14 +216,14 @@ def plan_jobs(
     earlier : iterable of sequence of str
         Packs of an earlier plan, as run ids: those that are all here stay as they are, so that
         their checkpoints serve.
-    max_size : int
-        For the runs of no earlier pack.
+    max_size, limit
+        As for `partition`, for the runs of no earlier pack.
     """
     by_id: Mapping[str, RunConfig] = {run.run_id: run for run in runs}
     kept = [tuple(by_id[one] for one in pack) for pack in earlier if set(pack) <= set(by_id)]
     placed = {run.run_id for pack in kept for run in pack}
     rest = [run for run in runs if run.run_id not in placed | set(known)]
-    packs = [*kept, *(partition(rest, max_size) if rest else [])]
+    packs = [*kept, *(partition(rest, max_size, limit) if rest else [])]
     jobs = [
         PackJob(pack, frozenset(run.run_id for run in pack if run.run_id in known))
         for pack in packs

@@ -17,6 +17,7 @@ from automata.errors import InputError
 from statetrack.atomic_files import remove_temporaries
 from statetrack.training.checkpoint import digest_path
 from statetrack.training.claims import Claims, is_locked
+from statetrack.training.execute import CHECKPOINTS as CHECKPOINTS
 from statetrack.training.execute import pack_checkpoint, run_checkpoint
 from statetrack.training.job_queue import SECONDS_BETWEEN_LOOKS, ClaimedJobs
 from statetrack.training.launchers.local import LocalLauncher
@@ -34,8 +35,6 @@ from statetrack.training.store import LOCK_NAME, Store, StoreInUseError
 if TYPE_CHECKING:
     from statetrack.training.grid import Grid, Launcher
 
-CHECKPOINTS = "checkpoints"
-
 
 class SharedGrid:
     """A grid in a folder, for one process among those that run it.
@@ -48,6 +47,8 @@ class SharedGrid:
         A local pool of processes by default.
     progress : GridProgress
     loggers : sequence of Logger
+    plan : PlanFile, optional
+        Of the packs that this process may run; the folder's by default.
     """
 
     def __init__(
@@ -57,11 +58,12 @@ class SharedGrid:
         launcher: "Launcher | None",
         progress: GridProgress,
         loggers: Sequence[Logger],
+        plan: PlanFile | None = None,
     ) -> None:
         self._grid, self._folder, self._shown = grid, folder, progress
         self._given_launcher = launcher
         self._runs = {run.run_id: run for run in grid.runs}
-        self._claims, self._plan = Claims(folder), PlanFile(folder)
+        self._claims, self._plan = Claims(folder), plan or PlanFile(folder)
         self._files = ProgressFiles(folder, progress.note)
         self._logs = RunLogs(loggers, self._runs, progress.note)
 
@@ -134,6 +136,29 @@ class SharedGrid:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
             return self._results(store)
 
+    def leave_records(self, known: Collection[str]) -> None:
+        """Run the packs of the plan, where nobody has a store, and leave every record as a shard.
+
+        Parameters
+        ----------
+        known : collection of str
+            Run ids with a record elsewhere.
+
+        Raises
+        ------
+        InputError
+            Something in the folder is damaged or cannot be written.
+        """
+
+        def look() -> Collection[str]:
+            return shard_ids(self._folder) | set(known)
+
+        missing = len(set(self._runs) - set(look()))
+        with self._shown.watch(
+            self._grid.name, len(self._runs), missing, listeners=(self._files.advanced,)
+        ):
+            self._work(look, lambda record: write_shard(self._folder, record), lambda: False)
+
     def close(self) -> None:
         """Tell the loggers that nothing comes any more."""
         self._logs.close()
@@ -180,8 +205,11 @@ class SharedGrid:
         known = look()
         missing = [run for run_id, run in self._runs.items() if run_id not in known]
         if missing:
+            from statetrack.training.grid import pack_limit
+
             size = self._launcher.pack_size(missing)
-            jobs = plan_jobs(self._grid.runs, known, earlier, size)
+            limit = pack_limit(self._launcher)
+            jobs = plan_jobs(self._grid.runs, known, earlier, size, limit)
             self._plan.publish([[run.run_id for run in job.runs] for job in jobs])
 
     @property

@@ -1,8 +1,7 @@
 """A pool of processes on this machine, one pack of runs at a time each.
 
 The parent sends packs as JSON and gets progress and records as JSON back. A worker that dies is
-replaced and its pack goes on from the checkpoint; when it dies again the halves of the pack are run
-apart, down to the one run that does it, which is recorded as failed with the reason.
+replaced and its pack goes on from the checkpoint.
 """
 
 import json
@@ -11,35 +10,42 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
 from automata.errors import InputError
-from statetrack.devices import choose_device
+from statetrack.devices import choose_devices, num_processors
 from statetrack.source_files import import_file
 from statetrack.training.config import RunConfig
-from statetrack.training.execute import execute_pack
-from statetrack.training.job_queue import JobQueue
-from statetrack.training.pack_training import Progress, TrainingStoppedError
-from statetrack.training.packs import PackJob, pack_size_for
-from statetrack.training.records import RunRecord, failed_record
+from statetrack.training.launchers.pool import (
+    SECONDS_BETWEEN_POLLS,
+    Outcome,
+    lost,
+    run_packs,
+    take_message,
+)
+from statetrack.training.launchers.worker import prepare_worker, run_job
+from statetrack.training.pack_training import TrainingStoppedError
+from statetrack.training.packs import (
+    MAX_PACK_ON_CPU,
+    MAX_PACK_ON_GPU,
+    PackJob,
+    pack_size_for,
+)
+from statetrack.training.records import RunRecord
 
 if TYPE_CHECKING:
+    from statetrack.training.calibration import Calibration
     from statetrack.training.progress import GridProgress
 
 SECONDS_TO_STOP = 10.0
 SECONDS_BETWEEN_MESSAGES = 0.2
-SECONDS_BETWEEN_POLLS = 0.5
 SECONDS_AFTER_PARENT = 5.0
 """A worker whose parent was killed has this long to keep its checkpoint."""
 START_METHOD: Literal["spawn"] = "spawn"
-MAX_PACK_ON_CPU = 32
-MAX_PACK_ON_GPU = 256
 
 
 class LocalLauncher:
@@ -48,27 +54,47 @@ class LocalLauncher:
     Parameters
     ----------
     num_workers : int, optional
-        By default one per processor on the CPU, and one on a GPU, which a pack fills.
-    device : str
-        "auto", "cpu", "cuda", "cuda:1", ...
+        By default one per processor on the CPU, and one per GPU, which a pack fills.
+    device : str or sequence of str
+        "auto" (all GPUs of this machine, else the CPU), "cpu", "cuda" (all GPUs), "cuda:1", or
+        several, which the workers take in turn.
     pack_size : int, optional
         Most runs that are trained as one; by default as many as leave
-        every worker two packs, on a GPU one.
+        every worker two packs, on GPUs one, and as the memory holds where it was measured.
+    calibration : Calibration, optional
+        What the runs take on the device, from `calibrate`.
+
+    Raises
+    ------
+    InputError
+        Numbers below 1, or a device that this machine has not.
     """
 
     def __init__(
         self,
         num_workers: int | None = None,
-        device: str = "auto",
+        device: str | Sequence[str] = "auto",
         pack_size: int | None = None,
+        calibration: "Calibration | None" = None,
     ) -> None:
         for name, value in (("workers", num_workers), ("pack_size", pack_size)):
             if value is not None and value < 1:
                 raise InputError(f"{name} = {value}: expected a whole number >= 1")
-        self.device = choose_device(device)
-        default = (os.cpu_count() or 1) if self.device == "cpu" else 1
+        self.devices = choose_devices(device)
+        default = num_processors() if self.device == "cpu" else len(self.devices)
         self.num_workers = num_workers or default
-        self._pack_size = pack_size
+        self._pack_size, self._calibration = pack_size, calibration
+
+    @property
+    def where(self) -> str:
+        """Such as "2 workers on cpu"."""
+        workers = f"{self.num_workers} worker{'s' if self.num_workers > 1 else ''}"
+        return f"{workers} on {', '.join(self.devices)}"
+
+    @property
+    def device(self) -> str:
+        """Kind of the devices: "cpu" or "cuda"."""
+        return self.devices[0].partition(":")[0]
 
     def pack_size(self, runs: Sequence[RunConfig]) -> int:
         """Most runs of a pack, for these runs."""
@@ -78,6 +104,14 @@ class LocalLauncher:
             return pack_size_for(runs, self.num_workers, MAX_PACK_ON_GPU)
         return pack_size_for(runs, 2 * self.num_workers, MAX_PACK_ON_CPU)
 
+    def limit(self, key: str) -> int:
+        """Most runs of a pack of one shape that the memory holds beside those of other workers."""
+        cost = self._calibration.costs.get(key) if self._calibration else None
+        if cost is None or self._calibration is None or self._pack_size is not None:
+            return 2**31
+        sharing = -(-self.num_workers // len(self.devices)) if self.device != "cpu" else None
+        return cost.largest_pack(self._calibration.free_bytes, sharing or self.num_workers)
+
     def run(
         self,
         jobs: Iterable[PackJob],
@@ -86,46 +120,53 @@ class LocalLauncher:
         source: Path | None = None,
     ) -> Iterator[RunRecord]:
         """Yield one record a run as they are done; an idle worker asks the jobs for the next."""
-        queue = jobs if isinstance(jobs, JobQueue) else JobQueue(jobs)
-        again: list[PackJob] = []
-        pool: list[_Worker] = []
-        arguments = (self.device, self.num_workers, checkpoints, source)
-        try:
-            while True:
-                for job in self._next_jobs(pool, again, queue):
-                    idle = next((worker for worker in pool if worker.job is None), None)
-                    if idle is None:
-                        pool.append(idle := _Worker(*arguments))
-                    idle.job = job
-                for worker in pool:
-                    worker.hand_over()
-                if not any(worker.job for worker in pool):
-                    return
-                for worker in _ready(pool):
-                    records, repeated = worker.receive(progress)
-                    yield from records
-                    again.extend(repeated)
-                queue.poll()
-        except KeyboardInterrupt:
-            progress.note("stopping: keeping the checkpoints of the running trainings")
-            raise
-        finally:
-            for worker in pool:
-                worker.ask_to_stop()
-            for worker in pool:
-                worker.stop()
+        return run_packs(
+            jobs, _Processes(self.devices, self.num_workers, checkpoints, source), progress
+        )
 
-    def _next_jobs(
-        self, pool: "Sequence[_Worker]", again: list[PackJob], queue: JobQueue
-    ) -> list[PackJob]:
-        """Packs for the workers that have none."""
-        jobs: list[PackJob] = []
-        for _ in range(self.num_workers - sum(worker.job is not None for worker in pool)):
-            job = again.pop() if again else queue.take()
-            if job is None:
-                break
-            jobs.append(job)
-        return jobs
+
+class _Processes:
+    """The pool: processes are started when there is a pack for them."""
+
+    def __init__(
+        self, devices: Sequence[str], num_workers: int, checkpoints: Path, source: Path | None
+    ) -> None:
+        self._devices, self._num_workers = devices, num_workers
+        self._places = (checkpoints, source)
+        self._workers: list[_Worker] = []
+
+    def num_free(self) -> int:
+        return self._num_workers - sum(worker.job is not None for worker in self._workers)
+
+    def is_busy(self) -> bool:
+        return any(worker.job is not None for worker in self._workers)
+
+    def begin(self, job: PackJob) -> None:
+        idle = next((worker for worker in self._workers if worker.job is None), None)
+        if idle is None:
+            device = self._devices[len(self._workers) % len(self._devices)]
+            idle = _Worker(device, self._num_workers, *self._places)
+            self._workers.append(idle)
+        idle.job = job
+        idle.hand_over()
+
+    def collect(self, progress: "GridProgress") -> Outcome:
+        by_connection: dict[Any, _Worker] = {
+            worker.connection: worker for worker in self._workers if worker.job is not None
+        }
+        records: list[RunRecord] = []
+        again: list[PackJob] = []
+        for connection in wait(list(by_connection), SECONDS_BETWEEN_POLLS):
+            new, repeated = by_connection[connection].receive(progress)
+            records += new
+            again += repeated
+        return records, again
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.ask_to_stop()
+        for worker in self._workers:
+            worker.stop()
 
 
 class _Worker:
@@ -137,7 +178,6 @@ class _Worker:
         self._arguments = (device, num_workers, checkpoints, source)
         self._device = device
         self.job: PackJob | None = None
-        self._has_job = False
         self._launch()
 
     def _launch(self) -> None:
@@ -148,10 +188,9 @@ class _Worker:
         theirs.close()
 
     def hand_over(self) -> None:
-        """Send the pack it was given, with the claim on it, where that is not done."""
-        if self.job is None or self._has_job:
+        """Send the pack it was given, with the claim on it."""
+        if self.job is None:
             return
-        self._has_job = True
         claim = self.job.claim
         try:
             message = json.dumps([claim is not None, self.job.to_json()])
@@ -159,10 +198,10 @@ class _Worker:
             if claim is not None:
                 send_handle(self.connection, claim.fileno(), self._process.pid)
         except (BrokenPipeError, ConnectionResetError):
-            return
+            return  # `receive` sees that it is dead
 
-    def receive(self, progress: "GridProgress") -> tuple[list[RunRecord], list[PackJob]]:
-        """Take one message: records of runs that are done, packs that have to be run again."""
+    def receive(self, progress: "GridProgress") -> Outcome:
+        """Take one message."""
         job = self.job
         if job is None:
             raise AssertionError("only busy workers are waited for")
@@ -172,21 +211,10 @@ class _Worker:
             self._process.join()
             code = self._process.exitcode
             self._launch()
-            self.job, self._has_job = None, False
-            again = job.after_death()
-            lost = [] if again else job.missing
-            reason = f"the worker process died (exit code {code})"
-            return [failed_record(config, reason, self._device) for config in lost], again
-        if kind == "progress":
-            for row in body:
-                progress.advanced(Progress(*row))
-        elif kind == "record":
-            record = RunRecord.from_json(body)
-            self.job = job.without(record.run_id)
-            return [record], []
-        else:
-            self.job, self._has_job = None, False
-        return [], []
+            self.job = None
+            return lost(job, f"the worker process died (exit code {code})", self._device)
+        self.job, records = take_message(job, kind, body, progress)
+        return records, []
 
     def ask_to_stop(self) -> None:
         """Let the process keep its checkpoint and end."""
@@ -202,23 +230,16 @@ class _Worker:
         self.connection.close()
 
 
-def _ready(pool: Sequence[_Worker]) -> list[_Worker]:
-    by_connection: dict[Any, _Worker] = {
-        worker.connection: worker for worker in pool if worker.job is not None
-    }
-    ready = wait(list(by_connection), SECONDS_BETWEEN_POLLS)
-    return [by_connection[connection] for connection in ready]
-
-
 def _work(
     connection: Connection, device: str, num_workers: int, checkpoints: Path, source: Path | None
 ) -> None:
     """Body of a worker process."""
     stopping = threading.Event()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):  # the parent heeds them
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
     threading.Thread(target=_follow_parent, args=(stopping,), daemon=True).start()
-    torch.set_num_threads(_threads(num_workers))
+    prepare_worker(device, num_workers)
     if source is not None:
         import_file(source)
 
@@ -237,36 +258,12 @@ def _work(
             return
         job = PackJob.from_json(text)
         try:
-            _run_job(job, send, device, checkpoints, stopping)
+            run_job(job, send, device, checkpoints, stopping.is_set)
             if claim >= 0:
                 os.close(claim)
             send("over", None)
         except (TrainingStoppedError, BrokenPipeError, ConnectionResetError):
             return
-
-
-def _run_job(
-    job: PackJob,
-    send: Callable[[str, Any], None],
-    device: str,
-    checkpoints: Path,
-    stopping: threading.Event,
-) -> None:
-    """Train a pack; where its checkpoints cannot be used, the runs left have failed of that."""
-    try:
-        for record in execute_pack(
-            job.runs,
-            known=job.known,
-            device=device,
-            checkpoints=checkpoints,
-            report=lambda progress: send("progress", [list(one) for one in progress]),
-            should_stop=stopping.is_set,
-        ):
-            send("record", record.to_json())
-            job = job.without(record.run_id)
-    except InputError as error:
-        for config in job.missing:
-            send("record", failed_record(config, str(error), device).to_json())
 
 
 def _follow_parent(stopping: threading.Event) -> None:
@@ -278,10 +275,3 @@ def _follow_parent(stopping: threading.Event) -> None:
     stopping.set()
     time.sleep(SECONDS_AFTER_PARENT)
     os._exit(1)
-
-
-def _threads(num_workers: int) -> int:
-    """Threads of one worker: its share of the processors, within OpenMP's own limit."""
-    share = max(1, (os.cpu_count() or 1) // num_workers)
-    limit = os.environ.get("OMP_THREAD_LIMIT", "")
-    return min(share, int(limit)) if limit.isdecimal() and int(limit) > 0 else share
