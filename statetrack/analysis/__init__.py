@@ -7,6 +7,9 @@ seaborn when they are first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from statetrack.analysis.censoring import HorizonDistribution, horizon_distribution
+from statetrack.analysis.comparisons import Comparison, compare, holm
+from statetrack.analysis.controlled import ControlledPair, compare_controlled, controlled_pairs
 from statetrack.analysis.expressivity import (
     Expressivity,
     expressivity_markdown,
@@ -32,10 +35,18 @@ from statetrack.analysis.intervals import (
     median_intervals,
     order_statistic_interval,
     share_interval,
+    superiority_interval,
 )
 from statetrack.analysis.loss_spikes import loss_spikes
 from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
 from statetrack.analysis.scale import dominant_subspace, without_scale
+from statetrack.analysis.seeds import (
+    horizon_distributions,
+    run_horizons,
+    seeds_solved,
+    summarize_horizons,
+    with_variants,
+)
 from statetrack.analysis.spectra import determinants, eigenvalues, orthogonality, roots_of_unity
 from statetrack.analysis.subspace import (
     ActiveSubspace,
@@ -50,9 +61,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActiveSubspace",
+    "Comparison",
+    "ControlledPair",
     "Expressivity",
     "HeadHomomorphism",
     "HomomorphismErrors",
+    "HorizonDistribution",
     "LayerTransitions",
     "ReportFigure",
     "ReportSection",
@@ -64,6 +78,9 @@ __all__ = [
     "best_runs",
     "bootstrap_interval",
     "canonical_words",
+    "compare",
+    "compare_controlled",
+    "controlled_pairs",
     "curves_and_spectra",
     "determinants",
     "dominant_subspace",
@@ -73,8 +90,11 @@ __all__ = [
     "expressivity_table",
     "extend_to_group",
     "extract_transitions",
+    "holm",
     "homomorphism_error",
     "horizon",
+    "horizon_distribution",
+    "horizon_distributions",
     "horizons",
     "length_curves",
     "loss_spikes",
@@ -85,8 +105,13 @@ __all__ = [
     "predict_expressivity",
     "restrict",
     "roots_of_unity",
+    "run_horizons",
+    "seeds_solved",
     "share_interval",
     "summarize_curves",
+    "summarize_horizons",
+    "superiority_interval",
+    "with_variants",
     "without_scale",
     "write_report",
 ]
