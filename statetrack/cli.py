@@ -243,7 +243,7 @@ def _add_status(commands: Commands) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     from statetrack.experiment import load_experiment, preset_grid
-    from statetrack.training.status import show_status
+    from statetrack.training.status_view import show_status
 
     grid = preset_grid(load_experiment(options.file), options.preset)
     try:
