@@ -1,14 +1,23 @@
 """The command line: ``statetrack COMMAND``, every command with an example in its help."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from automata.errors import InputError, unknown_name
 from statetrack.benchmark.commands import add_bench, add_doctor
-from statetrack.command_parser import CommandParser, Commands, add_command, add_text, with_text
+from statetrack.command_parser import (
+    CommandParser,
+    Commands,
+    add_command,
+    add_experiment,
+    add_text,
+    grid_command,
+    results_folder,
+    with_text,
+)
+from statetrack.results_commands import add_figure, add_report, add_results, add_status
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED_RUNS = 1
@@ -61,9 +70,10 @@ def _parse(given: list[str]) -> argparse.Namespace:
         _add_data,
         _add_train,
         _add_grid,
-        _add_status,
-        _add_results,
-        _add_report,
+        add_status,
+        add_results,
+        add_figure,
+        add_report,
         _add_analyze,
         add_doctor,
         add_bench,
@@ -177,7 +187,7 @@ def _add_grid(commands: Commands) -> None:
         "experiments/eigenvalue_ranges.py --preset cpu",
         _grid,
     )
-    _add_experiment(parser)
+    add_experiment(parser)
     parser.add_argument("--workers", type=_positive, help="processes that train side by side")
     parser.add_argument(
         "--pack-size", type=_positive, help="most runs of equal shape that are trained as one"
@@ -201,7 +211,7 @@ def _grid(options: argparse.Namespace) -> int:
 
     experiment = load_experiment(options.file)
     grid = preset_grid(experiment, options.preset)
-    folder = _folder(options, grid.name)
+    folder = results_folder(options, grid.name)
     if options.dry_run:
         statuses: dict[str, str] = {}
         if (folder / FILE_NAME).exists():
@@ -220,90 +230,13 @@ def _grid(options: argparse.Namespace) -> int:
         loggers=[make_logger(name, folder, grid.name) for name in names],
     )
     export_results(results, folder)
-    products = write_products(experiment, results, folder, _again(options))
+    products = write_products(experiment, results, folder, grid_command(options))
     for name, path in {**products, "results": folder}.items():
         print(f"{name:<8} {path}")
     failed = len(results.runs) - len(results.finished)
     if failed:
         print(f"{failed} of {len(results.runs)} runs failed: the report says why", file=sys.stderr)
     return EXIT_FAILED_RUNS if failed else 0
-
-
-def _add_status(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "status",
-        "Say which runs of an experiment are finished, failed, running or missing.",
-        "experiments/eigenvalue_ranges.py --preset cpu --watch",
-        _status,
-    )
-    _add_experiment(parser)
-    parser.add_argument("--watch", action="store_true", help="go on until no run is missing")
-
-
-def _status(options: argparse.Namespace) -> int:
-    from statetrack.experiment import load_experiment, preset_grid
-    from statetrack.training.status_view import show_status
-
-    grid = preset_grid(load_experiment(options.file), options.preset)
-    try:
-        show_status(grid, _folder(options, grid.name), sys.stdout, watch=options.watch)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    return 0
-
-
-def _add_results(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "results",
-        "Print the results in a folder, or write them as CSV.",
-        "runs/eigenvalue_ranges-cpu --csv exported",
-        _results,
-    )
-    parser.add_argument("folder", type=Path, help="folder with results")
-    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write every table there")
-
-
-def _results(options: argparse.Namespace) -> int:
-    from statetrack.experiment import accuracy_overview
-    from statetrack.training import export_results, load_results
-
-    results = load_results(options.folder)
-    if options.csv is not None:
-        for path in export_results(results, options.csv):
-            print(path)
-        return 0
-    if results.finished.empty:
-        raise InputError(f"no run in {options.folder} is finished")
-    print(accuracy_overview(results).to_string(index=False, float_format="%.3f"))
-    return 0
-
-
-def _add_report(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "report",
-        "Write figure, table and report again from stored results, without training.",
-        "experiments/eigenvalue_ranges.py --preset full "
-        "--output experiments/results/eigenvalue_ranges-full",
-        _report,
-    )
-    _add_experiment(parser)
-
-
-def _report(options: argparse.Namespace) -> int:
-    from statetrack.experiment import load_experiment, preset_grid, write_products
-    from statetrack.training import load_results
-
-    experiment = load_experiment(options.file)
-    grid = preset_grid(experiment, options.preset)
-    folder = _folder(options, grid.name)
-    results = load_results(folder).only([run.run_id for run in grid.runs])
-    again = argparse.Namespace(**{**vars(options), "device": "auto", "workers": None})
-    for name, path in write_products(experiment, results, folder, _again(again)).items():
-        print(f"{name:<8} {path}")
-    return 0
 
 
 def _add_analyze(commands: Commands) -> None:
@@ -334,12 +267,6 @@ def _analyze(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_experiment(parser: CommandParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="experiment file")
-    parser.add_argument("--preset", help="size of the experiment; the file's first by default")
-    parser.add_argument("--output", type=Path, help="folder of results; runs/NAME by default")
-
-
 def _add_device(parser: CommandParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
 
@@ -355,20 +282,6 @@ def _length(text: str) -> int | tuple[int, int]:
     if not low.isdecimal() or (dash and not high.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no length: give 128, or 3-40 for a range")
     return (int(low), int(high)) if dash else int(low)
-
-
-def _folder(options: argparse.Namespace, name: str) -> Path:
-    folder: Path = options.output or Path("runs") / name
-    return folder
-
-
-def _again(options: argparse.Namespace) -> str:
-    parts = ["statetrack", "grid", str(options.file)]
-    for name in ("preset", "output"):
-        value = getattr(options, name)
-        if value is not None:
-            parts += [f"--{name}", str(value)]
-    return shlex.join(parts)
 
 
 if __name__ == "__main__":

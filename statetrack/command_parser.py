@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from automata.errors import InputError
@@ -83,3 +85,26 @@ def with_text(pairs: Iterable[str], path: str | None) -> list[str]:
         if pair.partition("=")[0].strip() in ("task", "task.path"):
             raise InputError(f"--text {path} names task and file: leave out {pair!r}")
     return ["task=text", f"task.path={json.dumps(path)}", *given]
+
+
+def add_experiment(parser: CommandParser) -> None:
+    """Add what names a grid: the experiment file, ``--preset`` and ``--output``."""
+    parser.add_argument("file", metavar="FILE", help="experiment file")
+    parser.add_argument("--preset", help="size of the experiment; the file's first by default")
+    parser.add_argument("--output", type=Path, help="folder of results; runs/NAME by default")
+
+
+def results_folder(options: argparse.Namespace, name: str) -> Path:
+    """Folder of results that ``--output`` names, or the one of a grid's name."""
+    folder: Path = options.output or Path("runs") / name
+    return folder
+
+
+def grid_command(options: argparse.Namespace) -> str:
+    """The command line that runs what is missing of the grid that these options name."""
+    parts = ["statetrack", "grid", str(options.file)]
+    for name in ("preset", "output"):
+        value = getattr(options, name)
+        if value is not None:
+            parts += [f"--{name}", str(value)]
+    return shlex.join(parts)

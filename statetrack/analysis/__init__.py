@@ -1,6 +1,6 @@
 """Reading trained models: length curves, learned matrices, spectra, algebra, figures, reports.
 
-Drawing names (`length_curves`, `eigenvalue_plane`, `curves_and_spectra`) load matplotlib and
+Drawing names (`length_curves`, `horizon_rows`, `eigenvalue_plane`, ...) load matplotlib and
 seaborn when they are first used.
 """
 
@@ -38,7 +38,14 @@ from statetrack.analysis.intervals import (
     superiority_interval,
 )
 from statetrack.analysis.loss_spikes import loss_spikes
-from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
+from statetrack.analysis.report import (
+    ReportCode,
+    ReportFigure,
+    ReportList,
+    ReportSection,
+    ReportTable,
+    write_report,
+)
 from statetrack.analysis.scale import dominant_subspace, without_scale
 from statetrack.analysis.seeds import (
     horizon_distributions,
@@ -57,7 +64,13 @@ from statetrack.analysis.subspace import (
 from statetrack.analysis.transitions import LayerTransitions, Transitions, extract_transitions
 
 if TYPE_CHECKING:
-    from statetrack.analysis.figures import curves_and_spectra, eigenvalue_plane, length_curves
+    from statetrack.analysis.figures import (
+        curves_and_spectra,
+        eigenvalue_plane,
+        length_curves,
+        spectra_of_runs,
+    )
+    from statetrack.analysis.seed_axes import horizon_rows, solved_rows
 
 __all__ = [
     "ActiveSubspace",
@@ -68,7 +81,9 @@ __all__ = [
     "HomomorphismErrors",
     "HorizonDistribution",
     "LayerTransitions",
+    "ReportCode",
     "ReportFigure",
+    "ReportList",
     "ReportSection",
     "ReportTable",
     "Tolerances",
@@ -95,6 +110,7 @@ __all__ = [
     "horizon",
     "horizon_distribution",
     "horizon_distributions",
+    "horizon_rows",
     "horizons",
     "length_curves",
     "loss_spikes",
@@ -108,6 +124,8 @@ __all__ = [
     "run_horizons",
     "seeds_solved",
     "share_interval",
+    "solved_rows",
+    "spectra_of_runs",
     "summarize_curves",
     "summarize_horizons",
     "superiority_interval",
@@ -116,12 +134,19 @@ __all__ = [
     "write_report",
 ]
 
-_DRAWING = ("curves_and_spectra", "eigenvalue_plane", "length_curves")
+_DRAWING = {
+    "curves_and_spectra": "figures",
+    "eigenvalue_plane": "figures",
+    "horizon_rows": "seed_axes",
+    "length_curves": "figures",
+    "solved_rows": "seed_axes",
+    "spectra_of_runs": "figures",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _DRAWING:
-        return getattr(import_module("statetrack.analysis.figures"), name)
+        return getattr(import_module(f"statetrack.analysis.{_DRAWING[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
