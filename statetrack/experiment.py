@@ -88,7 +88,11 @@ def preset_grid(experiment: Experiment, preset: str | None) -> Grid:
 
 
 def write_products(
-    experiment: Experiment, results: Results, folder: str | Path, command: str
+    experiment: Experiment,
+    results: Results,
+    folder: str | Path,
+    command: str,
+    num_runs: int | None = None,
 ) -> dict[str, Path]:
     """Write the figure, the table and the report.
 
@@ -99,6 +103,8 @@ def write_products(
     folder : str or Path
     command : str
         The command line that makes the results again.
+    num_runs : int, optional
+        Runs of the grid, where some may be missing among the results.
 
     Returns
     -------
@@ -120,7 +126,13 @@ def write_products(
     table_path = place / OVERVIEW_NAME
     write_atomically(table_path, table.to_csv(index=False, float_format="%.4f").encode())
     report_path = write_grid_report(
-        place / "report.html", experiment.title, experiment.question, figure, results, command
+        place / "report.html",
+        experiment.title,
+        experiment.question,
+        figure,
+        results,
+        command,
+        num_runs,
     )
     return {"figure": figure_path, "table": table_path, "report": report_path}
 

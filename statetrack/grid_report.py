@@ -50,7 +50,13 @@ _FOOT = (
 
 
 def write_grid_report(
-    path: Path, title: str, question: str, figure: "Figure", results: Results, command: str
+    path: Path,
+    title: str,
+    question: str,
+    figure: "Figure",
+    results: Results,
+    command: str,
+    num_runs: int | None = None,
 ) -> Path:
     """Write the report of a grid as one HTML page.
 
@@ -65,6 +71,8 @@ def write_grid_report(
         With at least one finished run.
     command : str
         The command line that makes the results again.
+    num_runs : int, optional
+        Runs of the grid, where some may be missing among the results.
 
     Returns
     -------
@@ -80,7 +88,7 @@ def write_grid_report(
         ReportSection("The figure", "", [own]),
         _failed(ended, command),
         _solved(ended),
-        _horizons(reached),
+        _horizons(reached, reached_horizons(results, "whole_prefix_accuracy")),
         _comparisons(compared),
         _accuracy(results),
         _matrices(results),
@@ -93,15 +101,16 @@ def write_grid_report(
         title,
         [section for section in sections if section is not None],
         lead=question,
-        facts=facts(results, ended),
+        facts=facts(results, ended, num_runs or len(ended)),
         foot=_FOOT,
     )
 
 
-def facts(results: Results, ended: pd.DataFrame) -> list[tuple[str, str]]:
+def facts(results: Results, ended: pd.DataFrame, num_runs: int) -> list[tuple[str, str]]:
     """What sums a grid up: runs, solved, failed, where and when."""
     failed = int((ended["status"] == "failed").sum())
-    found = [("runs", str(len(ended))), ("failed", str(failed) if failed else "none")]
+    runs = str(len(ended)) if len(ended) == num_runs else f"{len(ended)} of {num_runs}"
+    found = [("runs", runs), ("failed", str(failed) if failed else "none")]
     if "solved_step" in ended:
         found.append(("solved", f"{ended['solved_step'].notna().sum()} of {len(ended)}"))
     finished = results.finished
@@ -214,7 +223,7 @@ def _solved(ended: pd.DataFrame) -> ReportSection | None:
     )
 
 
-def _horizons(reached: pd.DataFrame) -> ReportSection:
+def _horizons(reached: pd.DataFrame, whole: pd.DataFrame) -> ReportSection:
     return ReportSection(
         "How far",
         "Horizon: the longest length with token accuracy of at least .99 at every length up to it. "
@@ -228,6 +237,14 @@ def _horizons(reached: pd.DataFrame) -> ReportSection:
                 "Interval: of the median, by bootstrap over seeds.",
                 group_by="task",
                 row_head="label",
+            ),
+            ReportTable(
+                "Horizons of whole words",
+                horizon_table(whole),
+                "The same where 99 % of the words are right at every position.",
+                group_by="task",
+                row_head="label",
+                folded=True,
             ),
         ],
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -44,9 +45,7 @@ def curve_figures(runs: pd.DataFrame, curves: pd.DataFrame) -> list[ReportFigure
         joined = join_curves(own, curves, list(_METRICS))
         for metric, name in _METRICS.items():
             figure = _rows_figure(
-                lambda axes, joined=joined, metric=metric, styles=styles: length_curves(
-                    joined, axes, metric=metric, styles=styles, legend=False
-                ),
+                partial(length_curves, joined, metric=metric, styles=styles, legend=False),
                 2.3,
                 [*curve_handles(styles), *reference_handles()],
                 f"{task}",
@@ -73,9 +72,7 @@ def horizon_figures(reached: pd.DataFrame) -> list[ReportFigure]:
         known = own["training_length"].unique()
         trained = int(known[0]) if len(known) == 1 else None
         figure = _rows_figure(
-            lambda axes, own=own, styles=styles, trained=trained: horizon_rows(
-                own, axes, styles=styles, training_length=trained
-            ),
+            partial(horizon_rows, own, styles=styles, training_length=trained),
             0.85 + _ROW_INCHES * len(styles),
             seed_handles(),
             f"{task}",
@@ -109,7 +106,7 @@ def solved_figures(runs: pd.DataFrame) -> list[ReportFigure]:
     figures = []
     for task, styles, own in _tasks(runs):
         figure = _rows_figure(
-            lambda axes, own=own, styles=styles: solved_rows(own, axes, styles=styles),
+            partial(solved_rows, own, styles=styles),
             0.7 + _ROW_INCHES * len(styles),
             [],
             f"{task}",

@@ -156,7 +156,7 @@ def _figure(options: argparse.Namespace) -> int:
 
     if options.to.suffix not in FIGURE_FORMATS:
         raise InputError(f"--to {options.to}: a figure's name ends in {', '.join(FIGURE_FORMATS)}")
-    experiment, results, _ = _stored(options)
+    experiment, results, *_ = _stored(options)
     save_figure(experiment.figure(results), options.to)
     print(options.to)
     return 0
@@ -178,13 +178,14 @@ def add_report(commands: Commands) -> None:
 def _report(options: argparse.Namespace) -> int:
     from statetrack.experiment import write_products
 
-    experiment, results, folder = _stored(options)
-    for name, path in write_products(experiment, results, folder, grid_command(options)).items():
+    experiment, results, folder, num_runs = _stored(options)
+    command = grid_command(options)
+    for name, path in write_products(experiment, results, folder, command, num_runs).items():
         print(f"{name:<8} {path}")
     return 0
 
 
-def _stored(options: argparse.Namespace) -> "tuple[Experiment, Results, Path]":
+def _stored(options: argparse.Namespace) -> "tuple[Experiment, Results, Path, int]":
     from statetrack.experiment import load_experiment, preset_grid
     from statetrack.training import load_results
 
@@ -194,4 +195,4 @@ def _stored(options: argparse.Namespace) -> "tuple[Experiment, Results, Path]":
     results = load_results(folder).only([run.run_id for run in grid.runs])
     if results.finished.empty:
         raise InputError("no run is finished: there is nothing to draw yet")
-    return experiment, results, folder
+    return experiment, results, folder, len(grid.runs)

@@ -48,9 +48,9 @@ li { margin: .3rem 0; }
 a { color: var(--link); text-underline-offset: .15em; }
 a:focus-visible, .scroll:focus-visible, pre:focus-visible, summary:focus-visible {
   outline: 2px solid var(--link); outline-offset: 2px; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.3rem, 1fr)); gap: .6rem;
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.6rem, 1fr)); gap: .6rem;
   margin: 1.2rem 0; }
-.facts div { background: var(--shade); border-radius: .4rem; padding: .55rem .8rem; }
+.facts div { background: var(--shade); border-radius: .4rem; padding: .55rem .6rem; }
 .facts dt { color: var(--quiet); font-size: .82rem; }
 .facts dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
 nav ul { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; list-style: none; padding: 0;

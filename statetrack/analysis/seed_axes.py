@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from automata.errors import InputError
+from automata.validation import FloatArray
 from statetrack.analysis.seeds import seeds_solved, summarize_horizons
 from statetrack.analysis.styles import LabelStyle, label_styles, with_minus_sign
 
@@ -138,7 +140,7 @@ def seed_handles() -> list[Line2D]:
     -------
     list of Line2D
     """
-    dot = {"color": _GREY, "linestyle": "none", "markersize": 4}
+    dot: dict[str, Any] = {"color": _GREY, "linestyle": "none", "markersize": 4}
     return [
         Line2D([], [], marker="o", label="one seed", **dot),
         Line2D([], [], marker=">", markerfacecolor="white", label="never fell below", **dot),
@@ -151,9 +153,9 @@ def _place(horizon: float) -> float:
     return max(float(horizon), 0.5)
 
 
-def _spread(count: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _spread(count: int) -> FloatArray:
     """Small shifts that keep equal seeds apart."""
-    shifts = 0.055 * ((np.arange(count) * 3) % 7 - 3)
+    shifts: FloatArray = 0.055 * ((np.arange(count) * 3) % 7 - 3).astype(np.float64)
     return shifts if count > 1 else np.zeros(count)
 
 

@@ -177,7 +177,9 @@ def _group_table(status: GridStatus) -> Table:
     task = ""
     for group in groups[:MOST_GROUPS]:
         cells = [
-            Text(str(group.counts[name]) if group.counts[name] else "·", _STYLES.get(name, ""))
+            Text(str(group.counts[name]), _STYLES.get(name, ""))
+            if group.counts[name]
+            else Text("·", "dim")
             for name in STATES
         ]
         table.add_row(Text(group.task if group.task != task else ""), Text(group.label), *cells)
