@@ -131,8 +131,8 @@ def _image(figure: Figure) -> str:
     if buffer.tell() > _MOST_SVG_BYTES:
         points, buffer, kind = io.BytesIO(), io.BytesIO(), "png"
         figure.savefig(points, format="png", dpi=_DOTS_PER_INCH, facecolor="white")
-        # 256 colours are enough for lines on white, and a quarter of the bytes; chosen this way they
-        # keep the rare ones, which are those of the data.
+        # 256 colours are enough for lines on white, and a quarter of the bytes. This method keeps
+        # the rare ones, which are those of the data.
         image = Image.open(points).convert("RGB")
         image = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         image.save(buffer, format="png", optimize=True)
