@@ -94,7 +94,7 @@ def write_grid_report(
         _matrices(results),
         _all_runs(ended),
         _origin(results),
-        _again(path.parent, command),
+        _again(command),
     ]
     return write_report(
         path,
@@ -304,19 +304,19 @@ def _origin(results: Results) -> ReportSection:
     return ReportSection("Provenance", "", [table])
 
 
-def _again(folder: Path, command: str) -> ReportSection:
+def _again(command: str) -> ReportSection:
     python = (
         "from statetrack.training import load_results\n"
-        f'results = load_results("{folder.as_posix()}")\n'
+        'results = load_results(".")\n'
         "results.runs, results.tables, results.provenance"
     )
     return ReportSection(
         "Run it again",
         "The first command runs what is missing and draws this page again; finished runs are never "
-        "repeated. The others read what is stored.",
+        "repeated. The others read what is stored, in the folder of this page.",
         [
             ReportCode(command, "Command that makes the results again"),
-            ReportCode(f"statetrack results {folder.as_posix()} --show horizons", "Command"),
+            ReportCode("statetrack results . --show horizons", "Command"),
             ReportCode(python, "Python that loads the results"),
         ],
     )
