@@ -12,14 +12,12 @@ from statetrack.command_parser import (
     Commands,
     add_command,
     add_device,
-    add_experiment,
     add_text,
-    again,
     positive,
-    results_folder,
     with_text,
 )
 from statetrack.grid_command import EXIT_FAILED_RUNS, add_grid
+from statetrack.results_commands import add_figure, add_report, add_results, add_status
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -71,9 +69,10 @@ def _parse(given: list[str]) -> argparse.Namespace:
         _add_data,
         _add_train,
         add_grid,
-        _add_status,
-        _add_results,
-        _add_report,
+        add_status,
+        add_results,
+        add_figure,
+        add_report,
         _add_analyze,
         add_doctor,
         add_bench,
@@ -177,82 +176,6 @@ def _train(options: argparse.Namespace) -> int:
 
 
 _CURVE_COLUMNS = ("length", "token_accuracy", "whole_prefix_accuracy", "majority_rate")
-
-
-def _add_status(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "status",
-        "Say which runs of an experiment are finished, failed, running or missing.",
-        "experiments/eigenvalue_ranges.py --preset cpu --watch",
-        _status,
-    )
-    add_experiment(parser)
-    parser.add_argument("--watch", action="store_true", help="go on until no run is missing")
-
-
-def _status(options: argparse.Namespace) -> int:
-    from statetrack.experiment import load_experiment, preset_grid
-    from statetrack.training.status import show_status
-
-    grid = preset_grid(load_experiment(options.file), options.preset)
-    try:
-        show_status(grid, results_folder(options, grid.name), sys.stdout, watch=options.watch)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    return 0
-
-
-def _add_results(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "results",
-        "Print the results in a folder, or write them as CSV.",
-        "runs/eigenvalue_ranges-cpu --csv exported",
-        _results,
-    )
-    parser.add_argument("folder", type=Path, help="folder with results")
-    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write every table there")
-
-
-def _results(options: argparse.Namespace) -> int:
-    from statetrack.experiment import accuracy_overview
-    from statetrack.training import export_results, load_results
-
-    results = load_results(options.folder)
-    if options.csv is not None:
-        for path in export_results(results, options.csv):
-            print(path)
-        return 0
-    if results.finished.empty:
-        raise InputError(f"no run in {options.folder} is finished")
-    print(accuracy_overview(results).to_string(index=False, float_format="%.3f"))
-    return 0
-
-
-def _add_report(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "report",
-        "Write figure, table and report again from stored results, without training.",
-        "experiments/eigenvalue_ranges.py --preset full "
-        "--output experiments/results/eigenvalue_ranges-full",
-        _report,
-    )
-    add_experiment(parser)
-
-
-def _report(options: argparse.Namespace) -> int:
-    from statetrack.experiment import load_experiment, preset_grid, write_products
-    from statetrack.training import load_results
-
-    experiment = load_experiment(options.file)
-    grid = preset_grid(experiment, options.preset)
-    folder = results_folder(options, grid.name)
-    results = load_results(folder).only([run.run_id for run in grid.runs])
-    for name, path in write_products(experiment, results, folder, again(options)).items():
-        print(f"{name:<8} {path}")
-    return 0
 
 
 def _add_analyze(commands: Commands) -> None:

@@ -88,7 +88,7 @@ def with_text(pairs: Iterable[str], path: str | None) -> list[str]:
 
 
 def add_experiment(parser: CommandParser) -> None:
-    """Add the experiment file, its preset and the folder of results."""
+    """Add what names a grid: the experiment file, ``--preset`` and ``--output``."""
     parser.add_argument("file", metavar="FILE", help="experiment file")
     parser.add_argument("--preset", help="size of the experiment; the file's first by default")
     parser.add_argument("--output", type=Path, help="folder of results; runs/NAME by default")
@@ -107,13 +107,13 @@ def positive(text: str) -> int:
 
 
 def results_folder(options: argparse.Namespace, name: str) -> Path:
-    """Folder of the results of a grid."""
+    """Folder of results that ``--output`` names, or the one of a grid's name."""
     folder: Path = options.output or Path("runs") / name
     return folder
 
 
-def again(options: argparse.Namespace) -> str:
-    """The command line that makes the results again."""
+def grid_command_line(options: argparse.Namespace) -> str:
+    """The command line that runs what is missing of the grid that these options name."""
     parts = ["statetrack", "grid", str(options.file)]
     for name in ("preset", "output"):
         value = getattr(options, name)

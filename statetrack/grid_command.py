@@ -12,7 +12,7 @@ from statetrack.command_parser import (
     add_command,
     add_device,
     add_experiment,
-    again,
+    grid_command_line,
     positive,
     results_folder,
 )
@@ -144,7 +144,7 @@ def _grid(options: argparse.Namespace) -> int:
         loggers=[make_logger(name, folder, grid.name) for name in names],
     )
     export_results(results, folder)
-    products = write_products(experiment, results, folder, again(options))
+    products = write_products(experiment, results, folder, grid_command_line(options))
     for name, path in {**products, "results": folder}.items():
         print(f"{name:<8} {path}")
     failed = len(results.runs) - len(results.finished)

@@ -1,8 +1,7 @@
-"""The report stands alone and trusts no text."""
+"""The report stands alone, trusts no text, and can be read by everyone."""
 
 import base64
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
@@ -10,32 +9,20 @@ import pytest
 from matplotlib.figure import Figure
 
 from automata.errors import InputError
-from statetrack.analysis import ReportFigure, ReportSection, ReportTable, write_report
-from statetrack.analysis.report import format_value
+from statetrack.analysis import (
+    ReportCode,
+    ReportFigure,
+    ReportList,
+    ReportSection,
+    ReportTable,
+    write_report,
+)
+from statetrack.analysis.report_html import format_value
+from statetrack.analysis.report_page import BACKGROUNDS, DARK, LIGHT, TEXT_COLORS
+from tests import page_checks
+from tests.page_checks import Reader, complaints, contrast
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' & $title ${body}"
-VOID = {"meta", "img", "br", "link"}
-
-
-class Page(HTMLParser):
-    """Collect tags, attributes and text, and check that tags close in order."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.attributes, self.text, self.open = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attributes]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 @pytest.fixture
@@ -47,86 +34,167 @@ def figure():
 
 @pytest.fixture
 def hostile_page(tmp_path, figure):
+    frame = pd.DataFrame({HOSTILE: [HOSTILE], "group": HOSTILE, "error": [1e-7]})
+    parts = [
+        ReportFigure(figure, alt=HOSTILE, caption=HOSTILE),
+        ReportFigure(figure, alt=HOSTILE, caption=HOSTILE, wide=True),
+        ReportTable(HOSTILE, frame, HOSTILE, group_by="group", row_head=HOSTILE),
+        ReportTable(HOSTILE, frame, HOSTILE, folded=True),
+        ReportList([HOSTILE]),
+        ReportCode(HOSTILE, HOSTILE),
+    ]
     path = write_report(
         tmp_path / "new folder" / "report.html",
         HOSTILE,
-        [ReportFigure(figure, alt=HOSTILE, caption=HOSTILE)],
-        [ReportTable(HOSTILE, pd.DataFrame({HOSTILE: [HOSTILE], "error": [1e-7]}), HOSTILE)],
-        {HOSTILE: HOSTILE},
-        [ReportSection(HOSTILE, HOSTILE)],
-        question=HOSTILE,
-        command=HOSTILE,
+        [ReportSection(HOSTILE, HOSTILE, parts)],
+        lead=HOSTILE,
+        facts=[(HOSTILE, HOSTILE)],
+        foot=HOSTILE,
     )
     return path.read_text(encoding="utf-8")
 
 
 def test_hostile_names_stay_text(hostile_page):
-    page = Page(hostile_page)
-    assert page.open == []
-    assert "script" not in page.tags
-    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
-    assert "".join(page.text).count("alert(1)") == 13
-    assert ("img", "alt", HOSTILE) in page.attributes
+    page = Reader(hostile_page).root
+    assert not page.all("script")
+    names = [name for element in page.all() for name in element.attributes]
+    assert not [name for name in names if name.startswith("on")]
+    assert page.text.count("alert(1)") == 24
+    assert [image.attributes["alt"] for image in page.all("img")] == [HOSTILE] * 2
 
 
 def test_nothing_is_fetched(hostile_page):
-    page = Page(hostile_page)
+    page = Reader(hostile_page).root
     assert "http:" not in hostile_page
     assert "https:" not in hostile_page
     assert "url(" not in hostile_page
-    assert not {"link", "iframe", "object", "a"} & set(page.tags)
-    sources = [value for _, name, value in page.attributes if name in {"src", "href", "srcset"}]
-    assert len(sources) == 1
-    kind, data = sources[0].split(",")
-    assert kind == "data:image/png;base64"
-    assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
+    assert "@import" not in hostile_page
+    assert not page.all("link", "iframe", "object", "embed", "video")
+    for name in ("src", "href", "srcset", "action"):
+        for element in page.all():
+            target = element.attributes.get(name, "#")
+            assert target.startswith("#") or re.match(r"data:image/(png|svg\+xml);base64,", target)
     assert "default-src 'none'" in hostile_page
+
+
+def test_images_are_lines_where_they_are_few_and_points_where_not(tmp_path, figure):
+    crowded = Figure(figsize=(2, 1))
+    crowded.subplots().plot(np.random.default_rng(0).random(20_000))
+    parts = [ReportFigure(figure, "few"), ReportFigure(crowded, "many")]
+    page = write_report(tmp_path / "a.html", "T", [ReportSection("S", "", parts)]).read_text()
+    sources = [image.attributes["src"] for image in Reader(page).root.all("img")]
+    few, many = (base64.b64decode(source.split(",")[1], validate=True) for source in sources)
+    assert b"<svg" in few
+    assert not re.search(rb'(href|src)="(?!#)', few.replace(b"http://www.w3.org", b""))
+    assert many.startswith(b"\x89PNG")
+
+
+def test_a_hostile_page_can_be_read_by_everyone(hostile_page):
+    assert complaints(hostile_page) == []
+
+
+def text(old, new=""):
+    return re.escape(old), new
+
+
+def tag(old, new):
+    return rf"(</?){old}\b", rf"\1{new}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        text('lang="en"'),
+        text('name="viewport"', 'name="view"'),
+        tag("main", "div"),
+        tag("h2", "h3"),
+        tag("h1", "h2"),
+        tag("caption", "p"),
+        text('aria-label="Sections"'),
+        text("<img alt=", "<img data="),
+        text('scope="col"'),
+        text('scope="row"'),
+        text('href="#section-1"', 'href="#section-9"'),
+        text('colspan="2"', 'colspan="3"'),
+        text('class="scroll" role="region"', 'class="scroll"'),
+        text('tabindex="0"'),
+        text(f"--quiet: {LIGHT['quiet']}", "--quiet: #999999"),
+        text(f"--quiet: {DARK['quiet']}", "--quiet: #555555"),
+        text("color: var(--quiet)", "color: #777"),
+    ],
+)
+def test_the_checks_see_what_is_wrong(hostile_page, old, new):
+    worse = re.sub(old, new, hostile_page)
+    assert worse != hostile_page
+    assert complaints(worse)
+
+
+def test_contrasts_as_published():
+    """WCAG 2.2: black on white is 21; #767676 is the lightest grey that passes on white."""
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=5e-3)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=5e-3)
+    assert (page_checks.TEXT_COLORS, page_checks.BACKGROUNDS) == (TEXT_COLORS, BACKGROUNDS)
 
 
 def test_order_and_content(tmp_path, figure):
     accuracies = pd.DataFrame(
-        {"label": ["MRU", "LSTM"], "best_at_64": [0.998765, np.nan], "seeds": [5, 5]}
+        {
+            "task": ["s3", "s3", "parity"],
+            "seeds": [5, 5, 4],
+            "label": ["MRU", "LSTM", "MRU"],
+            "best_at_64": [0.998765, np.nan, 1.0],
+        }
     )
+    table = ReportTable("Accuracy", accuracies, "Of a token.", {}, "task", "label")
     path = write_report(
         tmp_path / "report.html",
         "Eigenvalue ranges",
-        [ReportFigure(figure, alt="Accuracy over length.", caption="Figure 1.")],
-        [ReportTable("Accuracy", accuracies, "Token accuracy.")],
-        {"hardware": "two cores", "commit": "abc"},
-        [ReportSection("What was found", "First.\n\nSecond.")],
-        question="Does the range matter?",
-        command="statetrack figure eigenvalue_ranges",
+        [
+            ReportSection("What was found", "First.\n\nSecond.", [table]),
+            ReportSection("Figures", "", [ReportFigure(figure, "Accuracy over length.", "One.")]),
+        ],
+        lead="Does the range matter?",
+        facts=[("runs", "90")],
     )
     text = path.read_text(encoding="utf-8")
-    headings = re.findall(r"<h2>(.*?)</h2>", text)
-    assert headings == [
-        "What was asked",
-        "What was found",
-        "Accuracy",
-        "Provenance",
-        "Run it again",
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", text) == ["What was found", "Figures"]
+    assert re.findall(r'<a href="#([\w-]+)">(.*?)</a>', text) == [
+        ("section-1", "What was found"),
+        ("section-2", "Figures"),
     ]
     assert "<p>First.</p>\n<p>Second.</p>" in text
-    assert '<th scope="col" class="number">best at 64</th>' in text
-    assert '<td class="number">0.999</td>' in text
-    assert '<td class="number">–</td>' in text
-    assert "<td>two cores</td>" in text
-    assert 'name="viewport"' in text
-    assert 'lang="en"' in text
+    (rows,) = (page.all("tr") for page in Reader(text).root.all("table"))
+    assert [[cell.text for cell in row.children] for row in rows] == [
+        ["label", "seeds", "best at 64"],
+        ["s3"],
+        ["MRU", "5", "0.999"],
+        ["LSTM", "5", "–"],
+        ["parity"],
+        ["MRU", "4", "1.000"],
+    ]
+    assert complaints(text) == []
 
 
 def test_the_same_content_gives_the_same_file(tmp_path, figure):
-    pages = [
-        write_report(tmp_path / name, "T", [ReportFigure(figure, alt="A line.")], [], {})
-        for name in ("a.html", "b.html")
-    ]
+    section = ReportSection("S", "", [ReportFigure(figure, alt="A line.")])
+    pages = [write_report(tmp_path / name, "T", [section]) for name in ("a.html", "b.html")]
     assert pages[0].read_bytes() == pages[1].read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "b.html"]
 
 
-def test_figures_need_alternative_text(tmp_path, figure):
-    with pytest.raises(InputError, match="alternative text"):
-        write_report(tmp_path / "a.html", "T", [ReportFigure(figure, alt=" ")], [], {})
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (lambda figure: ReportFigure(figure, alt=" "), "alternative text"),
+        (lambda figure: ReportTable("T", pd.DataFrame({"a": [1]}), row_head="b"), "no column 'b'"),
+        (lambda figure: "text", "not str"),
+    ],
+)
+def test_parts_that_cannot_be_shown(tmp_path, figure, part, message):
+    with pytest.raises(InputError, match=message):
+        write_report(tmp_path / "a.html", "T", [ReportSection("S", "", [part(figure)])])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

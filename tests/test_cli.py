@@ -11,7 +11,9 @@ from statetrack.cli import EXIT_BAD_INPUT, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, m
 from statetrack.training import load_results
 from statetrack.training.execute import execute_pack
 
-COMMANDS = ("train", "grid", "status", "results", "report", "analyze", "doctor", "bench")
+COMMANDS = (
+    *("train", "grid", "status", "results", "figure", "report", "analyze", "doctor", "bench"),
+)
 TINY = (
     "model.width=8",
     "training.steps=4",
@@ -358,7 +360,7 @@ def test_grid_status_results_report(capsys, tmp_path, experiment, in_this_proces
     assert main(["status", *where]) == 0
     output = capsys.readouterr().out
     assert "1 finished, 1 failed, 0 missing; 0 stored runs belong to no run" in output
-    assert re.search(r"^failed [0-9a-f]{16}: loss is", output, re.MULTILINE)
+    assert re.search(r"^failed [0-9a-f]{16}: loss is .* \(s3, diagonal", output, re.MULTILINE)
 
     assert main(["results", str(folder)]) == 0
     assert "diagonal [-1,1]" in capsys.readouterr().out
@@ -366,10 +368,41 @@ def test_grid_status_results_report(capsys, tmp_path, experiment, in_this_proces
     written = capsys.readouterr().out.split()
     assert str(tmp_path / "csv" / "curves.csv") in written
     assert load_results(tmp_path / "csv").runs.status.tolist() == ["finished", "failed"]
+    parquet = tmp_path / "parquet"
+    assert main(["results", str(folder), "status=failed", "--parquet", str(parquet)]) == 0
+    capsys.readouterr()
+    assert load_results(parquet).runs.status.tolist() == ["failed"]
+    for name, part in (
+        ("horizons", "never fell below"),
+        ("solved", "0 of 1"),
+        ("comparisons", "learning rate"),
+        ("failures", "try a lower learning rate"),
+        ("runs", "run_id"),
+        ("curves", "majority_rate"),
+        ("spectra", "modulus"),
+    ):
+        assert main(["results", str(folder), "--show", name]) == 0
+        shown = capsys.readouterr().out
+        assert part in shown or (name == "comparisons" and "no comparisons" in shown)
+    assert "unknown table 'horizon'" in refusal(capsys, "results", folder, "--show", "horizon")
+    assert "no run in" in refusal(capsys, "results", folder, "seed=77")
+    assert "no condition" in refusal(capsys, "results", folder, "seed")
+    failed = ("results", folder, "status=failed")
+    assert "no run is finished: ask for --show runs" in refusal(capsys, *failed)
 
     drawn = {name: (folder / name).read_bytes() for name in ("figure.png", "table.csv")}
     for name in (*drawn, "report.html"):
         (folder / name).unlink()
+    for ending in ("pdf", "svg", "png"):
+        drawing = tmp_path / f"drawn.{ending}"
+        assert main(["figure", *where, "--to", str(drawing)]) == 0
+        assert capsys.readouterr().out.strip() == str(drawing)
+        content = drawing.read_bytes()
+        main(["figure", *where, "--to", str(drawing)])
+        capsys.readouterr()
+        assert drawing.read_bytes() == content
+    assert "ends in .png, .pdf, .svg" in refusal(capsys, "figure", *where, "--to", "a.jpg")
+    assert "nowhere" in refusal(capsys, "figure", *where, "--to", tmp_path / "nowhere" / "a.svg")
     assert main(["report", *where]) == 0
     assert {name: (folder / name).read_bytes() for name in drawn} == drawn
     assert (folder / "report.html").read_text() == report

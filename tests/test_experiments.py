@@ -9,14 +9,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from automata.errors import InputError
-from statetrack.experiment import (
+from statetrack.experiment import load_experiment, preset_grid, write_products
+from statetrack.report_tables import (
     accuracy_overview,
-    failures,
+    failure_table,
     homomorphism_overview,
-    load_experiment,
-    preset_grid,
     provenance_rows,
-    write_products,
 )
 from statetrack.training import Results, export_results, load_results, run_grid
 from statetrack.training.execute import execute_pack
@@ -189,7 +187,7 @@ def test_the_exported_files_draw_the_same_table(smoke, tmp_path):
         accuracy_overview(loaded), accuracy_overview(results), check_dtype=False, rtol=1e-6
     )
     assert provenance_rows(loaded) == provenance_rows(results)
-    assert failures(loaded) == ()
+    assert failure_table(loaded.runs).empty
 
 
 def test_nothing_finished_is_nothing_to_draw(smoke, tmp_path):
@@ -203,8 +201,7 @@ def test_failed_runs_are_listed_and_left_out(smoke):
     _, results, _ = smoke
     failed = results.runs.iloc[:1].assign(run_id="x", status="failed", error="why <b>")
     more = Results(pd.concat([results.runs, failed]), results.tables, results.provenance)
-    (section,) = failures(more)
-    assert "why <b>" in str(section)
+    assert failure_table(more.runs)["reason"].tolist() == ["why <b>"]
     assert len(accuracy_overview(more)) == len(accuracy_overview(results))
 
 

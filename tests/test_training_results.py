@@ -199,7 +199,7 @@ def test_damaged_exports_are_refused(tmp_path, change):
 
 
 def test_nothing_there_is_said(tmp_path):
-    with pytest.raises(InputError, match=r"expected results.sqlite or runs.csv"):
+    with pytest.raises(InputError, match=r"expected results.sqlite, runs.csv or"):
         load_results(tmp_path / "nowhere")
     assert list(tmp_path.iterdir()) == []
 

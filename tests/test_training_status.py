@@ -6,6 +6,7 @@ import math
 import time
 
 import pytest
+from rich.console import Console
 
 from automata.errors import InputError
 from statetrack.training import status as statuses
@@ -17,7 +18,8 @@ from statetrack.training.progress import GridProgress
 from statetrack.training.progress_files import ProgressFiles, read_progress
 from statetrack.training.records import failed_record
 from statetrack.training.shards import write_shard
-from statetrack.training.status import grid_status, show_status, status_lines
+from statetrack.training.status import GridStatus, RunName, grid_status, run_names
+from statetrack.training.status_view import show_status, status_lines, status_tables
 from statetrack.training.store import Store
 from statetrack.training.throughput import Throughput
 from tests.grid_processes import small_grid
@@ -80,12 +82,13 @@ def test_plain_lines(grid, tmp_path, under_way):
         "small: 0 finished, 2 failed, 3 running, 3 missing; "
         "0 stored runs belong to no run of this preset"
     )
-    assert lines[1].startswith(f"pack {pack_id_of(under_way[1:5])}, 3 runs, step 20 to 30 of 100, ")
+    assert lines[1] == "group parity, short_memory: 2 failed, 3 running, 3 missing"
+    assert lines[2].startswith(f"pack {pack_id_of(under_way[1:5])}, 3 runs, step 20 to 30 of 100, ")
     for part in ("loss 0.5000 to 0.5000", "length 16", "run-steps/s 2", "tokens/s 1", "time left"):
-        assert part in lines[1]
-    assert lines[2:] == [
-        f"failed {under_way[0]}: loss is nan [red]",
-        f"failed {under_way[1]}: the worker died",
+        assert part in lines[2]
+    assert lines[3:] == [
+        f"failed {under_way[0]}: loss is nan [red] (parity, short_memory, seed 0)",
+        f"failed {under_way[1]}: the worker died (parity, short_memory, seed 1)",
     ]
 
 
@@ -106,7 +109,7 @@ def test_a_pack_that_has_not_reported_is_running(grid, tmp_path, under_way):
         path.write_text(content)
         status = grid_status(grid, tmp_path)
         assert status.count("running") == 3
-        assert "step -, loss -, length -" in status_lines(status, "small")[1]
+        assert "step -, loss -, length -" in status_lines(status, "small")[2]
 
 
 def test_nothing_there_is_all_missing_and_nothing_is_made(grid, tmp_path):
@@ -129,7 +132,9 @@ def test_tables_in_a_terminal(grid, tmp_path, under_way, monkeypatch):
     stream = Terminal()
     show_status(grid, tmp_path, stream)
     text = stream.getvalue()
-    for part in ("3 running", "tokens/s", "time left", "reason", "loss is nan [red]"):
+    for part in ("3 running", "2 failed", "3 left", "tokens/s", "time left", "reason"):
+        assert part in text
+    for part in ("loss is nan [red]", "the worker died", "parity, short_memory: seed 1"):
         assert part in text
 
 
@@ -148,9 +153,74 @@ def test_watching_ends_when_all_is_done(grid, tmp_path, under_way, monkeypatch, 
     show_status(grid, tmp_path, stream, watch=True, sleep=sleep)
     assert len(waits) == 2
     text = stream.getvalue()
-    assert "8 failed, 0 missing" in text
+    assert ("8 failed  " if terminal else "8 failed, 0 missing") in text
     if not terminal:
         assert len([line for line in text.splitlines() if line.startswith("small in")]) == 2
+
+
+def rendered(status):
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(status_tables(status, "grid"))
+    return console.export_text()
+
+
+def many(**counts):
+    """A grid of two labels, some of whose runs stand where `counts` says."""
+    states = [state for state, count in counts.items() for _ in range(count)]
+    ids = [f"{number:04x}" for number in range(len(states))]
+    status = {"solved": "finished", "unsolved": "finished"}
+    return GridStatus(
+        statuses={i: status.get(s, s) for i, s in zip(ids, states, strict=True)},
+        reasons={
+            i: f"loss is nan at step {n}" if n % 2 else "out of memory"
+            for n, (i, s) in enumerate(zip(ids, states, strict=True))
+            if s == "failed"
+        },
+        packs={},
+        num_stale=2,
+        names={i: RunName("s3", "ab"[n % 2], n // 2) for n, i in enumerate(ids)},
+        solved=frozenset(i for i, s in zip(ids, states, strict=True) if s == "solved"),
+        seconds={i: float(n) for n, i in enumerate(ids) if states[n] in status},
+    )
+
+
+def test_groups_slowest_and_failures_by_reason():
+    status = many(solved=6, unsolved=3, failed=31, missing=4)
+    assert [sum(group.counts.values()) for group in status.groups()] == [22, 22]
+    assert status.groups()[0].counts == {
+        "solved": 3, "unsolved": 2, "failed": 15, "running": 0, "missing": 2,
+    }  # fmt: skip
+    assert status.slowest(2) == [("0008", 8.0), ("0007", 7.0)]
+    assert [len(failure.run_ids) for failure in status.failures()] == [16, 15]
+    assert status.failures()[0].reason == "loss is nan at step 9"
+    text = rendered(status)
+    for part in ("6 solved", "3 unsolved", "31 failed", "4 left", "44 runs", "8 s", "seed 4"):
+        assert part in text
+    assert "and 8 more" in text
+    assert "2 stored runs belong to no run of this preset" in text
+    (line,) = [line for line in status_lines(status, "grid") if line.startswith("group s3, b")]
+    assert line == "group s3, b: 3 solved, 1 unsolved, 16 failed, 2 missing"
+    assert "9 finished (6 solved), 31 failed, 4 missing" in status_lines(status, "grid")[0]
+
+
+@pytest.mark.parametrize("counts", [{"solved": 1, "missing": 9999}, {"failed": 1}, {"missing": 3}])
+def test_the_bar_shows_whatever_there_is(counts):
+    text = rendered(many(**counts))
+    for state, count in counts.items():
+        assert f"{count} {'left' if state == 'missing' else state}" in text
+    signs = {"solved": "█", "failed": "×", "missing": "·"}
+    strip = next(line for line in text.splitlines() if line.endswith(" runs"))
+    assert set(strip.split()[0]) == {signs[state] for state in counts}
+    assert 60 <= len(strip.split()[0]) <= 61
+
+
+def test_names_tell_apart_what_differs_by_more_than_the_seed(grid):
+    names = run_names(grid + small_grid(2, steps=9))
+    assert len(names) == 10
+    assert {name.label for name in names.values()} == {
+        "short_memory, steps 6",
+        "short_memory, steps 9",
+    }
 
 
 def test_a_damaged_plan_is_an_input_error(grid, tmp_path, under_way):

@@ -1,13 +1,16 @@
 """Reading trained models: length curves, learned matrices, spectra, algebra, figures, reports.
 
-Names that draw (such as `length_curves` or `eigenvalue_plane`) load matplotlib and seaborn when
-they are first used.
+Drawing names (`length_curves`, `horizon_rows`, `eigenvalue_plane`, ...) load matplotlib and
+seaborn when they are first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from statetrack.analysis.censoring import HorizonDistribution, horizon_distribution
+from statetrack.analysis.comparisons import Comparison, compare, holm
 from statetrack.analysis.contexts import Offsets, context_shares, extract_offsets
+from statetrack.analysis.controlled import ControlledPair, compare_controlled, controlled_pairs
 from statetrack.analysis.expressivity import (
     Expressivity,
     expressivity_markdown,
@@ -35,6 +38,7 @@ from statetrack.analysis.intervals import (
     median_intervals,
     order_statistic_interval,
     share_interval,
+    superiority_interval,
 )
 from statetrack.analysis.ladder import quotient_accuracy, quotient_ladder
 from statetrack.analysis.letters import letter_table
@@ -47,7 +51,14 @@ from statetrack.analysis.logit_characters import (
 from statetrack.analysis.loss_spikes import loss_spikes
 from statetrack.analysis.realisation import Realisation, minimal_realisation
 from statetrack.analysis.relations import relation_errors
-from statetrack.analysis.report import ReportFigure, ReportSection, ReportTable, write_report
+from statetrack.analysis.report import (
+    ReportCode,
+    ReportFigure,
+    ReportList,
+    ReportSection,
+    ReportTable,
+    write_report,
+)
 from statetrack.analysis.representation_match import (
     RepresentationMatch,
     RepresentationMatches,
@@ -55,6 +66,13 @@ from statetrack.analysis.representation_match import (
 )
 from statetrack.analysis.representations import match_representation
 from statetrack.analysis.scale import dominant_subspace, without_scale
+from statetrack.analysis.seeds import (
+    horizon_distributions,
+    run_horizons,
+    seeds_solved,
+    summarize_horizons,
+    with_variants,
+)
 from statetrack.analysis.spectra import determinants, eigenvalues, orthogonality, roots_of_unity
 from statetrack.analysis.state_clusters import state_clusters
 from statetrack.analysis.state_map import state_map
@@ -74,19 +92,30 @@ if TYPE_CHECKING:
         quotient_curves,
     )
     from statetrack.analysis.algebra_page import AlgebraReport, algebra_report
-    from statetrack.analysis.figures import curves_and_spectra, eigenvalue_plane, length_curves
+    from statetrack.analysis.figures import (
+        curves_and_spectra,
+        eigenvalue_plane,
+        length_curves,
+        spectra_of_runs,
+    )
+    from statetrack.analysis.seed_axes import horizon_rows, solved_rows
 
 __all__ = [
     "ActiveSubspace",
     "AlgebraReport",
+    "Comparison",
+    "ControlledPair",
     "Expressivity",
     "ExtractedDFA",
     "HeadHomomorphism",
     "HomomorphismErrors",
+    "HorizonDistribution",
     "LayerTransitions",
     "Offsets",
     "Realisation",
+    "ReportCode",
     "ReportFigure",
+    "ReportList",
     "ReportSection",
     "ReportTable",
     "RepresentationMatch",
@@ -101,7 +130,10 @@ __all__ = [
     "canonical_words",
     "character_similarity",
     "characters_by_length",
+    "compare",
+    "compare_controlled",
     "context_shares",
+    "controlled_pairs",
     "coset_concentration",
     "curves_and_spectra",
     "determinants",
@@ -116,9 +148,13 @@ __all__ = [
     "extract_offsets",
     "extract_transitions",
     "factor_geometry",
+    "holm",
     "homomorphism_error",
     "homomorphism_heat_map",
     "horizon",
+    "horizon_distribution",
+    "horizon_distributions",
+    "horizon_rows",
     "horizons",
     "irrep_energy_bars",
     "learned_cayley_graph",
@@ -139,10 +175,17 @@ __all__ = [
     "relation_errors",
     "restrict",
     "roots_of_unity",
+    "run_horizons",
+    "seeds_solved",
     "share_interval",
+    "solved_rows",
+    "spectra_of_runs",
     "state_clusters",
     "state_map",
     "summarize_curves",
+    "summarize_horizons",
+    "superiority_interval",
+    "with_variants",
     "without_scale",
     "write_report",
 ]
@@ -157,6 +200,9 @@ _DRAWING = {
     "learned_cayley_graph": "algebra_axes",
     "length_curves": "figures",
     "quotient_curves": "algebra_axes",
+    "horizon_rows": "seed_axes",
+    "solved_rows": "seed_axes",
+    "spectra_of_runs": "figures",
 }
 
 

@@ -126,15 +126,21 @@ def summarize_curves(
         var_name="metric",
         value_name="accuracy",
     )
-    grouped = long.groupby(["task", "label", "metric", "length"], sort=False, observed=True)
-    summary = grouped.agg(
-        median=("accuracy", "median"),
-        deviation=("accuracy", _median_absolute_deviation),
-        best=("accuracy", "max"),
-        worst=("accuracy", "min"),
-        num_runs=("run_id", "nunique"),
-        majority_rate=("majority_rate", "mean"),
-    ).reset_index()
+    keys = ["task", "label", "metric", "length"]
+    medians = long.groupby(keys, sort=False, observed=True)["accuracy"].transform("median")
+    long["distance"] = (long["accuracy"] - medians).abs()
+    summary = (
+        long.groupby(keys, sort=False, observed=True)
+        .agg(
+            median=("accuracy", "median"),
+            deviation=("distance", "median"),
+            best=("accuracy", "max"),
+            worst=("accuracy", "min"),
+            num_runs=("run_id", "nunique"),
+            majority_rate=("majority_rate", "mean"),
+        )
+        .reset_index()
+    )
     return _in_order_of_appearance(summary, joined, list(metrics))
 
 
@@ -251,10 +257,6 @@ def join_curves(runs: pd.DataFrame, curves: pd.DataFrame, metrics: Sequence[str]
     if joined.empty:
         raise InputError("none of the runs has a length curve yet")
     return joined
-
-
-def _median_absolute_deviation(values: pd.Series) -> float:
-    return float((values - values.median()).abs().median())
 
 
 def _horizon_text(run: pd.Series) -> str:

@@ -29,6 +29,7 @@ __all__ = ["curves_and_spectra", "eigenvalue_plane", "length_curves"]
 
 _PLANE_INCHES = 1.03
 _PLANES_SHARE = 0.6
+_ROOMY_PLANE_INCHES = 1.5
 _LETTERS_IN_A_TITLE_LINE = 14
 _LEGEND_ENTRY_INCHES = 1.75
 
@@ -117,6 +118,48 @@ def curves_and_spectra(
             if right is not None:
                 _planes(right, planes, styles, (count, columns), (orders or {}).get(task, ()))
         bands[-1].legend(handles=handles, loc="center", ncols=legend_columns, handlelength=2.6)
+    return figure
+
+
+def spectra_of_runs(
+    planes: Sequence[tuple[str, int, pd.DataFrame]],
+    styles: Mapping[str, LabelStyle],
+    *,
+    width: float = 4.6,
+    orders: Sequence[int] = (),
+) -> Figure:
+    """Draw the eigenvalues of several runs, a plane each, framed in the style of its label.
+
+    Parameters
+    ----------
+    planes : sequence of (str, int, DataFrame)
+        Label, seed and spectra of every run.
+    styles : mapping of str to LabelStyle
+        From `label_styles`.
+    width : float
+        In inches at print size.
+    orders : sequence of int
+        As in `eigenvalue_plane`.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    InputError
+        No planes.
+    """
+    if not planes:
+        raise InputError("there are no eigenvalues to draw")
+    columns = min(len(planes), max(2, int(width / _ROOMY_PLANE_INCHES)))
+    lines = math.ceil(len(planes) / columns)
+    title_lines = max(_plane_title(styles[label], 0).count("\n") + 1 for label, *_ in planes)
+    height = 0.75 + (width / columns - 0.1 + 0.12 * title_lines) * lines
+    with mpl.rc_context(paper_style()):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        (band,) = figure.subfigures(1, 1, squeeze=False).flat
+        _planes(band, planes, styles, (lines, columns), orders)
     return figure
 
 

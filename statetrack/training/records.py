@@ -124,7 +124,7 @@ def finished_record(
     trained.model.to("cpu")
     if config.evaluation.read_transitions:
         tables |= transition_tables(trained.model, trained.task)
-    summary = _identity(config) | {
+    summary = run_identity(config) | {
         "num_parameters": sum(p.numel() for p in trained.model.parameters()),
         "state_size": getattr(trained.model, "state_size", None),
         "solved_step": trained.solved_step,
@@ -172,12 +172,13 @@ def curve_tables(curves: Sequence[ReportCurve], lengths: Sequence[int]) -> dict[
 
 def failed_record(config: RunConfig, reason: str, device: str, pack_size: int = 1) -> RunRecord:
     """Record of a run that could not be finished."""
-    summary = _identity(config) | {"error": reason}
+    summary = run_identity(config) | {"error": reason}
     origin = provenance(device) | {"pack_size": pack_size}
     return RunRecord(config.run_id, config.record_json(), "failed", summary, origin)
 
 
-def _identity(config: RunConfig) -> dict[str, Any]:
+def run_identity(config: RunConfig) -> dict[str, Any]:
+    """What a run is, as the first columns of its row: task, model, label, seed, settings."""
     parameters: Mapping[str, Any] = config.model.parameters
     return {
         "task": config.task.name,

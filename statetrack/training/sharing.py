@@ -167,10 +167,7 @@ class SharedGrid:
         return Store(self._folder, read_only=True)
 
     def _watch(self, store: Store, known: Collection[str]) -> AbstractContextManager[None]:
-        solved = sum(
-            row["run_id"] in self._runs and row.get("solved_step") is not None
-            for row in store.summaries()
-        )
+        solved = len(store.solved() & set(self._runs))
         return self._shown.watch(
             self._grid.name,
             len(self._runs),
