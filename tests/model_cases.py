@@ -63,9 +63,5 @@ VARIANTS: list[tuple[str, dict]] = [
 ]
 
 
-# torch's own cells have no batching rule, so they cannot be packed.
-ON_CELLS_OF_TORCH = {"rnn", "gru", "lstm"}
-
-
 def name_of(variant: tuple[str, dict]) -> str:
     return "-".join([variant[0], *map(str, variant[1].values())])

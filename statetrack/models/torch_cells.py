@@ -1,0 +1,82 @@
+"""One layer of torch's RNN, GRU or LSTM, by torch itself or by `nonlinear_scan`.
+
+Torch's cells cannot be mapped by `torch.func.vmap`, and on a GPU each is a call of its own. On a
+GPU, and wherever a layer is mapped, the same weights run through `nonlinear_scan`: a pack of runs
+is one launch. On the CPU a run alone is left to torch, whose fused cells were 1.1 to 5 times as
+fast there.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from statetrack.models.backbone import State
+from statetrack.models.config import BackboneConfig
+from statetrack.scans import nonlinear_scan
+from statetrack.scans.nonlinear import CELLS
+
+CLASSES: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class CellMixer(nn.Module):
+    """A layer of one of torch's cells; the hidden size is the width.
+
+    Parameters
+    ----------
+    config : BackboneConfig
+    kind : {"rnn", "gru", "lstm"}
+    """
+
+    def __init__(self, config: BackboneConfig, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.cell = CLASSES[kind](config.width, config.width, batch_first=True)
+
+    def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
+        """Outputs [B, T, D] and the state after the last token: hidden, and cell of an LSTM."""
+        if x_BTD.shape[-2] == 0:
+            return x_BTD, state
+        run = self._by_scan if is_mapped_or_on_gpu(x_BTD) else self._by_torch
+        return run(x_BTD, state)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros, for every part of the state."""
+        weight = next(self.cell.parameters())
+        zeros = weight.new_zeros(batch_size, self.cell.hidden_size)
+        return tuple(zeros for _ in CELLS[self.kind].state)
+
+    def transitions(self, x_BTD: Tensor) -> None:
+        """Return None: the step is not linear in the state."""
+        return None
+
+    def maps_cells(self, device: torch.device) -> bool:
+        """Whether a pack of these layers is mapped, or runs one after another.
+
+        On the CPU torch's LSTM, which has a fused backward pass, is faster one after another.
+        """
+        return device.type != "cpu" or self.kind != "lstm"
+
+    def _by_torch(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
+        before = tuple(part.unsqueeze(0).contiguous() for part in state)
+        y_BTD, after = self.cell(x_BTD, before if self.kind == "lstm" else before[0])
+        parts = after if self.kind == "lstm" else (after,)
+        return y_BTD, tuple(part.squeeze(0) for part in parts)
+
+    def _by_scan(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
+        cell, size = self.cell, self.cell.hidden_size
+        gates = len(CELLS[self.kind].gates)
+        brought_BTE = nn.functional.linear(x_BTD, cell.weight_ih_l0, cell.bias_ih_l0)
+        y_BTD, after_BSD = nonlinear_scan(
+            brought_BTE.unflatten(-1, (gates, size)),
+            cell.weight_hh_l0.unflatten(0, (gates, size)).mT,
+            cell.bias_hh_l0.unflatten(0, (gates, size)),
+            torch.stack(state, dim=-2),
+            cell=self.kind,
+        )
+        return y_BTD, after_BSD.unbind(dim=-2)
+
+
+def is_mapped_or_on_gpu(x: Tensor) -> bool:
+    """Whether torch's cells cannot run, or run call by call where one launch would do."""
+    if x.is_cuda or torch.compiler.is_compiling():
+        return x.is_cuda
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(x))
