@@ -8,13 +8,16 @@ fast there.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from statetrack.models.backbone import State
 from statetrack.models.config import BackboneConfig
 from statetrack.scans import nonlinear_scan
 from statetrack.scans.nonlinear import CELLS
 
-CLASSES: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+Cell = nn.RNN | nn.GRU | nn.LSTM
+
+CLASSES: dict[str, type[Cell]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class CellMixer(nn.Module):
@@ -29,7 +32,7 @@ class CellMixer(nn.Module):
     def __init__(self, config: BackboneConfig, kind: str) -> None:
         super().__init__()
         self.kind = kind
-        self.cell = CLASSES[kind](config.width, config.width, batch_first=True)
+        self.cell: Cell = CLASSES[kind](config.width, config.width, batch_first=True)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state after the last token: hidden, and cell of an LSTM."""
@@ -62,13 +65,12 @@ class CellMixer(nn.Module):
         return y_BTD, tuple(part.squeeze(0) for part in parts)
 
     def _by_scan(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
-        cell, size = self.cell, self.cell.hidden_size
-        gates = len(CELLS[self.kind].gates)
-        brought_BTE = nn.functional.linear(x_BTD, cell.weight_ih_l0, cell.bias_ih_l0)
+        gates = (len(CELLS[self.kind].gates), self.cell.hidden_size)
+        weight_ih, weight_hh, bias_ih, bias_hh = self.cell.parameters()
         y_BTD, after_BSD = nonlinear_scan(
-            brought_BTE.unflatten(-1, (gates, size)),
-            cell.weight_hh_l0.unflatten(0, (gates, size)).mT,
-            cell.bias_hh_l0.unflatten(0, (gates, size)),
+            linear(x_BTD, weight_ih, bias_ih).unflatten(-1, gates),
+            weight_hh.unflatten(0, gates).mT,
+            bias_hh.unflatten(0, gates),
             torch.stack(state, dim=-2),
             cell=self.kind,
         )

@@ -189,7 +189,7 @@ def run_backward(
         launch(
             kernel_backward.weights_backward, (networks * parts * tiles,), states, kept, grad_x,
             weight_parts, bias_parts, batch * length, part_rows, parts, networks,
-            TILE=tile, ROWS=GRADIENT_ROWS, num_warps=4, num_stages=2, **plan.options(),
+            TILE=tile, ROWS=GRADIENT_ROWS, num_warps=8, num_stages=2, **plan.options(),
         )  # fmt: skip
     for grad, partial in ((grad_recurrent, weight_parts), (grad_bias, bias_parts)):
         grad.copy_(partial[0] if parts == 1 else partial.sum(0))
