@@ -12,4 +12,6 @@ from statetrack.scans.matrix import PermutationDiagonal as PermutationDiagonal
 from statetrack.scans.matrix import ScaledStates as ScaledStates
 from statetrack.scans.matrix import matrix_scan as matrix_scan
 from statetrack.scans.nonlinear import nonlinear_scan as nonlinear_scan
+from statetrack.scans.nonlinear.newton import NewtonSolution as NewtonSolution
+from statetrack.scans.nonlinear.newton import newton_scan as newton_scan
 from statetrack.scans.outer_product import outer_product_scan as outer_product_scan

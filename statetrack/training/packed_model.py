@@ -181,14 +181,12 @@ class PackedModel:
 
 def _can_be_mapped(model: nn.Module, device: torch.device) -> bool:
     """Whether every cell of torch is in a layer that maps it on this device."""
-    modules = list(model.modules())
-    mapped = {
-        id(cell)
-        for layer in modules
-        if hasattr(layer, "maps_cells") and layer.maps_cells(device)
-        for cell in layer.children()
-    }
-    return all(id(one) in mapped for one in modules if isinstance(one, nn.RNNBase))
+    mapped = set()
+    for layer in model.modules():
+        maps_cells = getattr(layer, "maps_cells", None)
+        if callable(maps_cells) and maps_cells(device):
+            mapped |= {id(cell) for cell in layer.children()}
+    return all(id(one) in mapped for one in model.modules() if isinstance(one, nn.RNNBase))
 
 
 def _row(tensors: Mapping[str, Tensor], place: int) -> dict[str, Tensor]:
