@@ -60,6 +60,8 @@ VARIANTS: list[tuple[str, dict]] = [
     ("lstm", {"num_layers": 2}),
     ("slstm", {"num_layers": 2}),
     ("slstm", {"forget_gate": "exponential"}),
+    ("m2rnn", {"num_layers": 2}),
+    ("m2rnn", {"output_gate": True}),
 ]
 
 
