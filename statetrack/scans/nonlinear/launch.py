@@ -85,6 +85,12 @@ class Plan:
             more = {"TILE": min(STREAMED_TILE, self.units), "num_warps": STREAMED_WARPS}
         return {**shared, **more}
 
+    def gradient(self) -> dict[str, Any]:
+        """Further arguments of the kernel for the gradient of weights."""
+        tile = min(GRADIENT_TILE, self.units)
+        more = {"TILE": tile, "ROWS": GRADIENT_ROWS, "num_warps": 8, "num_stages": 2}
+        return {**self.options(), **more}
+
 
 def run_forward(
     plan: Plan,
@@ -168,8 +174,8 @@ def run_backward(
         *_weight_strides(recurrent), *leading_strides(grad_hidden, 3), *grad_hidden.stride()[-3:-1]
     )  # fmt: skip
     grid = _grid(leading, batch)
-    tile = min(GRADIENT_TILE, plan.units)
-    tiles = (-(-plan.size // tile)) ** 2 * len(plan.cell.gates)
+    options = plan.gradient()
+    tiles = (-(-plan.size // options["TILE"])) ** 2 * len(plan.cell.gates)
     parts, part_rows = _cut(batch * length, networks * tiles, grad_x.device)
     room = {"dtype": grad_x.dtype, "device": grad_x.device}
     weight_parts = torch.empty((parts, *grad_recurrent.shape), **room)  # type: ignore[call-overload]
@@ -189,7 +195,7 @@ def run_backward(
         launch(
             kernel_backward.weights_backward, (networks * parts * tiles,), states, kept, grad_x,
             weight_parts, bias_parts, batch * length, part_rows, parts, networks,
-            TILE=tile, ROWS=GRADIENT_ROWS, num_warps=8, num_stages=2, **plan.options(),
+            **options,
         )  # fmt: skip
     for grad, partial in ((grad_recurrent, weight_parts), (grad_bias, bias_parts)):
         grad.copy_(partial[0] if parts == 1 else partial.sum(0))
