@@ -1,9 +1,9 @@
 """One layer of torch's RNN, GRU or LSTM, by torch itself or by `nonlinear_scan`.
 
-Torch's cells cannot be mapped by `torch.func.vmap`, and on a GPU each is a call of its own. On a
-GPU, and wherever a layer is mapped, the same weights run through `nonlinear_scan`: a pack of runs
-is one launch. On the CPU a run alone is left to torch, whose fused cells were 1.1 to 5 times as
-fast there.
+Torch's cells cannot be mapped by `torch.func.vmap`, and each is a call of its own. Where a layer is
+mapped, the same weights run through `nonlinear_scan`: on a GPU a pack of runs is one launch. A run
+alone is left to torch: its fused cells were 1.1 to 5 times as fast on the CPU, and cuDNN spreads
+one network over a GPU.
 """
 
 import torch
@@ -38,7 +38,7 @@ class CellMixer(nn.Module):
         """Outputs [B, T, D] and the state after the last token: hidden, and cell of an LSTM."""
         if x_BTD.shape[-2] == 0:
             return x_BTD, state
-        run = self._by_scan if is_mapped_or_on_gpu(x_BTD) else self._by_torch
+        run = self.by_scan if is_mapped(x_BTD) else self.by_torch
         return run(x_BTD, state)
 
     def initial_state(self, batch_size: int) -> State:
@@ -58,13 +58,15 @@ class CellMixer(nn.Module):
         """
         return device.type != "cpu" or self.kind != "lstm"
 
-    def _by_torch(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
+    def by_torch(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run the module of torch."""
         before = tuple(part.unsqueeze(0).contiguous() for part in state)
         y_BTD, after = self.cell(x_BTD, before if self.kind == "lstm" else before[0])
         parts = after if self.kind == "lstm" else (after,)
         return y_BTD, tuple(part.squeeze(0) for part in parts)
 
-    def _by_scan(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
+    def by_scan(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run `nonlinear_scan` with the weights of the module."""
         gates = (len(CELLS[self.kind].gates), self.cell.hidden_size)
         weight_ih, weight_hh, bias_ih, bias_hh = self.cell.parameters()
         y_BTD, after_BSD = nonlinear_scan(
@@ -77,8 +79,8 @@ class CellMixer(nn.Module):
         return y_BTD, after_BSD.unbind(dim=-2)
 
 
-def is_mapped_or_on_gpu(x: Tensor) -> bool:
-    """Whether torch's cells cannot run, or run call by call where one launch would do."""
-    if x.is_cuda or torch.compiler.is_compiling():
-        return x.is_cuda
+def is_mapped(x: Tensor) -> bool:
+    """Whether a tensor is seen through `torch.func`, where torch's cells have no rule."""
+    if torch.compiler.is_compiling():
+        return False
     return bool(torch._C._functorch.is_functorch_wrapped_tensor(x))

@@ -24,7 +24,7 @@ from statetrack.scans.nonlinear.kernel_tiles import (
 STRIDES = ["x0", "x1", "x2", "x_row", "x_step", "x_gate", "r0", "r1", "r2", "r_gate", "r_row"]
 
 
-@triton.jit(do_not_specialize=[*SIZES, *STRIDES])
+@triton.jit(do_not_specialize=[*SIZES, "num_sequences", *STRIDES])
 def scan_forward(
     x_pointer, r_pointer, bias_pointer, work_pointer, out_pointer, states_pointer, kept_pointer,
     n1: tl.int32, n2: tl.int32, batch: tl.int32, length: tl.int32, num_sequences: tl.int32,
