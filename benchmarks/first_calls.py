@@ -46,7 +46,7 @@ def first_call(one: Case) -> dict[str, float]:
     """Seconds of the first forward and the first backward call in this process."""
     device = torch.device("cuda")
     inputs = {name: tensor.requires_grad_() for name, tensor in inputs_of(one, device).items()}
-    scan = SCANS[one.scan].scan()
+    scan = SCANS[one.scan].scan(one)
     torch.cuda.synchronize()
     start = time.perf_counter()
     outputs, _ = scan(**inputs)

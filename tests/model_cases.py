@@ -60,11 +60,9 @@ VARIANTS: list[tuple[str, dict]] = [
     ("lstm", {"num_layers": 2}),
     ("slstm", {"num_layers": 2}),
     ("slstm", {"forget_gate": "exponential"}),
+    ("m2rnn", {"num_layers": 2}),
+    ("m2rnn", {"output_gate": True}),
 ]
-
-
-# torch's own cells have no batching rule, so they cannot be packed.
-ON_CELLS_OF_TORCH = {"rnn", "gru", "lstm"}
 
 
 def name_of(variant: tuple[str, dict]) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from statetrack.scans import (
     householder_scan,
     low_rank_scan,
     matrix_scan,
+    nonlinear_scan,
     outer_product_scan,
 )
 from statetrack.scans.diagonal import operator as diagonal_operator
@@ -22,6 +24,8 @@ from statetrack.scans.householder import operator_chunked as householder_chunked
 from statetrack.scans.low_rank import operator as low_rank_operator
 from statetrack.scans.matrix import operator as matrix_operator
 from statetrack.scans.matrix import operator_rescaled as rescaled_operator
+from statetrack.scans.nonlinear import CELLS as NONLINEAR_CELLS
+from statetrack.scans.nonlinear import operator as nonlinear_operator
 from statetrack.scans.outer_product import operator as outer_product_operator
 
 Draw = Callable[["Source"], dict[str, Tensor]]
@@ -110,6 +114,8 @@ class ScanCase:
         Custom operators with one example of their arguments each, from drawn inputs.
     time_axis : mapping of str to int
         For every argument with a time axis, that axis counted from the end.
+    output_time_axis : int, optional
+        That of the outputs, where it is not that of the first argument.
     error_factor : float
         What the bound on float32 errors is multiplied with: every entry of a product of order N is
         a sum of N rounded terms.
@@ -126,6 +132,7 @@ class ScanCase:
     time_axis: dict[str, int]
     chain: Callable[["Source"], dict[str, Tensor]] | None = None
     share: int = 1
+    output_time_axis: int | None = None
     error_factor: float = 1.0
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -494,6 +501,76 @@ def _matrix_chain(size: int) -> Draw:
     return draw
 
 
+def _draw_nonlinear(cell: str, sizes: Sequence[int]) -> Draw:
+    """Draw for `nonlinear_scan`; weights so small that errors do not grow over time."""
+    kind = NONLINEAR_CELLS[cell]
+    gates, parts = len(kind.gates), len(kind.state)
+
+    def draw(source: Source) -> dict[str, Tensor]:
+        size = sizes[0] if source.tiny else source.pick(sizes)
+        batch = 2 if source.tiny else source.pick([1, 3, 17, 64] if ON_GPU else [1, 2])
+        if not ON_GPU:
+            source.length = min(source.length, 3)
+        inputs = {
+            "x": source.normal(batch, source.length, gates, size),
+            "recurrent": source.normal(gates, size, size, scale=0.5 / math.sqrt(size)),
+        }
+        if source.pick([True, False]):
+            inputs["bias"] = source.normal(gates, size)
+        if source.pick([True, False]):
+            initial = source.normal(batch, parts, size)
+            if "normaliser" in kind.state:
+                # Of a state that tokens made, the normaliser is positive.
+                cell_place, place = kind.state.index("cell"), kind.state.index("normaliser")
+                initial = initial.clone()
+                initial[..., place, :] = 1 + initial[..., cell_place, :].abs()
+            inputs["initial"] = initial
+        return inputs
+
+    return draw
+
+
+def _nonlinear_operators(cell: str) -> Callable[..., list[tuple[Any, tuple[Any, ...]]]]:
+    kind = NONLINEAR_CELLS[cell]
+
+    def operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+        x, recurrent = inputs["x"], inputs["recurrent"]
+        bias = inputs.get("bias", recurrent.detach()[..., 0] * 0)
+        shape = (*x.shape[:-3], len(kind.state), x.shape[-1])
+        arguments = (x, recurrent, bias, inputs.get("initial", x.detach().new_zeros(shape)))
+        plain = [one.detach() for one in arguments]
+        hidden, final, *saved = nonlinear_operator.nonlinear_scan_triton(*plain, cell, "ieee", True)
+        return [
+            (nonlinear_operator.nonlinear_scan_triton, (*arguments, cell, "ieee", True)),
+            (
+                nonlinear_operator.nonlinear_scan_backward_triton,
+                (plain[1], *saved, hidden, final, cell, "ieee"),
+            ),
+        ]
+
+    return operators
+
+
+NONLINEAR = "statetrack.scans.nonlinear.launch"
+
+
+def _nonlinear_case(cell: str, streamed: bool = False) -> ScanCase:
+    """With `streamed`, weights pass by at every token, as do those that do not fit on chip."""
+    sizes = (3, 16, 48, 64) if ON_GPU else (3, 17)
+    if streamed:
+        sizes = (5, 128, 200)
+    return ScanCase(
+        name=f"nonlinear {cell}" + ", streamed" * streamed,
+        scan=partial(nonlinear_scan, cell=cell),
+        draw=_draw_nonlinear(cell, sizes),
+        operators=_nonlinear_operators(cell),
+        time_axis={"x": -3},
+        output_time_axis=-2,
+        share=4,
+        settings={f"{NONLINEAR}.WEIGHT_BYTES": 0} if streamed else {},
+    )
+
+
 FRAGMENTS = "statetrack.scans.matrix.launch_fragments"
 NEVER_IN_FRAGMENTS = {f"{FRAGMENTS}.FEWEST_SEQUENCES": math.inf}
 # In the interpreter every step costs the same, also one beyond the end.
@@ -561,4 +638,7 @@ CASES = [
         time_axis={"a": -3, "b": -3},
         share=3,
     ),
+    *(_nonlinear_case(cell) for cell in (NONLINEAR_CELLS if ON_GPU else list(NONLINEAR_CELLS)[:4])),
+    # In the interpreter these take minutes; `test_scans_nonlinear` has a smaller test of them.
+    *(_nonlinear_case(cell, streamed=True) for cell in (NONLINEAR_CELLS if ON_GPU else ())),
 ]

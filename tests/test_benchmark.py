@@ -95,7 +95,7 @@ def test_the_floor_is_the_larger_of_bytes_and_operations():
 @pytest.mark.parametrize("one", scans_of(tiny_cases()), ids=lambda one: one.key)
 def test_the_least_traffic_is_that_of_the_tensors(one):
     inputs = inputs_of(one, CPU)
-    outputs, _ = SCANS[one.scan].scan()(**inputs)
+    outputs, _ = SCANS[one.scan].scan(one)(**inputs)
     read = sum(tensor.numel() for tensor in inputs.values())
     work = SCANS[one.scan].work(one)
     assert work.numbers == read + outputs.numel()
@@ -131,7 +131,7 @@ def test_exact_inputs_are_exact_in_float32(scan):
     one = Case(scan, sizes, variant=row.variants[-1])
     inputs = exact_inputs(one, CPU)
     wide = {name: tensor.double() for name, tensor in inputs.items()}
-    for found, expected in zip(row.scan()(**inputs), row.scan()(**wide), strict=True):
+    for found, expected in zip(row.scan(one)(**inputs), row.scan(one)(**wide), strict=True):
         assert torch.equal(found.double(), expected)
         assert torch.equal(expected, expected.round())
         assert expected.abs().max() > 0
@@ -144,6 +144,14 @@ def test_relative_error():
     assert relative_error(torch.tensor([math.nan, 1.0]), torch.ones(2)) == math.inf
     assert relative_error(torch.ones(3), torch.ones(2)) == math.inf
     assert relative_error(torch.zeros(2), torch.zeros(2)) == 0
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "slstm"])
+def test_cells_of_torch_compute_the_nonlinear_scan(cell):
+    one = case("nonlinear", "B2 W2 D5 T6", variant=cell)
+    rows = list(measure(one, "torch.nn one by one", CPU, seconds=0.001))
+    assert {row["status"] for row in rows} == ({"left out"} if cell == "slstm" else {"ok"})
+    assert all(row["error"] < 1e-6 for row in rows if row["status"] == "ok")
 
 
 def test_bits():
@@ -165,7 +173,7 @@ def test_long_truth_is_that_of_the_loop():
     inputs = inputs_of(long, CPU)
     outputs, gradients = truth(long, inputs, torch.ones(2, 600, 3))
     wide = {name: tensor.double().requires_grad_() for name, tensor in inputs.items()}
-    loop = SCANS["diagonal"].scan()(**wide, backend="reference")[0]
+    loop = SCANS["diagonal"].scan(long)(**wide, backend="reference")[0]
     expected = torch.autograd.grad(loop.sum(), list(wide.values()))
     assert relative_error(outputs, loop.detach()) < 1e-14
     for found, one in zip(gradients.values(), expected, strict=True):

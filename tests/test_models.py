@@ -19,7 +19,7 @@ from statetrack.models import (
 from statetrack.models.backbone import Stream
 from statetrack.models.checks import CHECKS
 from statetrack.models.mru_matrices import INPUT_METHODS
-from tests.model_cases import CLASSES, ON_CELLS_OF_TORCH, TOKENS, VARIANTS, name_of
+from tests.model_cases import CLASSES, TOKENS, VARIANTS, name_of
 
 
 @pytest.fixture(params=VARIANTS, ids=name_of)
@@ -40,9 +40,8 @@ def test_every_registered_model_is_tested_here():
 @pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
 def test_every_model_keeps_every_promise(variant):
     name, parameters = variant
-    skipped = ["packs"] if name in ON_CELLS_OF_TORCH else []
-    passed = check_model(name, width=16, skip=skipped, **parameters)
-    assert len(passed) == len(CHECKS) - len(skipped)
+    passed = check_model(name, width=16, **parameters)
+    assert len(passed) == len(CHECKS)
 
 
 def test_an_empty_word_changes_nothing(model):

@@ -19,6 +19,7 @@ from statetrack.models import mlstm as _mlstm
 from statetrack.models import mru_attention as _mru_attention
 from statetrack.models import retnet as _retnet
 from statetrack.models import transformer as _transformer
+from statetrack.scans import diagonal_scan
 from tests.attention_cases import HEADS, LOOPS, SIZE, WIDTH, ends, inputs
 
 FAMILIES = (
@@ -231,6 +232,33 @@ def test_gates_and_scores_far_outside_the_exponential_stay_finite(name, size):
     first, state = model(words(length=70)[:, :20])
     second, _ = model(words(length=70)[:, 20:], state)
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_aaren_is_torchs_attention_and_a_diagonal_scan(scale):
+    """One query for all tokens: causal attention, and decays of sums divided by their largest."""
+    torch.manual_seed(0)
+    mixer = build_model("aaren", TOKENS, CLASSES, width=WIDTH, num_heads=2).blocks[0].mixer.double()
+    mixer.query.mul_(scale)
+    x = inputs(65)[None]
+    k, v = (
+        layer(x).unflatten(-1, (2, -1)).transpose(1, 2) for layer in (mixer.to_key, mixer.to_value)
+    )
+    q = mixer.query.unsqueeze(1).expand_as(k[0]).unsqueeze(0)
+    attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    found, _ = mixer(x, mixer.initial_state(1))
+    close(found, mixer.output(attended.transpose(1, 2).flatten(2)), 1e-9)
+
+    scores = (q * k).sum(-1, keepdim=True) / k.shape[-1] ** 0.5
+    largest = scores.cummax(dim=-2).values
+    before = torch.cat([largest[..., :1, :], largest[..., :-1, :]], dim=-2)
+    weight = (scores - largest).exp()
+    sums, _ = diagonal_scan(
+        (before - largest).exp().expand(*v.shape[:-1], v.shape[-1] + 1),
+        torch.cat([weight * v, weight], dim=-1),
+    )
+    close(sums[..., :-1] / sums[..., -1:], attended, 1e-9)
 
 
 @torch.no_grad()

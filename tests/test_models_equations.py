@@ -10,12 +10,15 @@ from statetrack.models import dense as _dense
 from statetrack.models import gated_householder as _gated_householder
 from statetrack.models import gru as _gru
 from statetrack.models import kda as _kda
+from statetrack.models import m2rnn as _m2rnn
 from statetrack.models import rnn as _rnn
 from statetrack.models import rwkv7 as _rwkv7
 from statetrack.models import slstm as _slstm
 from statetrack.models.permutation_diagonal import one_hot_columns
 
-FAMILIES = (_block_diagonal, _dense, _gated_householder, _gru, _kda, _rnn, _rwkv7, _slstm)
+FAMILIES = (
+    *(_block_diagonal, _dense, _gated_householder, _gru, _kda, _m2rnn, _rnn, _rwkv7, _slstm),
+)
 GATED = {"num_heads": 2, "head_size": 4}
 
 
@@ -367,3 +370,54 @@ def test_slstm_gates_of_any_size_stay_finite(value):
     found, state = mixer(numbers(1, 20, 16), mixer.initial_state(1))
     assert found.isfinite().all() and all(one.isfinite().all() for one in state)
     assert found.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_m2rnn_is_its_equation(gate):
+    heads, size = 2, 4
+    mixer = mixer_of("m2rnn", **GATED, output_gate=gate)
+    with torch.no_grad():
+        mixer.recurrent += numbers(heads, size, size, seed=1) / 4
+        mixer.skip += numbers(heads, 1, size, seed=2)
+    x = numbers(7, 16, seed=3)
+    h = numbers(heads, size, size, seed=4)
+    start = h.clone()
+    rows = []
+    for token in x:
+        q = mixer.to_query(token).view(heads, size) / size**0.5
+        k = mixer.to_key(token).view(heads, size)
+        v = mixer.to_value(token).view(heads, size)
+        step = torch.log1p(torch.exp(mixer.forget_gate.projection(token)))
+        forget = torch.exp(-torch.exp(mixer.forget_gate.log_rate.view(heads)) * step)
+        read = []
+        after = torch.empty_like(h)
+        for n in range(heads):
+            new = torch.tanh(h[n] @ mixer.recurrent[n] + torch.outer(k[n], v[n]))
+            after[n] = forget[n] * h[n] + (1 - forget[n]) * new
+            o = after[n].T @ q[n] + mixer.skip[n, 0] * v[n]
+            read.append(o / torch.sqrt(o.square().mean() + 1e-6))
+        h, o = after, torch.cat(read)
+        if gate:
+            raw = mixer.to_gate(token)
+            o = o * raw * torch.sigmoid(raw)
+        rows.append(mixer.output(o))
+    found, (end,) = mixer(x.unsqueeze(0), (start.unsqueeze(0),))
+    torch.testing.assert_close(found[0], torch.stack(rows))
+    torch.testing.assert_close(end[0], h)
+
+
+def test_one_row_of_m2rnn_without_forgetting_is_an_elman_network():
+    """Against torch's own cell: the key 1, the values its inputs."""
+    mixer = mixer_of("m2rnn", num_heads=1, head_size=4)
+    cell = nn.RNN(16, 4, bias=False, batch_first=True).double()
+    x = numbers(1, 9, 16, seed=5)
+    with torch.no_grad():
+        mixer.recurrent[0] = cell.weight_hh_l0.T
+        mixer.to_value.weight.copy_(cell.weight_ih_l0)
+        mixer.to_key.weight.zero_()
+        mixer.to_key.weight[0, 0] = 1
+        x[..., 0] = 1
+        mixer.forget_gate.log_rate.fill_(50.0)
+    _, (end,) = mixer(x, mixer.initial_state(1))
+    torch.testing.assert_close(end[0, 0, 0], cell(x)[1][0, 0])
+    assert not end[0, 0, 1:].any()

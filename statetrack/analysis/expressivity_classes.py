@@ -187,6 +187,8 @@ CLASSES: dict[str, Callable[[Any], TransitionClass]] = {
     "linear_attention": _of_kind("sum"),
     "lru": _of_kind("fixed", "window"),
     "lstm": _nonlinear,
+    # One row of a state is a tanh network of `head_size` units.
+    "m2rnn": lambda config: TransitionClass(kind="nonlinear", size=config.head_size),
     "mamba": _channels,
     "mamba3": _mamba3,
     "mlstm": lambda config: TransitionClass(kind="real_diagonal", heads=config.num_heads),

@@ -1,7 +1,8 @@
 """What is timed: a scan, its sizes, a number type, a precision.
 
-Letters of sizes: B sequences, H heads, T time, D channels, N matrix size, R factors a token, P
-rank, K key and V value size, Q states of an automaton, A its letters.
+Letters of sizes: B sequences (of nonlinear scans: networks, with W words each), H heads, T time, D
+channels or units, N matrix size, R factors a token, P rank, K key and V value size, Q states of an
+automaton, A its letters.
 """
 
 from collections.abc import Iterable
@@ -107,7 +108,7 @@ def case(
     return Case(scan, pairs, dtype, precision, variant)
 
 
-WIDE, HEADS = "B64 D512", "B64 H4 K64 V64"
+WIDE, HEADS, PACK = "B64 D512", "B64 H4 K64 V64", "B32 W64"
 DECAYS = ("none", "head", "channel")
 MATRIX_SIZES = (4, 8, 16, 32, 64)
 MATRIX_RUNS = (("ieee", 256, 2048), ("tf32x3", 256, 2048), ("ieee", 256, 512), ("ieee", 512, 2048))
@@ -146,6 +147,9 @@ def full_cases() -> list[Case]:
             for dtype in ("float32", "bfloat16")
             for length in (512, 4096)
         ),
+        *(case("nonlinear", f"{PACK} D64 T512", variant=cell) for cell in ("rnn", "gru", "slstm")),
+        *(case("nonlinear", f"{PACK} D{size} T512", variant="lstm") for size in (16, 64, 128, 256)),
+        *(case("nonlinear", f"B1 W64 D{size} T512", variant="lstm") for size in (64, 256)),
         *(case("words", "B65536 T512", variant=task) for task in ("parity", "s5")),
     ]
 
@@ -161,6 +165,7 @@ def quick_cases() -> list[Case]:
         *(case("matrix", f"B256 T2048 N{size}") for size in (16, 32)),
         *(case("householder", f"{HEADS} R1 T512", dtype) for dtype in ("float32", "bfloat16")),
         case("low_rank", f"{HEADS} P1 T512"),
+        case("nonlinear", f"{PACK} D64 T512", variant="lstm"),
         case("words", "B4096 T512", variant="s5"),
     ]
 
@@ -174,6 +179,7 @@ def tiny_cases() -> list[Case]:
         *(case("matrix", f"B4 T32 N{size}") for size in (4, 8)),
         case("householder", f"{heads} R1 T32"),
         case("low_rank", f"{heads} P1 T32"),
+        *(case("nonlinear", "B2 W2 D8 T8", variant=cell) for cell in ("rnn", "lstm")),
         case("words", "B64 T64", variant="s5"),
     ]
 

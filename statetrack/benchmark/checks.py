@@ -89,7 +89,7 @@ def truth(case: Case, inputs: Inputs, cotangent: Tensor) -> tuple[Tensor, dict[s
     wide = torch.complex128 if case.dtype == "complex64" else torch.float64
     leaves = {name: one.detach().to(wide).requires_grad_() for name, one in inputs.items()}
     backend = "reference" if case["T"] <= LONGEST_LOOP else "parallel"
-    outputs, _ = SCANS[case.scan].scan()(**leaves, backend=backend)
+    outputs, _ = SCANS[case.scan].scan(case)(**leaves, backend=backend)
     gradients = torch.autograd.grad(
         outputs, list(leaves.values()), cotangent.to(wide), allow_unused=True
     )

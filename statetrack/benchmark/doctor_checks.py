@@ -158,7 +158,7 @@ def _case(job: dict[str, Any], batch: int, length: int) -> Case:
 def _run(case: Case, backend: str, inputs: Inputs) -> dict[str, Tensor]:
     """Outputs, final state, and the gradients of a fixed weighted sum of both."""
     leaves = {name: tensor.detach().clone().requires_grad_() for name, tensor in inputs.items()}
-    scan = SCANS[case.scan].scan()
+    scan = SCANS[case.scan].scan(case)
     outputs, final = scan(**leaves, backend=backend, precision=case.precision)
     total = _weighted(outputs) + _weighted(final)
     gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
@@ -214,7 +214,7 @@ def _check_chain(job: dict[str, Any], device: torch.device) -> tuple[bool, str, 
     lengths = lengths_for(device, job["backend"])
     case = _case(job, lengths.batch, lengths.chain)
     inputs = exact_inputs(case, device)
-    scan = SCANS[case.scan].scan()
+    scan = SCANS[case.scan].scan(case)
     with torch.no_grad():
         found = scan(**inputs, backend=job["backend"])
         wide = {name: one.to(torch.float64) for name, one in inputs.items()}

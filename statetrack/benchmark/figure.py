@@ -38,7 +38,7 @@ class Panel:
     rows: pd.DataFrame
 
 
-AXIS = {"matrix": ("N", "matrix size N")}
+AXIS = {"matrix": ("N", "matrix size N"), "nonlinear": ("D", "units D")}
 TIME_AXIS = ("T", "tokens T")
 NAMES = {
     "diagonal": "Diagonal",
@@ -46,6 +46,7 @@ NAMES = {
     "matrix": "Matrix",
     "householder": "Householder",
     "low_rank": "Low rank",
+    "nonlinear": "Nonlinear",
 }
 LABEL_RATIO = 1.99
 FLOOR: dict[str, Any] = {"color": "black", "linewidth": 1.2, "marker": "_", "markersize": 6}

@@ -24,6 +24,7 @@ from statetrack.benchmark.contestants import (
     only,
 )
 from statetrack.benchmark.peers_fla import FLA
+from statetrack.benchmark.peers_torch import CELLS_OF_TORCH
 from statetrack.benchmark.scan_rows import SCANS, Inputs
 from statetrack.source_files import import_file
 
@@ -32,7 +33,7 @@ def ours(backend: str) -> Contestant:
     """Make the contestant of one of our backends."""
 
     def prepare(case: Case, inputs: Inputs) -> Prepared:
-        scan, names = SCANS[case.scan].scan(), tuple(inputs)
+        scan, names = SCANS[case.scan].scan(case), tuple(inputs)
 
         def call(*leaves: Tensor) -> Tensor:
             given = dict(zip(names, leaves, strict=True))
@@ -46,7 +47,7 @@ def ours(backend: str) -> Contestant:
         if backend != "triton" and case.precision != "ieee":
             return "torch computes in ieee only"
         sizes = dict(case.sizes)
-        plain = case.dtype == "float32" and case.variant != "head"
+        plain = case.dtype == "float32" and case.variant not in ("head", "slstm_exponential")
         if backend == "parallel" and not (plain and sizes["B"] <= 256):
             return "timed in float32 and at other sizes"
         if backend == "reference":
@@ -135,6 +136,7 @@ PEERS: dict[str, Contestant] = {
             imports="fpscan",
         ),
         *FLA,
+        CELLS_OF_TORCH,
         Contestant(
             "accelerated_scan warp",
             ("diagonal",),

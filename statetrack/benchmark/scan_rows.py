@@ -4,6 +4,7 @@ A new scan is one row of `SCANS`. Sizes are letters of `statetrack.benchmark.cas
 from one seeded generator, so that every implementation gets the same; all have the batch first.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,30 +13,12 @@ import torch
 from torch import Generator, Tensor
 
 import statetrack.scans
+from statetrack.benchmark import nonlinear_rows
 from statetrack.benchmark.cases import Case
+from statetrack.benchmark.draws import Inputs as Inputs
+from statetrack.benchmark.draws import Work, normal, signs, transitions, whole_numbers
 
-Inputs = dict[str, Tensor]
 NUM_ORTHOGONAL = 64
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a case cannot do without.
-
-    Attributes
-    ----------
-    numbers : int
-        Numbers read and written in the forward pass, each once.
-    numbers_both : int
-        The same for the forward and the backward pass together.
-    operations, operations_both : int
-        Floating-point operations, a product and a sum counted as two.
-    """
-
-    numbers: int
-    numbers_both: int
-    operations: int
-    operations_both: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +46,8 @@ class ScanRow:
         Roundings of products that its kernel offers.
     variants : tuple of str
         Values of ``Case.variant``.
+    option : str
+        Argument of the function that a variant is the value of, if it is one.
     """
 
     function: str
@@ -74,15 +59,19 @@ class ScanRow:
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
     precisions: tuple[str, ...] = ("ieee", "tf32x3", "tf32")
     variants: tuple[str, ...] = ("",)
+    option: str = ""
 
-    def scan(self) -> Callable[..., tuple[Tensor, Tensor]]:
-        """The public function."""
+    def scan(self, case: Case) -> Callable[..., tuple[Tensor, Tensor]]:
+        """The public function, with what the case fixes."""
         function: Callable[..., tuple[Tensor, Tensor]] = getattr(statetrack.scans, self.function)
-        return function
+        return (
+            functools.partial(function, **{self.option: case.variant}) if self.option else function
+        )
 
     def backends(self) -> tuple[str, ...]:
         """Names of its implementations, the plainest first."""
-        module = __import__(self.scan().__module__, fromlist=["BACKENDS"])
+        function = getattr(statetrack.scans, self.function)
+        module = __import__(function.__module__, fromlist=["BACKENDS"])
         return tuple(module.BACKENDS)
 
 
@@ -119,7 +108,7 @@ def inputs_of(
     }
     if initial:
         wide = torch.complex64 if case.dtype == "complex64" else torch.float32
-        inputs["initial"] = normal(row.initial_shape(case), generator, wide)
+        inputs.setdefault("initial", normal(row.initial_shape(case), generator, wide))
     return inputs
 
 
@@ -127,32 +116,6 @@ def exact_inputs(case: Case, device: torch.device | str, seed: int = 0) -> Input
     """Draw inputs whose results are whole numbers."""
     drawn = SCANS[case.scan].draw_exact(case, Generator(device).manual_seed(seed))
     return {name: tensor.to(case.torch_dtype) for name, tensor in drawn.items()}
-
-
-def normal(
-    shape: tuple[int, ...], generator: Generator, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """Draw standard normal numbers on the device of the generator."""
-    return torch.randn(shape, generator=generator, device=generator.device, dtype=dtype)
-
-
-def transitions(shape: tuple[int, ...], generator: Generator, positive: bool) -> Tensor:
-    """Draw transitions of magnitude 1/2 to 1 and either sign."""
-    device = generator.device
-    magnitude = 0.5 + 0.5 * torch.rand(shape, generator=generator, device=device)
-    return magnitude if positive else magnitude * signs(shape, generator)
-
-
-def signs(shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """Draw +1 and -1."""
-    draw = torch.randint(0, 2, shape, generator=generator, device=generator.device)
-    return 1.0 - 2.0 * draw
-
-
-def whole_numbers(shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """Draw whole numbers from -4 to 4."""
-    draw = torch.randint(-4, 5, shape, generator=generator, device=generator.device)
-    return draw.to(torch.float32)
 
 
 def _draw_diagonal(case: Case, generator: Generator, positive: bool) -> Inputs:
@@ -378,5 +341,15 @@ SCANS: dict[str, ScanRow] = {
         _work_low_rank,
         small={"H": 2, "K": 16, "V": 16, "P": 2},
         precisions=("ieee",),
+    ),
+    "nonlinear": ScanRow(
+        "nonlinear_scan",
+        nonlinear_rows.draw,
+        nonlinear_rows.draw_exact,
+        nonlinear_rows.initial_shape,
+        nonlinear_rows.work,
+        small={"W": 2, "D": 20},
+        variants=("lstm", "gru", "slstm", "slstm_exponential", "rnn"),
+        option="cell",
     ),
 }

@@ -20,6 +20,7 @@ from statetrack.models import kda as _kda
 from statetrack.models import linear_attention as _linear_attention
 from statetrack.models import lru as _lru
 from statetrack.models import lstm as _lstm
+from statetrack.models import m2rnn as _m2rnn
 from statetrack.models import mamba as _mamba
 from statetrack.models import mamba3 as _mamba3
 from statetrack.models import mlstm as _mlstm
@@ -62,6 +63,7 @@ FAMILIES = (
     _linear_attention,
     _lru,
     _lstm,
+    _m2rnn,
     _mamba,
     _mamba3,
     _mlstm,

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-from torch import nn
-
 from statetrack.models.backbone import Backbone
 from statetrack.models.config import BackboneConfig, register_model
-from statetrack.models.rnn import RNNMixer
+from statetrack.models.torch_cells import CellMixer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +17,7 @@ class GRUConfig(BackboneConfig):
         return "GRU"
 
 
-class GRUMixer(RNNMixer):
+class GRUMixer(CellMixer):
     """One layer of torch's GRU (Cho et al. 2014, arXiv 1406.1078).
 
     Parameters
@@ -28,7 +26,7 @@ class GRUMixer(RNNMixer):
     """
 
     def __init__(self, config: GRUConfig) -> None:
-        super().__init__(config, nn.GRU)
+        super().__init__(config, "gru")
 
 
 def build(config: GRUConfig, num_tokens: int, num_classes: int) -> Backbone:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from automata.errors import InputError, unknown_name
 from statetrack.models.backbone import Backbone, State
 from statetrack.models.config import BackboneConfig, register_model, require_positive
 from statetrack.models.modules import Projection, RMSNorm
+from statetrack.scans import nonlinear_scan
 
 FORGET_GATES = ("sigmoid", "exponential")
 NUM_GATES = 4
@@ -62,7 +62,7 @@ class SLSTMMixer(nn.Module):
         super().__init__()
         heads, size = config.num_heads, config.width // config.num_heads
         self.heads, self.size = heads, size
-        self.exponential = config.forget_gate == "exponential"
+        self.cell = "slstm_exponential" if config.forget_gate == "exponential" else "slstm"
         self.to_gates = Projection(config.width, NUM_GATES * config.width)
         self.recurrent = nn.Parameter(torch.randn(heads, size, NUM_GATES, size) / math.sqrt(size))
         self.norm = RMSNorm(size, (heads,))
@@ -70,13 +70,14 @@ class SLSTMMixer(nn.Module):
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state (hidden, cell, normaliser, stabiliser)."""
         gates_BTHGE = self.to_gates(x_BTD).unflatten(-1, (self.heads, NUM_GATES, self.size))
-        hidden = []
-        for gates_BHGE in gates_BTHGE.unbind(dim=-4):
-            state = self._step(gates_BHGE, state)
-            hidden.append(state[0])
-        if not hidden:
-            return x_BTD, state
-        return self.norm(torch.stack(hidden, dim=-3)).flatten(-2), state
+        hidden_HBTE, after_HBSE = nonlinear_scan(
+            gates_BTHGE.movedim(-3, -5),
+            self.recurrent.transpose(-3, -2),
+            initial=torch.stack(state, dim=-2).transpose(-4, -3),
+            cell=self.cell,
+        )
+        after_BHSE = after_HBSE.transpose(-4, -3)
+        return self.norm(hidden_HBTE.movedim(-4, -2)).flatten(-2), after_BHSE.unbind(dim=-2)
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros, four times [B, H, E]."""
@@ -86,23 +87,6 @@ class SLSTMMixer(nn.Module):
     def transitions(self, x_BTD: Tensor) -> None:
         """Return None: the step is not linear in the state."""
         return None
-
-    def _step(self, gates_BHGE: Tensor, state: State) -> State:
-        hidden_BHE, cell_BHE, normaliser_BHE, stabiliser_BHE = state
-        seen_BHGE = torch.einsum("...he,hegf->...hgf", hidden_BHE, self.recurrent)
-        z_BHE, i_BHE, f_BHE, o_BHE = (gates_BHGE + seen_BHGE).unbind(dim=-2)
-        log_forget_BHE = f_BHE if self.exponential else logsigmoid(f_BHE)
-        kept_BHE = log_forget_BHE + stabiliser_BHE
-        # An empty normaliser has nothing to keep: the input alone sets the scale, or a very small
-        # first input gate would vanish next to it.
-        first_BHE = normaliser_BHE == 0
-        after_BHE = torch.where(first_BHE, i_BHE, torch.maximum(kept_BHE, i_BHE))
-        enter_BHE = torch.exp(i_BHE - after_BHE)
-        keep_BHE = torch.exp(torch.where(first_BHE, i_BHE, kept_BHE) - after_BHE)
-        cell_BHE = keep_BHE * cell_BHE + enter_BHE * torch.tanh(z_BHE)
-        normaliser_BHE = keep_BHE * normaliser_BHE + enter_BHE
-        hidden_BHE = torch.sigmoid(o_BHE) * cell_BHE / normaliser_BHE
-        return hidden_BHE, cell_BHE, normaliser_BHE, after_BHE
 
 
 def build(config: SLSTMConfig, num_tokens: int, num_classes: int) -> Backbone:

@@ -33,8 +33,10 @@ class PackedModel:
     Notes
     -----
     The forward pass is mapped over the models with `torch.func.vmap`; the scans fold the mapped
-    axis into their batch. Cells of torch (`torch.nn.RNNBase`) cannot be mapped and run one after
-    another. A single model is called as it is, so that any module can be trained alone.
+    axis into their batch. Cells of torch (`torch.nn.RNNBase`) cannot be mapped, and models with
+    them run one after another, unless the layer around a cell has another way and says so:
+    ``layer.maps_cells(device)``. A single model is called as it is, so that any module can be
+    trained alone.
 
     Examples
     --------
@@ -70,7 +72,6 @@ class PackedModel:
             )
         self._skeleton = copy.deepcopy(models[0]).to("meta")
         self.training = models[0].training
-        self._can_be_mapped = not any(isinstance(m, nn.RNNBase) for m in models[0].modules())
 
     @property
     def size(self) -> int:
@@ -136,7 +137,7 @@ class PackedModel:
             With a leading axis P in every tensor.
         """
         weights = self.views(self.parameters if parameters is None else parameters)
-        if self._can_be_mapped and self.size > 1:
+        if self.size > 1 and _can_be_mapped(self._skeleton, tokens.device):
             mapped = vmap(self._run_mapped, in_dims=(0, 0, 0, None if state is None else 0))
             logits, after = mapped(weights, self.buffers, tokens, state)
             return logits, None if isinstance(after, tuple) and not after else after
@@ -176,6 +177,16 @@ class PackedModel:
     def weights(self, place: int) -> dict[str, Tensor]:
         """Parameters of one model by name, as its ``load_state_dict`` takes them."""
         return _row(self.views(self.parameters), place)
+
+
+def _can_be_mapped(model: nn.Module, device: torch.device) -> bool:
+    """Whether every cell of torch is in a layer that maps it on this device."""
+    mapped = set()
+    for layer in model.modules():
+        maps_cells = getattr(layer, "maps_cells", None)
+        if callable(maps_cells) and maps_cells(device):
+            mapped |= {id(cell) for cell in layer.children()}
+    return all(id(one) in mapped for one in model.modules() if isinstance(one, nn.RNNBase))
 
 
 def _row(tensors: Mapping[str, Tensor], place: int) -> dict[str, Tensor]:

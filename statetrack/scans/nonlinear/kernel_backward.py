@@ -1,0 +1,135 @@
+"""Triton kernels of the gradient of nonlinear recurrences.
+
+`scan_backward` walks from the last token to the first with the transposed recurrent weights on
+chip: from what the forward pass kept it computes the gradient of what the token brought to every
+gate, and from that, through the weights, the gradient of the hidden state before. The gradient of
+the weights is a sum over rows and tokens and needs no order: `weights_backward` takes it in one
+matrix product, in parts that are added up in a fixed order.
+"""
+
+import triton
+import triton.language as tl
+
+from statetrack.scans.heads import place
+from statetrack.scans.nonlinear.kernel_cells import GRU, NEW, RESET, step_back
+from statetrack.scans.nonlinear.kernel_tiles import (
+    load_square,
+    load_tiles,
+    network_and_row,
+    product,
+    store_tiles,
+)
+
+SIZES = ["n1", "n2", "batch", "length"]
+STRIDES = ["r0", "r1", "r2", "r_gate", "r_row", "g0", "g1", "g2", "g_row", "g_step"]
+
+
+@triton.jit(do_not_specialize=[*SIZES, *STRIDES])
+def scan_backward(
+    r_pointer, states_pointer, kept_pointer, d_out_pointer, d_final_pointer, d_x_pointer,
+    d_initial_pointer,
+    n1: tl.int32, n2: tl.int32, batch: tl.int32, length: tl.int32,
+    r0: tl.int64, r1: tl.int64, r2: tl.int64, r_gate: tl.int64, r_row: tl.int64,
+    g0: tl.int64, g1: tl.int64, g2: tl.int64, g_row: tl.int64, g_step: tl.int64,
+    D: tl.constexpr, UNITS: tl.constexpr, GATES: tl.constexpr, PARTS: tl.constexpr,
+    KEPT: tl.constexpr, CELL: tl.constexpr, BATCH_BLOCK: tl.constexpr, PRECISION: tl.constexpr,
+    STATE: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """Gradients of x [N, B, T, G, D] and of the initial state [N, B, S, D]."""
+    network, row = network_and_row(BATCH_BLOCK, batch)
+    unit = tl.arange(0, UNITS)
+    inside = (row[:, None] < batch) & (unit[None, :] < D)
+    s0, s1, s2 = place(network, n1, n2)
+    r_pointer += s0 * r0 + s1 * r1 + s2 * r2
+    weights = ()
+    for gate in tl.static_range(GATES):
+        weights = weights + (
+            load_square(r_pointer + gate * r_gate, unit, unit, 1, r_row, D, STATE),
+        )
+    sequence = (network.to(tl.int64) * batch + row)[:, None]
+    ends = sequence * (PARTS * D) + unit[None, :]
+    before_offsets = sequence * length * (PARTS * D) + unit[None, :]
+    kept_offsets = sequence * length * (KEPT * D) + unit[None, :]
+    x_offsets = sequence * length * (GATES * D) + unit[None, :]
+    last = (length - 1).to(tl.int64)
+    d_out_pointer += s0 * g0 + s1 * g1 + s2 * g2 + last * g_step
+    d_out_offsets = row[:, None].to(tl.int64) * g_row + unit[None, :]
+    states_pointer += last * (PARTS * D)
+    kept_pointer += last * (KEPT * D)
+    d_x_pointer += last * (GATES * D)
+    grads = load_tiles(d_final_pointer, ends, inside, D, PARTS, STATE)
+    for _ in tl.range(0, length, num_stages=STAGES):
+        d_out = tl.load(d_out_pointer + d_out_offsets, mask=inside, other=0).to(STATE)
+        kept = load_tiles(kept_pointer, kept_offsets, inside, D, KEPT, STATE)
+        before = load_tiles(states_pointer, before_offsets, inside, D, PARTS, STATE)
+        d_hidden = grads[0] + d_out
+        d_x, d_before = step_back(kept, before, (d_hidden,) + grads[1:], CELL)
+        store_tiles(d_x_pointer, x_offsets, inside, D, d_x, GATES)
+        d_hidden = d_before[0]
+        for gate in tl.static_range(GATES):
+            d_u = d_x[gate]
+            if CELL == GRU and gate == NEW:
+                d_u = d_u * kept[RESET]
+            d_hidden = product(d_u, weights[gate], d_hidden, PRECISION, STATE)
+        grads = (d_hidden,) + d_before[1:]
+        d_out_pointer -= g_step
+        states_pointer -= PARTS * D
+        kept_pointer -= KEPT * D
+        d_x_pointer -= GATES * D
+    store_tiles(d_initial_pointer, ends, inside, D, grads, PARTS)
+
+
+@triton.jit(do_not_specialize=["num_rows", "part_rows", "num_parts", "num_networks"])
+def weights_backward(
+    states_pointer, kept_pointer, d_x_pointer, d_r_pointer, d_bias_pointer,
+    num_rows: tl.int64, part_rows: tl.int64, num_parts: tl.int32, num_networks: tl.int32,
+    D: tl.constexpr, TILE: tl.constexpr, GATES: tl.constexpr, PARTS: tl.constexpr,
+    KEPT: tl.constexpr, CELL: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr,
+    STATE: tl.constexpr,
+):  # fmt: skip
+    """Parts of the gradients of weights, [parts, N, G, D, D], and of biases, [parts, N, G, D].
+
+    A row is a token of a sequence; each part sums over `part_rows` of them.
+    """
+    TILES: tl.constexpr = (D + TILE - 1) // TILE
+    program = tl.program_id(0)
+    column_tile = program % TILES
+    row_tile = program // TILES % TILES
+    gate = program // (TILES * TILES) % GATES
+    part = program // (TILES * TILES * GATES) % num_parts
+    network = program // (TILES * TILES * GATES) // num_parts
+    unit = row_tile * TILE + tl.arange(0, TILE)
+    column = column_tile * TILE + tl.arange(0, TILE)
+    start = part.to(tl.int64) * part_rows
+    stop = tl.minimum(start + part_rows, num_rows)
+    states_pointer += network.to(tl.int64) * num_rows * (PARTS * D)
+    kept_pointer += network.to(tl.int64) * num_rows * (KEPT * D)
+    d_x_pointer += network.to(tl.int64) * num_rows * (GATES * D)
+    total = tl.zeros([TILE, TILE], STATE)
+    bias = tl.zeros([TILE], STATE)
+    for first in tl.range(0, part_rows, ROWS):
+        row = start + first + tl.arange(0, ROWS)
+        there = row < stop
+        hidden = tl.load(
+            states_pointer + row[None, :] * (PARTS * D) + unit[:, None],
+            mask=there[None, :] & (unit[:, None] < D), other=0,
+        )  # fmt: skip
+        inside = there[:, None] & (column[None, :] < D)
+        d_u = tl.load(
+            d_x_pointer + row[:, None] * (GATES * D) + gate * D + column[None, :],
+            mask=inside, other=0,
+        )  # fmt: skip
+        if CELL == GRU:
+            reset = tl.load(
+                kept_pointer + row[:, None] * (KEPT * D) + RESET * D + column[None, :],
+                mask=inside, other=0,
+            )  # fmt: skip
+            d_u = tl.where(gate == NEW, d_u * reset, d_u)
+        total = product(hidden, d_u, total, PRECISION, STATE)
+        bias += tl.sum(d_u, 0)
+    base = (part.to(tl.int64) * num_networks + network) * GATES + gate
+    offsets = unit[:, None] * D + column[None, :]
+    inside = (unit[:, None] < D) & (column[None, :] < D)
+    tl.store(d_r_pointer + base * (D * D) + offsets, total, mask=inside)
+    own = (column < D) & (row_tile == 0)
+    tl.store(d_bias_pointer + base * D + column, bias, mask=own)

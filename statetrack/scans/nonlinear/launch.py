@@ -1,0 +1,222 @@
+"""Launches of the kernels of nonlinear recurrences: what fits on chip, and how work is cut."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from statetrack.scans.kernels import leading_sizes, leading_strides, multiprocessors, num_items
+from statetrack.scans.launches import Launches
+from statetrack.scans.nonlinear.cells import Cell
+
+MAX_SIZE = 256
+# Fewer rows leave tensor cores idle; more leave multiprocessors idle.
+BATCH_BLOCK = 16
+# Shared memory of a multiprocessor is 227 kB; the rest is for tiles on their way.
+WEIGHT_BYTES = 200_000
+STREAMED_TILE = 64
+STREAMED_WARPS = 16  # with 8 the kernels for 256 units spill 0.6 to 1 kB a thread
+GRADIENT_TILE = 64
+GRADIENT_ROWS = 32
+FEWEST_ROWS = 512  # of a part of the gradient of weights
+PROGRAMS_PER_MULTIPROCESSOR = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of the launches for inputs of one kind.
+
+    Parameters
+    ----------
+    cell : Cell
+    size : int
+        Units D.
+    state : torch.dtype
+    precision : str
+        Rounding of products.
+    """
+
+    cell: Cell
+    size: int
+    state: torch.dtype
+    precision: str
+
+    @property
+    def units(self) -> int:
+        """Units in registers, a power of two."""
+        return max(16, 1 << (self.size - 1).bit_length())
+
+    @property
+    def fits(self) -> bool:
+        """Whether recurrent weights stay on chip."""
+        return len(self.cell.gates) * self.units**2 * self.state.itemsize <= WEIGHT_BYTES
+
+    @property
+    def stages(self) -> int:
+        """Tokens under way: loads ahead where shared memory has room for them."""
+        tile = BATCH_BLOCK * self.units * self.state.itemsize
+        weights = len(self.cell.gates) * self.units**2 * self.state.itemsize
+        ahead = tile * (1 + self.cell.num_kept + len(self.cell.state))
+        return 3 if weights + 3 * ahead <= WEIGHT_BYTES else 1
+
+    def options(self) -> dict[str, Any]:
+        """Compile-time arguments that all kernels share."""
+        import triton.language as tl
+
+        exact = self.state == torch.float64
+        return {
+            "D": self.size,
+            "GATES": len(self.cell.gates),
+            "PARTS": len(self.cell.state),
+            "KEPT": self.cell.num_kept,
+            "CELL": self.cell.code,
+            "PRECISION": "ieee" if exact else self.precision,
+            "STATE": tl.float64 if exact else tl.float32,
+        }
+
+    def walk(self) -> dict[str, Any]:
+        """Further arguments of the kernels that walk along time."""
+        shared = {**self.options(), "BATCH_BLOCK": BATCH_BLOCK, "num_stages": 1}
+        if self.fits:
+            warps = 4 if self.units <= 16 else 8
+            more = {"UNITS": self.units, "STAGES": self.stages, "num_warps": warps}
+        else:
+            more = {"TILE": min(STREAMED_TILE, self.units), "num_warps": STREAMED_WARPS}
+        return {**shared, **more}
+
+    def gradient(self) -> dict[str, Any]:
+        """Further arguments of the kernel for the gradient of weights."""
+        tile = min(GRADIENT_TILE, self.units)
+        more = {"TILE": tile, "ROWS": GRADIENT_ROWS, "num_warps": 8, "num_stages": 2}
+        return {**self.options(), **more}
+
+
+def run_forward(
+    plan: Plan,
+    x: Tensor,
+    recurrent: Tensor,
+    bias: Tensor,
+    initial: Tensor,
+    outputs: tuple[Tensor, ...],
+    save: bool,
+) -> None:
+    """Fill hidden states, the final state and, with `save`, what the backward pass needs.
+
+    Parameters
+    ----------
+    plan : Plan
+    x : Tensor, [..., B, T, G, D]
+        Any strides but that of the last axis.
+    recurrent : Tensor, [..., G, D, D]
+        Likewise.
+    bias, initial : Tensor, [..., G, D] and [..., B, S, D]
+        Contiguous.
+    outputs : tuple of Tensor
+        Hidden states [..., B, T, D], final state [..., B, S, D], states before every token
+        [..., B, T, S, D], what is kept of steps [..., B, T, P, D]; contiguous.
+    save : bool
+    """
+    from statetrack.scans.nonlinear import kernel, kernel_streamed
+
+    hidden, final, states, kept = outputs
+    leading, batch, length = _sizes(x)
+    numbers = (*leading[1:], batch, length)
+    strides = (*leading_strides(x, 4), *x.stride()[-4:-1], *_weight_strides(recurrent))
+    grid = _grid(leading, batch)
+    with Launches(x) as launch:
+        if plan.fits:
+            launch(
+                kernel.scan_forward, grid, x, recurrent, bias, initial, hidden, final, states,
+                kept, *numbers, *strides, SAVE=save, **plan.walk(),
+            )  # fmt: skip
+        else:
+            work = torch.empty((2, *final.shape), dtype=final.dtype, device=x.device)
+            work[0].copy_(initial)
+            launch(
+                kernel_streamed.scan_forward, grid, x, recurrent, bias, work, hidden, states,
+                kept, *numbers, num_items(leading) * batch, *strides, SAVE=save, **plan.walk(),
+            )  # fmt: skip
+    if not plan.fits:
+        final.copy_(work[length % 2])
+
+
+def run_backward(
+    plan: Plan,
+    recurrent: Tensor,
+    states: Tensor,
+    kept: Tensor,
+    grad_hidden: Tensor,
+    grad_final: Tensor,
+    grads: tuple[Tensor, Tensor, Tensor, Tensor],
+) -> None:
+    """Fill the gradients of x, recurrent weights, bias and initial state.
+
+    Parameters
+    ----------
+    plan : Plan
+    recurrent, states, kept
+        As in `run_forward`.
+    grad_hidden : Tensor, [..., B, T, D]
+        Any strides but that of the last axis.
+    grad_final : Tensor, [..., B, S, D]
+        Contiguous.
+    grads : tuple of Tensor
+        Contiguous.
+    """
+    from statetrack.scans.nonlinear import kernel_backward, kernel_streamed
+
+    grad_x, grad_recurrent, grad_bias, grad_initial = grads
+    leading, batch, length = _sizes(grad_x)
+    networks = num_items(leading)
+    numbers = (*leading[1:], batch, length)
+    strides = (
+        *_weight_strides(recurrent), *leading_strides(grad_hidden, 3), *grad_hidden.stride()[-3:-1]
+    )  # fmt: skip
+    grid = _grid(leading, batch)
+    options = plan.gradient()
+    tiles = (-(-plan.size // options["TILE"])) ** 2 * len(plan.cell.gates)
+    parts, part_rows = _cut(batch * length, networks * tiles, grad_x.device)
+    room = {"dtype": grad_x.dtype, "device": grad_x.device}
+    weight_parts = torch.empty((parts, *grad_recurrent.shape), **room)  # type: ignore[call-overload]
+    bias_parts = torch.empty((parts, *grad_bias.shape), **room)  # type: ignore[call-overload]
+    with Launches(grad_x) as launch:
+        if plan.fits:
+            launch(
+                kernel_backward.scan_backward, grid, recurrent, states, kept, grad_hidden,
+                grad_final, grad_x, grad_initial, *numbers, *strides, **plan.walk(),
+            )  # fmt: skip
+        else:
+            grad_initial.copy_(grad_final)
+            launch(
+                kernel_streamed.scan_backward, grid, recurrent, states, kept, grad_hidden,
+                grad_initial, grad_x, *numbers, *strides, **plan.walk(),
+            )  # fmt: skip
+        launch(
+            kernel_backward.weights_backward, (networks * parts * tiles,), states, kept, grad_x,
+            weight_parts, bias_parts, batch * length, part_rows, parts, networks,
+            **options,
+        )  # fmt: skip
+    for grad, partial in ((grad_recurrent, weight_parts), (grad_bias, bias_parts)):
+        grad.copy_(partial[0] if parts == 1 else partial.sum(0))
+
+
+def _sizes(x: Tensor) -> tuple[list[int], int, int]:
+    *leading, batch, length, _gates, _size = x.shape
+    return leading_sizes(leading), batch, length
+
+
+def _weight_strides(recurrent: Tensor) -> tuple[int, ...]:
+    return (*leading_strides(recurrent, 3), *recurrent.stride()[-3:-1])
+
+
+def _grid(leading: list[int], batch: int) -> tuple[int]:
+    return (num_items(leading) * -(-batch // BATCH_BLOCK),)
+
+
+def _cut(rows: int, programs: int, device: torch.device) -> tuple[int, int]:
+    """Parts of the rows, so that every multiprocessor has work, and rows of each part."""
+    wanted = -(-multiprocessors(device) * PROGRAMS_PER_MULTIPROCESSOR // programs)
+    parts = max(1, min(wanted, rows // FEWEST_ROWS))
+    part_rows = -(-rows // parts)
+    return -(-rows // part_rows), part_rows
