@@ -77,20 +77,26 @@ class AffineRecurrence:
 
     def decode(self, states: FloatArray, tokens: IntArray) -> FloatArray:
         """Logits of the model, float64 [M, C], after one token each from states [M, U, V, N]."""
-        flat = np.zeros((len(states), self.state_size))
-        used = self.places >= 0
-        flat[:, self.places[used]] = states[:, used]
-        codec = _codec(self.model)
         size = max(1, _NUMBERS_PER_CALL // max(1, self.state_size))
         parts = []
         with torch.no_grad():
-            for start in range(0, len(flat), size):
-                piece = torch.from_numpy(flat[start : start + size])
-                letters = torch.from_numpy(np.asarray(tokens[start : start + size], np.int64))
-                model: Any = self.model
-                logits, _ = model.step(letters, codec.unflatten(piece))
-                parts.append(logits.numpy())
+            for start in range(0, len(states), size):
+                piece = torch.from_numpy(np.ascontiguousarray(states[start : start + size]))
+                parts.append(self.logits(piece, tokens[start : start + size]).numpy())
         return np.concatenate(parts)
+
+    def logits(self, states: Tensor, tokens: IntArray) -> Tensor:
+        """The same for a tensor of float64, with gradients."""
+        used = self.places >= 0
+        order = np.empty(self.state_size, dtype=np.int64)
+        order[self.places[used]] = np.flatnonzero(used)
+        rows = states.flatten(1)[:, torch.from_numpy(order)]
+        model: Any = self.model
+        found: Tensor
+        found, _ = model.step(
+            torch.from_numpy(np.asarray(tokens, np.int64)), _codec(model).unflatten(rows)
+        )
+        return found
 
 
 def read_affine(model: nn.Module, num_tokens: int) -> AffineRecurrence:
