@@ -25,6 +25,7 @@ ARITHMETIC = "float32 on the CPU, model.step on one word at a time"
 
 _RIDGES = (1.0, 1e-2, 1e-4)
 _AVERAGED = 64
+_MOST_EDGES = 4096
 _WIDER = 1.0 + 1e-9
 
 
@@ -102,7 +103,7 @@ def certify(
 
     First all words are followed, merging those with the same bits (`search_patterns`). Where that
     does not end, the state of the model is held, for every length and state of the automaton, in a
-    ball about a centre: a step moves the centre exactly and the ball by the norm of the token's
+    ball about a centre (one for every last few letters too): a step moves the centre exactly and the ball by the norm of the token's
     matrix, and adds the distance between centres and all that rounding can do (`sound_steps`). The
     length ends where the decoder's margin over such a ball is not above zero. What is taken for
     granted: that libraries sum in some order, with float32 operands, that one call of erf or of a
@@ -150,7 +151,41 @@ def _bounded_length(model: nn.Module, task: "AutomatonTask", cap: int) -> int:
     except InputError:
         return -1
     matrices = np.stack([step.matrix for step in sound.steps])
-    return _Follower(sound, task, _basis(matrices)).length(cap)
+    return _Follower(sound, _histories(task), _basis(matrices)).length(cap)
+
+
+@dataclass(frozen=True, eq=False)
+class _Histories:
+    """The automaton, its states told apart by the last letters as well; node 0 is the empty word.
+
+    What a state of a model remembers of the last letters is no error then.
+    """
+
+    transitions: IntArray
+    classes: IntArray
+
+
+def _histories(task: "AutomatonTask") -> _Histories:
+    """As many last letters as keep the number of nodes and letters small."""
+    dfa, depth = task.dfa, 0
+    while dfa.num_states * dfa.num_symbols ** (depth + 2) <= _MOST_EDGES:
+        depth += 1
+    start = (dfa.initial, ())
+    numbers: dict[tuple[int, tuple[int, ...]], int] = {start: 0}
+    queue: list[tuple[int, tuple[int, ...]]] = [start]
+    rows = []
+    for state, suffix in queue:
+        row = []
+        for letter in range(dfa.num_symbols):
+            longer = (*suffix, letter)[-depth:] if depth else ()
+            node = (int(dfa.transitions[state, letter]), longer)
+            if node not in numbers:
+                numbers[node] = len(queue)
+                queue.append(node)
+            row.append(numbers[node])
+        rows.append(row)
+    classes = task.state_classes[[state for state, _ in queue]]
+    return _Histories(np.array(rows, dtype=np.int64), classes)
 
 
 def _basis(matrices_PUNN: FloatArray) -> FloatArray:
@@ -182,8 +217,8 @@ class _Follower:
     A state of the model is ``centre + E`` with ``|E L|_F <= radius``, block by block.
     """
 
-    def __init__(self, model: SoundModel, task: "AutomatonTask", basis_UNN: FloatArray) -> None:
-        self.model, self.task = model, task
+    def __init__(self, model: SoundModel, nodes: _Histories, basis_UNN: FloatArray) -> None:
+        self.model, self.nodes = model, nodes
         self.basis = basis_UNN
         self.inverse = np.linalg.inv(basis_UNN)
         steps = model.steps
@@ -204,21 +239,19 @@ class _Follower:
 
     def length(self, cap: int) -> int:
         """Longest length, up to `cap`, at which every answer is sure to be right."""
-        dfa = self.task.dfa
+        transitions = self.nodes.transitions
         shape = self.model.initial.shape
-        centre_QUVN = np.zeros((dfa.num_states, *shape))
-        centre_QUVN[dfa.initial] = self.model.initial
-        radius_QU = np.zeros((dfa.num_states, shape[0]))
-        share_Q = np.zeros(dfa.num_states)
-        share_Q[dfa.initial] = 1.0
+        centre_QUVN = np.zeros((len(transitions), *shape))
+        centre_QUVN[0] = self.model.initial
+        radius_QU = np.zeros((len(transitions), shape[0]))
+        share_Q = np.zeros(len(transitions))
+        share_Q[0] = 1.0
         for length in range(cap):
-            source_E, token_E = (
-                part.ravel() for part in np.indices((dfa.num_states, dfa.num_symbols))
-            )
+            source_E, token_E = (part.ravel() for part in np.indices(transitions.shape))
             reached = share_Q[source_E] > 0
             source_E, token_E = source_E[reached], token_E[reached]
-            target_E = dfa.transitions[source_E, token_E]
-            with np.errstate(over="ignore", invalid="ignore"):
+            target_E = transitions[source_E, token_E]
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 image_EUVN = (
                     centre_QUVN[source_E] @ self.matrix[token_E] + self.offset[token_E]
                 )
@@ -245,7 +278,7 @@ class _Follower:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Shares of words, centres and radii after one more letter."""
         states = len(share_Q)
-        weight_E = share_Q[source_E] / self.task.num_tokens
+        weight_E = share_Q[source_E] / self.nodes.transitions.shape[1]
         share = np.bincount(target_E, weight_E, minlength=states)
         centre = np.zeros((states, *image_EUVN.shape[1:]))
         np.add.at(centre, target_E, weight_E[:, None, None, None] * image_EUVN)
@@ -282,7 +315,7 @@ class _Follower:
         if not (np.isfinite(middle).all() and np.isfinite(box).all()):
             return False
         seen = self.model.last_stream(self._grouped(middle, box, ball), self.stream[token_E])
-        target = self.task.state_classes[target_E]
+        target = self.nodes.classes[target_E]
         certain: BoolArray = self.model.margins(seen, target) > 0
         return bool(certain.all())
 
