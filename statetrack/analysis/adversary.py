@@ -18,7 +18,7 @@ from automata.errors import InputError
 from automata.pair_graph import minimum_mean_cycle
 from automata.validation import BoolArray, FloatArray, IntArray, as_integer, read_only
 from statetrack.analysis.affine import AffineRecurrence, read_affine, require_plain
-from statetrack.analysis.horizon import is_right
+from statetrack.analysis.horizon import class_margins, is_right
 from statetrack.analysis.letter_products import word_states
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_PERIODIC = 4096
 _MOST_LAST_LETTERS = 8
+_MOST_IN_A_STEP = 2**10
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,8 @@ def adversarial_word(
     cap : int
         Longest word tried.
     beam : int
-        Words kept for each state of the automaton in the beam search; 0 leaves it out.
+        Words kept for each state of the automaton in the beam search, up to 1,024 in all; 0 leaves
+        it out.
     beam_length : int
         Longest word of the beam search.
     centre_length : int
@@ -161,9 +163,7 @@ def adversarial_word(
     )
 
 
-def first_failure(
-    model: nn.Module, task: "AutomatonTask", words: ArrayLike
-) -> list[int | None]:
+def first_failure(model: nn.Module, task: "AutomatonTask", words: ArrayLike) -> list[int | None]:
     """Run words step by step through a model, and say how many letters each takes to fail.
 
     Parameters
@@ -356,24 +356,15 @@ def _beam_search(
             logits, after = read.step(torch.from_numpy(letters), before)
             values = logits.double().numpy()
             targets = dfa.transitions[states[parents], letters]
-            margin = _margin(values, classes[targets])
+            margin = class_margins(values, classes[targets])
             worst = int(np.argmin(margin))
             if not is_right(values, classes[targets])[worst]:
                 result = np.append(words[parents[worst]], letters[worst])
                 break
             order = np.lexsort((margin, targets))
             ranks = np.arange(len(order)) - np.searchsorted(targets[order], targets[order])
-            kept = order[ranks < beam]
+            kept = order[ranks < max(1, min(beam, _MOST_IN_A_STEP // dfa.num_states))]
             memory = [tuple(part[torch.from_numpy(kept)] for part in layer) for layer in after]
             words = np.concatenate([words[parents[kept]], letters[kept][:, None]], axis=1)
             states = targets[kept]
     return result
-
-
-def _margin(logits: FloatArray, target: IntArray) -> FloatArray:
-    """Target's logit minus the largest other one; minus infinity where one is not finite."""
-    rows = np.arange(len(logits))
-    others = logits.copy()
-    others[rows, target] = -np.inf
-    margin = logits[rows, target] - others.max(axis=1)
-    return np.where(np.isfinite(logits).all(axis=1), margin, -np.inf)

@@ -253,7 +253,9 @@ def _double_copy(model: nn.Module) -> nn.Module:
             f"the model has {len(layers)} layers: what a token does to a deeper state depends on "
             "the words before it, so only one-layer models have an affine map for every token"
         )
-    if any(getattr(block, "convolution", None) is not None for block in getattr(model, "blocks", ())):
+    if any(
+        getattr(block, "convolution", None) is not None for block in getattr(model, "blocks", ())
+    ):
         raise InputError(
             "the model has a short convolution, so what a token does depends on those before it: "
             "only models without have an affine map for every token"
@@ -298,7 +300,7 @@ def _blocks(pattern: NDArray[np.bool_]) -> IntArray:
     width = max(len(one) for one in members)
     blocks: list[list[int]] = []
     for one in sorted(members, key=lambda places: (-len(places), places[0])):
-        room = next((b for b in blocks if 1 < width and len(b) + len(one) <= width), None)
+        room = next((b for b in blocks if width > 1 and len(b) + len(one) <= width), None)
         if room is None:
             blocks.append(list(one))
         else:

@@ -252,14 +252,14 @@ class _Follower:
             source_E, token_E = source_E[reached], token_E[reached]
             target_E = transitions[source_E, token_E]
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                image_EUVN = (
-                    centre_QUVN[source_E] @ self.matrix[token_E] + self.offset[token_E]
-                )
+                image_EUVN = centre_QUVN[source_E] @ self.matrix[token_E] + self.offset[token_E]
                 size_EUVN = (
                     np.abs(centre_QUVN[source_E])
                     + (radius_QU[source_E][..., None] * self.column)[:, :, None]
                 ) * _WIDER
-                if not self._all_right(image_EUVN, size_EUVN, radius_QU[source_E], token_E, target_E):
+                if not self._all_right(
+                    image_EUVN, size_EUVN, radius_QU[source_E], token_E, target_E
+                ):
                     return length
                 share_Q, centre_QUVN, radius_QU = self._move(
                     share_Q, image_EUVN, size_EUVN, radius_QU, source_E, token_E, target_E

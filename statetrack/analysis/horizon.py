@@ -244,3 +244,52 @@ def _of_moments(
         logits = recurrence.decode(states.reshape(-1, *shape), letters)
         by_state = is_right(logits, target).reshape(dfa.num_states, each).mean(axis=1)
         yield float(shares @ by_state)
+
+
+def margins(
+    model: nn.Module, task: "Task", *, cap: int = 4096, num_words: int = 2048, seed: int = 0
+) -> pd.DataFrame:
+    """Follow the margin of the right class over length, from the weights.
+
+    Parameters
+    ----------
+    model, task, cap, num_words, seed
+        As in `predict_horizon`.
+
+    Returns
+    -------
+    DataFrame
+        length, lowest, low, median, high: quantiles 0.01, 0.1, 0.5 and 0.9 over the ensemble of the
+        right class's logit minus the largest other one.
+
+    Raises
+    ------
+    InputError
+        As `predict_horizon`.
+
+    Examples
+    --------
+    >>> from automata.tasks import get_task
+    >>> from statetrack.models.constructions import parity_by_sign
+    >>> frame = margins(parity_by_sign(), get_task("parity"), cap=2)
+    >>> frame["median"].round(2).tolist()
+    [3.46, 3.46]
+    """
+    plain = require_plain(task, "margins")
+    recurrence = read_affine(model, task.num_tokens)
+    rows = []
+    lengths = horizon_lengths(as_integer(cap, "cap", 1, 2**40))
+    for words in word_states(recurrence, plain.dfa, lengths, num_words=num_words, seed=seed):
+        target = plain.state_classes[plain.dfa.transitions[words.sources, words.letters]]
+        margin = class_margins(recurrence.decode(words.states, words.letters), target)
+        rows.append((words.length, *np.quantile(margin, [0.01, 0.1, 0.5, 0.9])))
+    return pd.DataFrame(rows, columns=["length", "lowest", "low", "median", "high"])
+
+
+def class_margins(logits: FloatArray, target: IntArray) -> FloatArray:
+    """Target's logit minus the largest other one, [M]; minus infinity where one is not finite."""
+    rows = np.arange(len(logits))
+    others = logits.copy()
+    others[rows, target] = -np.inf
+    margin = logits[rows, target] - others.max(axis=1)
+    return np.where(np.isfinite(logits).all(axis=1), margin, -np.inf)

@@ -72,15 +72,11 @@ class Balls:
     def rounded(self, relative: float, extra: FloatArray | float = 0.0) -> "Balls":
         """After a rounding of every entry by a share of itself, and by `extra`."""
         error = relative * self.largest + extra + SMALLEST
-        return Balls.make(
-            self.middle, self.box + error, self.ball + np.linalg.norm(error, axis=-1)
-        )
+        return Balls.make(self.middle, self.box + error, self.ball + np.linalg.norm(error, axis=-1))
 
     def plus(self, other: "Balls") -> "Balls":
         """A float32 sum."""
-        total = Balls.make(
-            self.middle + other.middle, self.box + other.box, self.ball + other.ball
-        )
+        total = Balls.make(self.middle + other.middle, self.box + other.box, self.ball + other.ball)
         return total.rounded(UNIT)
 
     def linear(self, weight: FloatArray, norm: float) -> "Balls":
@@ -130,9 +126,7 @@ class Balls:
         # The norm's Jacobian is g (I - g^2 x x^T / n), with 0 <= g^2 |x|^2 / n < 1.
         slack = size * most * 0.25 * (high_eps - low_eps) / low * _WIDER
         ball = (self.ball * most + slack) * np.abs(scale).max()
-        exact = Balls.make(
-            self.middle * at_middle[..., None] * scale, box * np.abs(scale), ball
-        )
+        exact = Balls.make(self.middle * at_middle[..., None] * scale, box * np.abs(scale), ball)
         return exact.rounded(gamma(count / 2 + 4 + LIBRARY))
 
     def gelu(self) -> "Balls":

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from automata.errors import InputError
 from automata.validation import FloatArray, IntArray
+from statetrack.analysis.sound_balls import EPS, SMALLEST, UNIT, Balls, gamma, spectral_norm
 from statetrack.models.backbone import Backbone, Stream
 from statetrack.models.block_diagonal import BlockDiagonalMixer
 from statetrack.models.complex_diagonal import ComplexDiagonalMixer
@@ -24,7 +25,6 @@ from statetrack.models.diagonal import DiagonalMixer
 from statetrack.models.householder import HouseholderMixer
 from statetrack.models.mru import MRUMixer
 from statetrack.models.permutation_diagonal import PermutationDiagonalMixer
-from statetrack.analysis.sound_balls import EPS, SMALLEST, UNIT, Balls, gamma, spectral_norm
 
 _READ = 2.0 * UNIT
 """Numbers rounded from float64 may differ from those read here by one place."""
