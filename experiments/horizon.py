@@ -43,9 +43,9 @@ LARGE = {"S4": 2, "A5": 2, "S5": 4}
 def grid(preset: str) -> Grid:
     """Runs of a preset.
 
-    ``cpu`` is 24 small models; ``gpu`` is 117 models of 8 groups, 36 of them on S4, A5 and S5, whose
-    numbers are predicted, searched and certified on the CPU after training; ``full`` has twice the
-    seeds; ``smoke`` shows that everything works.
+    ``cpu`` is 24 small models; ``gpu`` is 117 models of 8 groups, 36 of them on S4, A5 and S5;
+    ``full`` has twice the seeds; ``smoke`` shows that everything works. Prediction, search and
+    proof run on the CPU after the training of each pack.
     """
     name = f"horizon-{preset}"
     shared = ["model.width=32", "evaluation.predict_horizon=true"]
@@ -56,7 +56,8 @@ def grid(preset: str) -> Grid:
         small = [
             *shared,
             "training.length=16",
-            "training.steps=400",
+            "training.steps=300",
+            "training.batch_size=32",
             "training.learning_rate=0.005",
             "evaluation.max_length=512",
             "evaluation.num_words=1024",

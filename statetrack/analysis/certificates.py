@@ -103,12 +103,12 @@ def certify(
 
     First all words are followed, merging those with the same bits (`search_patterns`). Where that
     does not end, the state of the model is held, for every length and state of the automaton, in a
-    ball about a centre (one for every last few letters too): a step moves the centre exactly and the ball by the norm of the token's
-    matrix, and adds the distance between centres and all that rounding can do (`sound_steps`). The
-    length ends where the decoder's margin over such a ball is not above zero. What is taken for
-    granted: that libraries sum in some order, with float32 operands, that one call of erf or of a
-    reciprocal root is off by at most eight units roundoff, and that a singular value of float64 is
-    right to ten digits.
+    ball about a centre (one for every last few letters too): a step moves the centre exactly and
+    the ball by the norm of the token's matrix, and adds the distance between centres and all that
+    rounding can do (`sound_steps`). The length ends where the decoder's margin over such a ball is
+    not above zero. What is taken for granted: that libraries sum in some order, with float32
+    operands, that one call of erf or of a reciprocal root is off by at most eight units roundoff,
+    and that a singular value of float64 is right to ten digits.
 
     Examples
     --------
@@ -279,7 +279,7 @@ class _Follower:
         """Shares of words, centres and radii after one more letter."""
         states = len(share_Q)
         weight_E = share_Q[source_E] / self.nodes.transitions.shape[1]
-        share = np.bincount(target_E, weight_E, minlength=states)
+        share = np.bincount(target_E, weight_E, minlength=states).astype(np.float64)
         centre = np.zeros((states, *image_EUVN.shape[1:]))
         np.add.at(centre, target_E, weight_E[:, None, None, None] * image_EUVN)
         centre /= np.where(share > 0, share, 1.0)[:, None, None, None]

@@ -34,8 +34,8 @@ def ratio_crossing(
     recurrence : AffineRecurrence
     task : AutomatonTask
     threshold : float
-        Where the nearest centre stops being one's own: 1/2. The paper's abstract names the decoder's
-        threshold without a number; this one is ours.
+        Where the nearest centre stops being one's own: 1/2. The paper's abstract names the
+        decoder's threshold without a number; this one is ours.
     cap : int
         Longest length looked at.
     num_words, seed : int

@@ -15,7 +15,7 @@ import pandas as pd
 from torch import nn
 
 from automata.errors import InputError, unknown_name
-from automata.validation import FloatArray, IntArray, as_integer, read_only
+from automata.validation import BoolArray, FloatArray, IntArray, as_integer, read_only
 from statetrack.analysis.affine import (
     AffineRecurrence,
     read_affine,
@@ -192,10 +192,11 @@ def share_right(recurrence: AffineRecurrence, task: "AutomatonTask", words: Word
     return float(is_right(recurrence.decode(words.states, words.letters), target).mean())
 
 
-def is_right(logits: FloatArray, target: IntArray) -> IntArray:
+def is_right(logits: FloatArray, target: IntArray) -> BoolArray:
     """Whether the target's logit is the largest, all being finite: bool [M]."""
     finite = np.isfinite(logits).all(axis=1)
-    return finite & (np.nan_to_num(logits).argmax(axis=1) == target)
+    right: BoolArray = finite & (np.nan_to_num(logits).argmax(axis=1) == target)
+    return right
 
 
 def scale_normalised(recurrence: AffineRecurrence) -> AffineRecurrence:

@@ -71,7 +71,7 @@ class Balls:
 
     def rounded(self, relative: float, extra: FloatArray | float = 0.0) -> "Balls":
         """After a rounding of every entry by a share of itself, and by `extra`."""
-        error = relative * self.largest + extra + SMALLEST
+        error: FloatArray = relative * self.largest + extra + SMALLEST
         return Balls.make(self.middle, self.box + error, self.ball + np.linalg.norm(error, axis=-1))
 
     def plus(self, other: "Balls") -> "Balls":
@@ -100,17 +100,21 @@ class Balls:
             exact.middle, exact.box + lost, exact.ball + np.linalg.norm(lost, axis=-1)
         )
 
-    def normalised(self, scale: FloatArray, eps: FloatArray | float = EPS) -> "Balls":
+    def normalised(
+        self,
+        scale: FloatArray,
+        low_eps: FloatArray | float = EPS,
+        high_eps: FloatArray | float = EPS,
+    ) -> "Balls":
         """`rms_norm` in float32.
 
         Parameters
         ----------
         scale : ndarray, float64 [D]
-        eps : float or ndarray [..., 2]
-            What is added to the mean square, or bounds on it.
+        low_eps, high_eps : float or ndarray [...]
+            Bounds on what is added to the mean square.
         """
         count = self.middle.shape[-1]
-        low_eps, high_eps = (eps, eps) if np.isscalar(eps) else (eps[..., 0], eps[..., 1])
         size = np.linalg.norm(self.middle, axis=-1)
         nearest = np.clip(np.abs(self.middle) - self.box, 0.0, None)
         low = np.maximum(
@@ -147,5 +151,5 @@ def spectral_norm(matrix: FloatArray) -> float:
 
 def spectral_norms(matrices: FloatArray) -> FloatArray:
     """The same for a stack, [..., n, m] -> [...]."""
-    values: FloatArray = np.linalg.svd(matrices, compute_uv=False)[..., 0]
-    return values * (1 + 1e-10) + 1e-300
+    values: FloatArray = np.linalg.svd(matrices, compute_uv=False)[..., 0] * (1 + 1e-10)
+    return values + 1e-300

@@ -98,12 +98,12 @@ class SoundModel:
         read : Balls, [M, groups, size]
         stream : ndarray, float64 [M, width]
         """
-        eps: Any = EPS
         if self.scaled:
             low = np.clip(np.abs(read.middle) - read.box, 0.0, None).max(axis=-1)
             high = read.largest.max(axis=-1)
-            eps = EPS * np.stack([np.square(low), np.square(2 * high)], axis=-1)
-        heads = read.normalised(self.scale, eps)
+            heads = read.normalised(self.scale, EPS * low**2, 4 * EPS * high**2)
+        else:
+            heads = read.normalised(self.scale)
         flat = Balls.make(
             heads.middle.reshape(len(stream), -1),
             heads.box.reshape(len(stream), -1),

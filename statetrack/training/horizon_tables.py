@@ -31,15 +31,15 @@ def horizon_tables(model: nn.Module, task: Task, curve: ReportCurve) -> dict[str
     Returns
     -------
     dict of str to DataFrame
-        ``horizon``, one row: group (or the task, where there is none); threshold; measured (longest length with token accuracy of at least
-        the threshold at every length up to it) and measured_censored (it never fell below);
-        predicted and predicted_censored; moments and moments_censored (missing where the state is
-        large); ratio_crossing (missing where there is none); first_random_failure (shortest wrong
-        prefix among the report words, of which there are random_words; missing where all are
-        right); adversarial_length, adversarial_found_by, adversarial_word, adversarial_float64,
-        cycle_predicted, cycle_length; certified, certified_all_lengths, certified_by.
-        ``predicted_curve``: length, token_accuracy. No table at all for a model or task to which
-        this does not apply.
+        ``horizon``, one row: group (or the task, where there is none); threshold; measured
+        (longest length with token accuracy of at least the threshold at every length up to it) and
+        measured_censored (it never fell below); predicted and predicted_censored; moments and
+        moments_censored (missing where the state is large); ratio_crossing (missing where there is
+        none); first_random_failure (shortest wrong prefix among the report words, of which there
+        are random_words; missing where all are right); adversarial_length, adversarial_found_by,
+        adversarial_word, adversarial_float64, cycle_predicted, cycle_length; certified,
+        certified_all_lengths, certified_by. ``predicted_curve``: length, token_accuracy. No table
+        at all for a model or task to which this does not apply.
     """
     try:
         recurrence = read_affine(model, task.num_tokens)
