@@ -49,8 +49,10 @@ def members(random, balls):
     """Float32 vectors inside, corners among them."""
     share = random.uniform(-1, 1, size=(200, *balls.middle.shape))
     share[:100] = np.sign(share[:100])
-    inside = (balls.middle + share * balls.box * 0.999999).astype(np.float32)
-    return torch.from_numpy(inside)
+    drawn = (balls.middle + share * balls.box).astype(np.float32)
+    # Rounding to float32 may leave a small box.
+    inside = np.abs(drawn - balls.middle) <= balls.box
+    return torch.from_numpy(np.where(inside, drawn, balls.middle).astype(np.float32))
 
 
 def contains(balls, results):
@@ -95,7 +97,7 @@ def test_library_functions_are_as_exact_as_is_granted():
 def test_a_float32_step_is_within_its_bound(name):
     model = small(name)
     sound = read_sound_model(model, 6)
-    states = [state_of(model, word) for word in itertools.product(range(6), repeat=2)]
+    states = [state_of(model, word) for word in [(), (0,), (1, 2), (3, 4, 5, 5), (2, 0, 1)]]
     for before, token in itertools.product(states, range(6)):
         with torch.no_grad():
             _, after = model.step(torch.tensor([token]), before)
@@ -158,14 +160,14 @@ def test_permutations_and_signs_are_certified_for_all_lengths():
 
 def test_rotations_that_round_are_certified_to_the_cap_only():
     task = get_task("word_problem", group="Z5")
-    proof = certify(group_by_reflections(task.group), task, max_steps=200, cap=40)
+    proof = certify(group_by_reflections(task.group), task, max_steps=60, cap=20)
     assert not proof.all_lengths
-    assert (proof.length, proof.method) == (40, "bounded")
+    assert (proof.length, proof.method) == (20, "bounded")
 
 
 def test_two_layers_are_searched_and_not_bounded():
     task = get_task("sum", modulus=3)
-    proof = certify(cyclic_by_two_layers(3), task, max_steps=400)
+    proof = certify(cyclic_by_two_layers(3), task, max_steps=100)
     assert proof.bounded_length == -1
     assert proof.length == proof.searched_length > 0
 
@@ -208,7 +210,7 @@ def test_certified_then_true_then_adversarial(group, error, seed):
 
 def test_the_witness_is_wrong_at_its_last_letter_alone():
     model, task = noisy_group("S4", 0.05)
-    found = adversarial_word(model, task, cap=256, beam=0)
+    found = adversarial_word(model, task, cap=128, beam=0)
     state, targets = model.initial_state(1), task.targets_of(found.word.tolist())
     answers = []
     for letter in found.word:

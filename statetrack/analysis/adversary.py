@@ -17,7 +17,7 @@ from torch import nn
 from automata.errors import InputError
 from automata.pair_graph import minimum_mean_cycle
 from automata.validation import BoolArray, FloatArray, IntArray, as_integer, read_only
-from statetrack.analysis.affine import AffineRecurrence, read_affine, require_plain
+from statetrack.analysis.affine import AffineRecurrence, read_affine, require_all_asked
 from statetrack.analysis.horizon import class_margins, is_right
 from statetrack.analysis.letter_products import word_states
 
@@ -89,7 +89,7 @@ def adversarial_word(
     model : torch.nn.Module
         As in `predict_horizon`.
     task : Task
-        Of an automaton, with independent uniform letters.
+        Of an automaton, in which every state is asked for.
     cap : int
         Longest word tried.
     beam : int
@@ -126,7 +126,7 @@ def adversarial_word(
     >>> adversarial_word(parity_by_sign(), get_task("parity"), cap=64) is None
     True
     """
-    plain = require_plain(task, "adversarial_word")
+    plain = require_all_asked(task, "adversarial_word")
     cap = as_integer(cap, "cap", 1, 2**20)
     recurrence = read_affine(model, task.num_tokens)
     predicted, cycle, cycle_word = _cheapest_cycle(recurrence, plain, cap, centre_length, seed)

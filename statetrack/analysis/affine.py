@@ -81,7 +81,7 @@ class AffineRecurrence:
         parts = []
         with torch.no_grad():
             for start in range(0, len(states), size):
-                piece = torch.from_numpy(np.ascontiguousarray(states[start : start + size]))
+                piece = torch.from_numpy(np.array(states[start : start + size], dtype=np.float64))
                 parts.append(self.logits(piece, tokens[start : start + size]).numpy())
         return np.concatenate(parts)
 
@@ -191,6 +191,24 @@ def require_plain(task: "Task", what: str) -> "AutomatonTask":
         raise InputError(
             f"{what} takes a task of an automaton with independent uniform letters in which every "
             f"state is asked for; task {task.name!r} is none"
+        )
+    return task
+
+
+def require_all_asked(task: "Task", what: str) -> "AutomatonTask":
+    """Return the task if it asks for every state of an automaton, on whatever words.
+
+    Raises
+    ------
+    InputError
+        It does not; `what` says who asks.
+    """
+    from automata.tasks import AutomatonTask
+
+    if not isinstance(task, AutomatonTask) or not task.supervised_states.all():
+        raise InputError(
+            f"{what} takes a task of an automaton in which every state is asked for; task "
+            f"{task.name!r} is none"
         )
     return task
 

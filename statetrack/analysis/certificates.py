@@ -13,7 +13,7 @@ from torch import nn
 
 from automata.errors import InputError
 from automata.validation import BoolArray, FloatArray, IntArray, as_integer
-from statetrack.analysis.affine import require_plain
+from statetrack.analysis.affine import require_all_asked
 from statetrack.analysis.bit_patterns import search_patterns
 from statetrack.analysis.sound_balls import Balls, spectral_norms
 from statetrack.analysis.sound_steps import SoundModel, read_sound_model
@@ -118,7 +118,7 @@ def certify(
     >>> proof.all_lengths, proof.num_patterns
     (True, 2)
     """
-    plain = require_plain(task, "certify")
+    plain = require_all_asked(task, "certify")
     max_steps = as_integer(max_steps, "max_steps", 1)
     cap = as_integer(cap, "cap", 0, 2**20)
     if any(p.device.type != "cpu" for p in model.parameters()):
