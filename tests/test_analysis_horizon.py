@@ -13,8 +13,8 @@ from automata.groups import cyclic, dicyclic, dihedral, symmetric
 from automata.tasks import get_task
 from statetrack.analysis.affine import read_affine
 from statetrack.analysis.error_ratio import ratio_crossing, spread_ratio
-from statetrack.analysis.horizon import crossing, margins, predict_horizon
 from statetrack.analysis.horizon_axes import horizon_scatter, margin_over_length
+from statetrack.analysis.horizon_prediction import crossing, margins, predict_horizon
 from statetrack.analysis.horizon_scores import horizon_scores
 from statetrack.analysis.letter_products import horizon_lengths, word_states
 from statetrack.analysis.moments import initial_moments, moments_at, moments_step, sample_states

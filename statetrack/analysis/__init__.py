@@ -1,12 +1,15 @@
 """Reading trained models: length curves, learned matrices, spectra, algebra, figures, reports.
 
-Drawing names (`length_curves`, `eigenvalue_plane`, `curves_and_spectra`) load matplotlib and
-seaborn when they are first used.
+Drawing names (`length_curves`, `eigenvalue_plane`, `horizon_scatter` and others) load matplotlib
+and seaborn when they are first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from statetrack.analysis.adversary import AdversarialWord, adversarial_word
+from statetrack.analysis.affine import AffineRecurrence, read_affine
+from statetrack.analysis.certificates import Certificate, certify
 from statetrack.analysis.expressivity import (
     Expressivity,
     expressivity_markdown,
@@ -27,6 +30,8 @@ from statetrack.analysis.homomorphism import (
     Tolerances,
     homomorphism_error,
 )
+from statetrack.analysis.horizon_prediction import HorizonPrediction, margins, predict_horizon
+from statetrack.analysis.horizon_scores import horizon_scores
 from statetrack.analysis.intervals import (
     bootstrap_interval,
     median_intervals,
@@ -47,12 +52,17 @@ from statetrack.analysis.transitions import LayerTransitions, Transitions, extra
 
 if TYPE_CHECKING:
     from statetrack.analysis.figures import curves_and_spectra, eigenvalue_plane, length_curves
+    from statetrack.analysis.horizon_axes import horizon_scatter, margin_over_length
 
 __all__ = [
     "ActiveSubspace",
+    "AdversarialWord",
+    "AffineRecurrence",
+    "Certificate",
     "Expressivity",
     "HeadHomomorphism",
     "HomomorphismErrors",
+    "HorizonPrediction",
     "LayerTransitions",
     "ReportFigure",
     "ReportSection",
@@ -61,9 +71,11 @@ __all__ = [
     "Transitions",
     "accuracy_table",
     "active_subspace",
+    "adversarial_word",
     "best_runs",
     "bootstrap_interval",
     "canonical_words",
+    "certify",
     "curves_and_spectra",
     "determinants",
     "dominant_subspace",
@@ -75,14 +87,20 @@ __all__ = [
     "extract_transitions",
     "homomorphism_error",
     "horizon",
+    "horizon_scatter",
+    "horizon_scores",
     "horizons",
     "length_curves",
     "loss_spikes",
+    "margin_over_length",
+    "margins",
     "median_intervals",
     "order_statistic_interval",
     "orthogonality",
     "persistent_subspace",
     "predict_expressivity",
+    "predict_horizon",
+    "read_affine",
     "restrict",
     "roots_of_unity",
     "share_interval",
@@ -91,12 +109,18 @@ __all__ = [
     "write_report",
 ]
 
-_DRAWING = ("curves_and_spectra", "eigenvalue_plane", "length_curves")
+_DRAWING = {
+    "curves_and_spectra": "figures",
+    "eigenvalue_plane": "figures",
+    "horizon_scatter": "horizon_axes",
+    "length_curves": "figures",
+    "margin_over_length": "horizon_axes",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _DRAWING:
-        return getattr(import_module("statetrack.analysis.figures"), name)
+        return getattr(import_module(f"statetrack.analysis.{_DRAWING[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

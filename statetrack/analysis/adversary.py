@@ -18,7 +18,7 @@ from automata.errors import InputError
 from automata.pair_graph import minimum_mean_cycle
 from automata.validation import BoolArray, FloatArray, IntArray, as_integer, read_only
 from statetrack.analysis.affine import AffineRecurrence, read_affine, require_all_asked
-from statetrack.analysis.horizon import class_margins, is_right
+from statetrack.analysis.horizon_prediction import class_margins, is_right
 from statetrack.analysis.letter_products import word_states
 
 if TYPE_CHECKING:

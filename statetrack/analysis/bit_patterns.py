@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from automata.validation import IntArray
-from statetrack.analysis.horizon import is_right
+from statetrack.analysis.horizon_prediction import is_right
 
 if TYPE_CHECKING:
     from automata.tasks import AutomatonTask

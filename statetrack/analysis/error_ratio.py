@@ -11,7 +11,7 @@ import numpy as np
 
 from automata.validation import FloatArray, IntArray
 from statetrack.analysis.affine import AffineRecurrence
-from statetrack.analysis.horizon import crossing
+from statetrack.analysis.horizon_prediction import crossing
 from statetrack.analysis.letter_products import horizon_lengths, word_states
 
 if TYPE_CHECKING:

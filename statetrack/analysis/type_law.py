@@ -19,7 +19,7 @@ from automata.errors import InputError
 from automata.finite_group import FiniteGroup
 from automata.validation import FloatArray
 from statetrack.analysis.affine import AffineRecurrence
-from statetrack.analysis.horizon import crossing
+from statetrack.analysis.horizon_prediction import crossing
 from statetrack.analysis.letter_products import horizon_lengths, word_states
 
 

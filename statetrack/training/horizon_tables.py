@@ -9,7 +9,7 @@ from statetrack.analysis.adversary import adversarial_word
 from statetrack.analysis.affine import read_affine, require_plain
 from statetrack.analysis.certificates import certify
 from statetrack.analysis.error_ratio import ratio_crossing
-from statetrack.analysis.horizon import predict_horizon
+from statetrack.analysis.horizon_prediction import predict_horizon
 from statetrack.training.report_curve import ReportCurve
 
 THRESHOLD = 0.9
