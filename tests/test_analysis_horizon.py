@@ -118,7 +118,7 @@ def test_powers_of_the_step_are_many_steps():
     np.testing.assert_allclose(far.seconds, moments.seconds, atol=1e-12)
 
 
-@pytest.mark.parametrize("length", [1, 2, 60, 257, 300, 3000])
+@pytest.mark.parametrize("length", [1, 2, 60, 300, 1500])
 def test_doubled_words_have_the_exact_moments(length):
     """Two ways that share nothing but the maps, within five standard errors."""
     dfa = get_task("s3").dfa

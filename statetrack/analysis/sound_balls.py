@@ -151,5 +151,5 @@ def spectral_norm(matrix: FloatArray) -> float:
 
 def spectral_norms(matrices: FloatArray) -> FloatArray:
     """The same for a stack, [..., n, m] -> [...]."""
-    values: FloatArray = np.linalg.svd(matrices, compute_uv=False)[..., 0] * (1 + 1e-10)
-    return values + 1e-300
+    values = np.asarray(np.linalg.svd(matrices, compute_uv=False)[..., 0], dtype=np.float64)
+    return values * (1 + 1e-10) + 1e-300
