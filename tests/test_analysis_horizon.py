@@ -71,7 +71,7 @@ def test_bad_requests_are_refused():
         predict_horizon(model, get_task("majority"))
     with pytest.raises(InputError, match="too many second moments"):
         predict_horizon(
-            small("householder", num_heads=8, head_size=16), get_task("s3"), method="moments"
+            small("householder", num_heads=8, head_size=11), get_task("s3"), method="moments"
         )
 
 
@@ -165,10 +165,11 @@ def test_planted_errors_give_the_accuracy_that_is_measured():
     error = np.sqrt(expected * (1 - expected) * (1 / 2048 + 1 / 4096)).clip(1e-3)
     assert (np.abs(predicted.accuracy - expected) < 4.5 * error).all()
     assert curve.token_accuracy.min() < 0.9
-    # States lie on a curved orbit, which a Gaussian leaves: the moments are exact and the accuracy
-    # drawn from them is too high, by a known side.
+    # A tenth of the angles is beyond 60 degrees where their deviation is .64. The Gaussian with the
+    # moments of such points on a circle has mean .82 and deviation .53 across, and crosses there
+    # in .7 % only: accuracies from moments are too high.
     gaussian = predict_horizon(model, task, cap=256, method="moments")
-    assert 1.0 < gaussian.length / measured.horizon(0.9) < 1.5
+    assert 1.2 < gaussian.length / measured.horizon(0.9) < 2.0
 
 
 def test_a_model_of_chance_fails_at_once_and_an_exact_one_never():

@@ -118,14 +118,11 @@ def predict_horizon(
 
     Examples
     --------
-    An eigenvalue that falls short of -1 by 1e-3 loses the sign where the offset it is read with
-    outgrows it:
+    An eigenvalue of exactly -1 never forgets:
 
-    >>> import torch
     >>> from automata.tasks import get_task
     >>> from statetrack.models.constructions import parity_by_sign
-    >>> model = parity_by_sign()
-    >>> exact = predict_horizon(model, get_task("parity"))
+    >>> exact = predict_horizon(parity_by_sign(), get_task("parity"))
     >>> exact.length, exact.censored
     (65536.0, True)
     """
@@ -274,7 +271,7 @@ def margins(
     >>> from statetrack.models.constructions import parity_by_sign
     >>> frame = margins(parity_by_sign(), get_task("parity"), cap=2)
     >>> frame["median"].round(2).tolist()
-    [3.46, 3.46]
+    [2.45, 2.45]
     """
     plain = require_plain(task, "margins")
     recurrence = read_affine(model, task.num_tokens)

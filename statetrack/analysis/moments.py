@@ -16,7 +16,7 @@ from automata.errors import InputError
 from automata.validation import FloatArray
 from statetrack.analysis.affine import AffineRecurrence
 
-_MOST_NUMBERS = 2**24
+_MOST_NUMBERS = 2**22
 _LARGEST_POWER = 2**11
 
 
