@@ -170,8 +170,10 @@ def _errors(axes: Axes, frame: pd.DataFrame) -> None:
         ratio = np.log10(own.predicted / own.measured)
         axes.plot(ratio, place + jitter.uniform(-0.2, 0.2, len(own)), "o", color=color, alpha=0.5)
         row = scores.loc[name]
-        text = f"median |log10| {row.median_log10:.2f}, rank corr. {row.spearman:.2f}"
-        axes.text(0.01, place + 0.32, text, fontsize=6.5, transform=axes.get_yaxis_transform())
+        text = f"median |log10| {row.median_log10:.2f}"
+        if np.isfinite(row.spearman):
+            text += f", rank corr. {row.spearman:.2f}"
+        axes.text(0.01, place + 0.4, text, fontsize=6.5, transform=axes.get_yaxis_transform())
     axes.axvline(0.0, color="0.45", linewidth=1)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
