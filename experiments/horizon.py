@@ -50,7 +50,8 @@ def grid(preset: str) -> Grid:
     name = f"horizon-{preset}"
     shared = ["model.width=32", "evaluation.predict_horizon=true"]
     if preset == "smoke":
-        tiny = ["training.steps=20", "evaluation.max_length=32", "evaluation.num_words=64"]
+        tiny = ["training.steps=100", "training.length=4", "training.learning_rate=0.01"]
+        tiny += ["evaluation.max_length=32", "evaluation.num_words=64"]
         return Grid.product(name, ["task=parity", *DIAGONAL, *shared, *tiny], {"seed": range(2)})
     if preset == "cpu":
         small = [
