@@ -7,7 +7,10 @@ seaborn when they are first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from statetrack.analysis.adversary import AdversarialWord, adversarial_word
+from statetrack.analysis.affine import AffineRecurrence, read_affine
 from statetrack.analysis.censoring import HorizonDistribution, horizon_distribution
+from statetrack.analysis.certificates import Certificate, certify
 from statetrack.analysis.comparisons import Comparison, compare, holm
 from statetrack.analysis.contexts import Offsets, context_shares, extract_offsets
 from statetrack.analysis.controlled import ControlledPair, compare_controlled, controlled_pairs
@@ -33,6 +36,8 @@ from statetrack.analysis.homomorphism import (
     Tolerances,
     homomorphism_error,
 )
+from statetrack.analysis.horizon_prediction import HorizonPrediction, margins, predict_horizon
+from statetrack.analysis.horizon_scores import horizon_scores
 from statetrack.analysis.intervals import (
     bootstrap_interval,
     median_intervals,
@@ -98,11 +103,15 @@ if TYPE_CHECKING:
         length_curves,
         spectra_of_runs,
     )
+    from statetrack.analysis.horizon_axes import horizon_scatter, margin_over_length
     from statetrack.analysis.seed_axes import horizon_rows, solved_rows
 
 __all__ = [
     "ActiveSubspace",
+    "AdversarialWord",
+    "AffineRecurrence",
     "AlgebraReport",
+    "Certificate",
     "Comparison",
     "ControlledPair",
     "Expressivity",
@@ -110,6 +119,7 @@ __all__ = [
     "HeadHomomorphism",
     "HomomorphismErrors",
     "HorizonDistribution",
+    "HorizonPrediction",
     "LayerTransitions",
     "Offsets",
     "Realisation",
@@ -124,10 +134,12 @@ __all__ = [
     "Transitions",
     "accuracy_table",
     "active_subspace",
+    "adversarial_word",
     "algebra_report",
     "best_runs",
     "bootstrap_interval",
     "canonical_words",
+    "certify",
     "character_similarity",
     "characters_by_length",
     "compare",
@@ -155,12 +167,16 @@ __all__ = [
     "horizon_distribution",
     "horizon_distributions",
     "horizon_rows",
+    "horizon_scatter",
+    "horizon_scores",
     "horizons",
     "irrep_energy_bars",
     "learned_cayley_graph",
     "length_curves",
     "letter_table",
     "loss_spikes",
+    "margin_over_length",
+    "margins",
     "match_representation",
     "median_intervals",
     "minimal_realisation",
@@ -168,10 +184,12 @@ __all__ = [
     "orthogonality",
     "persistent_subspace",
     "predict_expressivity",
+    "predict_horizon",
     "product_errors",
     "quotient_accuracy",
     "quotient_curves",
     "quotient_ladder",
+    "read_affine",
     "relation_errors",
     "restrict",
     "roots_of_unity",
@@ -196,11 +214,13 @@ _DRAWING = {
     "curves_and_spectra": "figures",
     "eigenvalue_plane": "figures",
     "homomorphism_heat_map": "algebra_axes",
+    "horizon_rows": "seed_axes",
+    "horizon_scatter": "horizon_axes",
     "irrep_energy_bars": "algebra_axes",
     "learned_cayley_graph": "algebra_axes",
     "length_curves": "figures",
+    "margin_over_length": "horizon_axes",
     "quotient_curves": "algebra_axes",
-    "horizon_rows": "seed_axes",
     "solved_rows": "seed_axes",
     "spectra_of_runs": "figures",
 }

@@ -12,6 +12,7 @@ from automata.errors import InputError
 from statetrack.models.config import model_config, model_label
 from statetrack.provenance import provenance
 from statetrack.training.config import RunConfig
+from statetrack.training.horizon_tables import horizon_tables
 from statetrack.training.loop import TrainedModel
 from statetrack.training.report_curve import ReportCurve
 from statetrack.training.transition_tables import transition_tables
@@ -124,6 +125,8 @@ def finished_record(
     trained.model.to("cpu")
     if config.evaluation.read_transitions:
         tables |= transition_tables(trained.model, trained.task)
+    if config.evaluation.predict_horizon:
+        tables |= horizon_tables(trained.model, trained.task, curves[0])
     summary = run_identity(config) | {
         "num_parameters": sum(p.numel() for p in trained.model.parameters()),
         "state_size": getattr(trained.model, "state_size", None),
