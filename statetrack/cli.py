@@ -182,14 +182,21 @@ def _add_analyze(commands: Commands) -> None:
     parser = add_command(
         commands,
         "analyze",
-        "Read the learned transition matrices of a checkpoint: eigenvalues, homomorphism error.",
-        "runs/eigenvalue_ranges-cpu/checkpoints/RUN.safetensors",
+        "Read a trained model: representations, automaton, horizon, certificate, on one HTML page.",
+        "runs/eigenvalue_ranges-cpu/checkpoints/RUN.safetensors --tables",
         _analyze,
     )
     parser.add_argument("checkpoint", type=Path, help=".safetensors file of a run")
+    parser.add_argument("--output", type=Path, help="page; beside the checkpoint by default")
+    parser.add_argument("--max-length", type=positive, default=1024, help="longest words measured")
+    parser.add_argument("--words", type=positive, default=512, help="random words a measurement")
+    parser.add_argument(
+        "--tables", action="store_true", help="print the learned matrices as tables, no page"
+    )
 
 
 def _analyze(options: argparse.Namespace) -> int:
+    from statetrack.model_report import write_model_report
     from statetrack.models import load_model
     from statetrack.training.checkpoint import load_tensors
     from statetrack.training.config import RunConfig
@@ -198,11 +205,25 @@ def _analyze(options: argparse.Namespace) -> int:
     model = load_model(options.checkpoint)
     _, description = load_tensors(options.checkpoint)
     config = RunConfig.from_tree(description["config"])
-    tables = transition_tables(model, config.task.build())
-    if not tables:
-        raise InputError(f"{config.model.name} has no linear transitions to read")
-    for name, frame in tables.items():
-        print(f"{name}\n{frame.to_string(index=False, float_format='%.4f')}\n")
+    if options.tables:
+        tables = transition_tables(model, config.task.build())
+        if not tables:
+            raise InputError(f"{config.model.name} has no linear transitions to read")
+        for name, frame in tables.items():
+            print(f"{name}\n{frame.to_string(index=False, float_format='%.4f')}\n")
+        return 0
+    page = options.output or options.checkpoint.with_suffix(".html")
+    write_model_report(
+        page,
+        model,
+        config,
+        f"statetrack analyze {options.checkpoint} --output {page} "
+        f"--max-length {options.max_length} --words {options.words}",
+        max_length=options.max_length,
+        num_words=options.words,
+        tell=lambda line: print(line, file=sys.stderr),
+    )
+    print(f"page     {page}")
     return 0
 
 

@@ -314,7 +314,7 @@ def test_train_and_analyze(capsys, tmp_path):
     assert "s3, diagonal [-1,1]" in output
     lengths = re.findall(r"^ +(\d+)  [01]\.\d{3} +[01]\.\d{3} +[01]\.\d{3}$", output, re.MULTILINE)
     assert [int(n) for n in lengths] == [1, 2, 4, 8, 16, 18, 32, 40]
-    assert main(["analyze", str(checkpoint)]) == 0
+    assert main(["analyze", str(checkpoint), "--tables"]) == 0
     output = capsys.readouterr().out
     assert "spectra\n" in output
     assert "homomorphism\n" in output
@@ -322,7 +322,7 @@ def test_train_and_analyze(capsys, tmp_path):
     run = ["train", "task=s3", "model=lstm", *TINY, "--checkpoint"]
     assert "holds another run" in refusal(capsys, *run, checkpoint)
     assert main([*run, str(another)]) == 0
-    assert "lstm has no linear transitions" in refusal(capsys, "analyze", another)
+    assert "lstm has no linear transitions" in refusal(capsys, "analyze", another, "--tables")
 
 
 def test_a_failed_training_is_exit_code_1(capsys):

@@ -258,7 +258,7 @@ def _block_diagonal(mixer: Any, stream: FloatArray, seen: Tensor) -> SoundStep:
 
 def _householder(mixer: Any, stream: FloatArray, seen: Tensor) -> SoundStep:
     """Updates ``u = U - W S`` from what the factors solve to, then ``S + k^T u``, and q S."""
-    k_URK, beta_UR = (part[0, :, 0] for part in mixer._factors(seen))
+    k_URK, beta_UR = (part[0, :, 0] for part in mixer.factors_of(seen))
     heads, factors, size = k_URK.shape
     k_URK, beta_UR1 = _numbers(k_URK), _numbers(beta_UR)[..., None]
     v_URV = _numbers(mixer.to_value(seen)[0, 0]).reshape(heads, factors, -1)
