@@ -8,7 +8,7 @@ mpl.use("Agg")
 from automata.errors import InputError
 from automata.groups import symmetric
 from automata.tasks import get_task
-from statetrack.analysis import algebra_report, write_report
+from statetrack.analysis import ReportSection, algebra_report, write_report
 from statetrack.models import build_model
 from statetrack.models.constructions import automaton_by_columns, group_by_reflections
 
@@ -23,7 +23,8 @@ def test_a_page_of_a_construction(tmp_path):
     assert titles(report) == ["Automaton", "Hidden states by length", "Representations", "Letters"]
     assert report.tables[2].frame["verdict"].tolist() == ["faithful"]
     assert len(report.figures) == 5
-    page = write_report(tmp_path / "a.html", "S3", report.figures, report.tables, {})
+    sections = [ReportSection("Algebra", "", [*report.figures, *report.tables])]
+    page = write_report(tmp_path / "a.html", "S3", sections)
     text = page.read_text(encoding="utf-8")
     assert text.count("<img") == 5
     assert "symmetries of a 3-gon" in text

@@ -312,7 +312,7 @@ def test_a_peer_file_that_raises_is_named(capsys, tmp_path):
     file = tmp_path / "peers.py"
     file.write_text("import no_such_package")
     line = refusal(capsys, "bench", "scans", "--peer-file", file)
-    assert "peers.py cannot be imported: ModuleNotFoundError" in line
+    assert "peers.py, line 1: ModuleNotFoundError: No module named 'no_such_package'" in line
 
 
 def test_a_stopped_doctor_promises_nothing(capsys, monkeypatch):

@@ -316,6 +316,7 @@ register_model("mine", BackboneConfig, mine)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_ray_actors_run_a_grid_and_outlive_a_kill(ray_here, tmp_path, monkeypatch):
     """An actor is killed when its pack is under way; the table is that of an undisturbed grid."""

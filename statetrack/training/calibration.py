@@ -24,8 +24,8 @@ from statetrack.training.peak_bytes import PeakBytes
 
 SHARE_OF_MEMORY = 0.8
 """Of what is free, how much the packs under way may take."""
-SIZES = (1, 3)
-"""Runs of the packs that are measured."""
+SIZES = (2, 4)
+"""Runs of the packs that are measured. A pack of one is not mapped and lies on another line."""
 SECONDS = 20.0
 """For all shapes together: those whose turn does not come are not measured."""
 
@@ -89,7 +89,7 @@ def calibrate(
     source: Path | None = None,
     seconds: float = SECONDS,
 ) -> Calibration:
-    """Measure one run of each shape, alone and three times in one pack.
+    """Measure one run of each shape, in packs of two and of four.
 
     Parameters
     ----------
