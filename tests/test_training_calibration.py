@@ -127,7 +127,7 @@ def test_time_is_steps_times_cost_over_the_workers():
     assert plan.lines() == [
         "g: 15 runs, 3 already in the store, 12 to run",
         "3 packs of 4 runs, 1 shape, on 2 workers on cpu",
-        "memory: at most 5MB a pack, measured on one run and three together; 1GB are free",
+        "memory: at most 5MB a pack, measured in packs of 2 and 4; 1GB are free",
         "time: about 48 s (72 s of one worker), from a few steps of 1 of 1 shape; every training "
         "to its last step, measuring the models not counted",
     ]

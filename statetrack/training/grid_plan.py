@@ -108,8 +108,8 @@ class GridPlan:
         if not needed or self.seconds is None or self.device_seconds is None:
             return ["no shape could be measured: no estimate of time and memory"]
         return [
-            f"memory: at most {short_number(max(needed))}B a pack, measured on one run and three "
-            f"together; {short_number(self.calibration.free_bytes)}B are free",
+            f"memory: at most {short_number(max(needed))}B a pack, measured in packs of 2 "
+            f"and 4; {short_number(self.calibration.free_bytes)}B are free",
             f"time: about {short_time(self.seconds)} ({short_time(self.device_seconds)} of one "
             f"worker), from a few steps of {len(needed)} of {_count(shapes, 'shape')}; every "
             "training to its last step, measuring the models not counted",
