@@ -26,7 +26,7 @@ from statetrack.analysis.styles import paper_style
 from statetrack.models.config import model_config, model_label
 from statetrack.training.config import RunConfig
 from statetrack.training.evaluate import evaluate
-from statetrack.training.horizon_tables import horizon_tables
+from statetrack.training.horizon_tables import THRESHOLD, horizon_tables
 from statetrack.training.report_curve import ReportCurve
 
 _FOOT = (
@@ -78,8 +78,8 @@ def write_model_report(
     Notes
     -----
     Algebra is that of `algebra_report`, horizons those of `horizon_tables`; what does not apply to
-    a model, such as the matrices of an LSTM, is left out. Cost: seconds for a small model; the
-    search for words and the certificate make most of it.
+    a model, such as the matrices of an LSTM, is left out. Cost: one to two minutes for a small
+    model on two cores, a quarter each for the algebra and for the method of moments.
     """
     task = config.task.build()
     if task.dfa is None:
@@ -137,11 +137,12 @@ def _findings(
     """The main results as sentences."""
     frames = {table.title: table.frame for table in tables}
     longest = int(curve.lengths[-1])
-    reached = curve.horizon(0.9)
+    reached = curve.horizon(THRESHOLD)
     found = [
-        f"Token accuracy stays at 0.9 and above to length {reached:,}, the longest measured."
+        f"Token accuracy stays at {THRESHOLD} and above to length {reached:,}, the longest "
+        "measured."
         if reached == longest
-        else f"Token accuracy first falls below 0.9 after length {reached:,}."
+        else f"Token accuracy first falls below {THRESHOLD} after length {reached:,}."
     ]
     automaton = frames["Automaton"].iloc[0]
     found.append(
@@ -162,7 +163,7 @@ def _findings(
     if horizon:
         row = horizon["horizon"].iloc[0]
         found.append(_prediction(row))
-        if not _is_missing(row["adversarial_length"]):
+        if pd.notna(row["adversarial_length"]):
             found.append(f"A word of {row['adversarial_length']:.0f} letters breaks it.")
         found.append(
             "It is proved to answer words of all lengths right, as one program in float32."
@@ -175,12 +176,8 @@ def _findings(
 def _prediction(row: pd.Series) -> str:
     length = f"{row['predicted']:,.0f}"
     if row["predicted_censored"]:
-        return f"From its weights no fall below 0.9 is expected up to length {length}."
-    return f"From its weights the fall below 0.9 is expected at length {length}."
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+        return f"From its weights no fall below {THRESHOLD} is expected up to length {length}."
+    return f"From its weights the fall below {THRESHOLD} is expected at length {length}."
 
 
 def _horizon(
@@ -206,7 +203,7 @@ def _horizon(
         margin,
         ReportTable("Horizon", _rows(row), "Lengths are in letters.", row_head="what"),
     ]
-    if not _is_missing(row["adversarial_word"]):
+    if pd.notna(row["adversarial_word"]):
         parts.append(ReportCode(str(row["adversarial_word"]), "A word that breaks the model"))
     return ReportSection("How far it carries", "", parts)
 
@@ -225,7 +222,7 @@ def _rows(row: pd.Series) -> pd.DataFrame:
             f"first wrong answer among {row['random_words']} random words",
             _length(row["first_random_failure"]),
         ),
-        ("word that breaks it", "none found" if _is_missing(row["adversarial_length"]) else word),
+        ("word that breaks it", "none found" if pd.isna(row["adversarial_length"]) else word),
         ("the cheapest cycle was predicted to", _length(row["cycle_predicted"])),
         ("and did", _length(row["cycle_length"])),
         (f"proved right up to ({row['certified_by']})", proved),
@@ -236,10 +233,10 @@ def _rows(row: pd.Series) -> pd.DataFrame:
 def _at_least(row: pd.Series, name: str) -> str:
     """A length that may be censored."""
     known, censored = _length(row[name]), row[f"{name}_censored"]
-    return f"> {known}" if censored is not None and bool(censored) else known
+    return f"> {known}" if pd.notna(censored) and censored else known
 
 
 def _length(value: float | None) -> str:
-    if _is_missing(value) or value is None:
+    if value is None or math.isnan(value):
         return "–"
     return f"{value:,.0f}" if math.isfinite(value) else "never"
