@@ -49,6 +49,14 @@ OURS = {torch.float32: (1e-5, 4e-5), torch.bfloat16: (1.5e-2, 4e-2)}
 THEIRS = {torch.float32: (1e-4, 1e-4), torch.bfloat16: (2e-2, 6e-2)}
 
 
+@pytest.fixture(autouse=True)
+def untuned(monkeypatch):
+    """Kernels of fla take the first of their configurations: to time them all takes minutes."""
+    autotuner = importlib.import_module("triton.runtime.autotuner").Autotuner
+    prune = autotuner.prune_configs
+    monkeypatch.setattr(autotuner, "prune_configs", lambda self, named: prune(self, named)[:1])
+
+
 @dataclass
 class Link:
     """A weight of ours, the one of fla's that it is copied to, and how its shape changes."""
