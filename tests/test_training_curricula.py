@@ -21,8 +21,9 @@ from statetrack.training.curricula import (
     Uniform,
     register_curriculum,
 )
+from statetrack.training.data import draw_batch
 from statetrack.training.named_objects import MAX_TEXT, MAX_WHOLE, NamedObjects
-from statetrack.training.pack_training import PackTraining
+from statetrack.training.pack_training import PackTraining, initial_model
 from statetrack.training.schedules import SCHEDULES, Settling, register_schedule
 from statetrack.training.stop_rules import STOP_RULES, Plateau, Solved, register_stop_rule
 from tests.pack_cases import run_of, trained, weights_of
@@ -54,6 +55,30 @@ def test_doubling_by_hand():
     stages = walk(Doubling(start=4, threshold=0.1), [0.5, 0.09, 0.1, 0.01, 0.0, 9.0], 20)
     assert stages == [Stage.whole(length) for length in (4, 4, 8, 8, 16, 20, 20)]
     assert walk(Doubling(start=64), [], 20) == [Stage.whole(20)]
+
+
+def test_doubling_with_as_many_tokens_a_step():
+    stages = walk(Doubling(start=4, tokens=96), [0.0, 0.0, 0.0], 20)
+    assert [(stage.length, stage.words(16)) for stage in stages] == [
+        (4, 16),
+        (8, 12),
+        (16, 6),
+        (20, 4),
+    ]
+    (stage,) = walk(Doubling(start=64, tokens=10), [], 64)
+    assert stage.words(16) == 1
+
+
+def test_a_step_of_fewer_words_is_that_of_the_first_ones():
+    """One step of gradient descent, beside the same words alone; their number counts as tokens."""
+    few = run_of("diagonal", "training.steps=1", "training.curriculum=doubling(start=4,tokens=12)")
+    (member,) = trained([few]).members
+    assert member.tokens == 12
+    batch = draw_batch(member.task, batch_size=few.training.batch_size, length=4, seed=few.seed)
+    model = initial_model(few)
+    logits, _ = model(batch.tokens[:3])
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), batch.targets[:3].flatten())
+    assert member.history[-1]["loss"] == pytest.approx(loss.item(), abs=1e-6)
 
 
 def test_growing_by_hand():

@@ -365,7 +365,8 @@ def without_time(record):
         (Explodes, "KeyError: 'no such stage'"),
         (
             Refuses,
-            "curriculum 'bad' gives Stage(length=0, shortest=0, supervised=0): expected lengths",
+            "curriculum 'bad' gives Stage(length=0, shortest=0, supervised=0, most_words=1048576): "
+            "expected lengths",
         ),
     ],
 )
@@ -631,37 +632,39 @@ def test_the_local_launcher_sizes_its_packs():
 # Words.
 
 
-def check_words(words, tasks, run_seeds, places, length, steps):
+def check_words(words, tasks, run_seeds, places, length, steps, num_words=4):
     words.load(places)
     words.prepare(steps)
     batch = words.draw(torch.tensor(steps))
     for row, (place, step) in enumerate(zip(places, steps, strict=True)):
         wanted = tasks[place].sample(run_seeds[place], batch_size=4, length=length, step=step)
         tokens, targets, mask = (part[row].numpy() for part in batch)
-        assert np.array_equal(tokens[wanted.valid], wanted.tokens[wanted.valid])
+        valid, rows = wanted.valid[:num_words], slice(num_words)
+        assert np.array_equal(tokens[valid], wanted.tokens[rows][valid])
         assert tokens.max() < tasks[place].num_tokens  # also behind the end of a word
-        assert np.array_equal(targets, wanted.targets)
-        assert np.array_equal(mask, wanted.mask)
+        assert np.array_equal(targets, wanted.targets[rows])
+        assert np.array_equal(mask, wanted.mask[rows])
 
 
 @pytest.mark.parametrize("supervision", ["per_prefix", "final", "membership"])
-@pytest.mark.parametrize("length", [2, 3, 7, 40])
-def test_words_drawn_on_the_device_are_those_of_the_task(supervision, length):
+@pytest.mark.parametrize(("length", "most_words"), [(2, 4), (3, 9), (7, 4), (40, 3)])
+def test_words_drawn_on_the_device_are_those_of_the_task(supervision, length, most_words):
     pairs = ["task=random_dfa", "task.num_states=5", f"task.supervision={supervision}"]
     tasks = [run_of("lstm", *pairs, f"task.seed={n}").task.build() for n in (1, 2, 1)]
     run_seeds = [7, 2**32 - 1, 0]
-    words = _DeviceWords(_JoinedAutomata(tasks, run_seeds, CPU), 2, 4, length)
+    stage = Stage.whole(length, most_words)
+    words = _DeviceWords(_JoinedAutomata(tasks, run_seeds, CPU), 2, 4, stage)
     for places, steps in (((0, 1), (0, 0)), ((2, 1), (5, 10**6)), ((1, 1), (3, 4))):
-        check_words(words, tasks, run_seeds, places, length, steps)
+        check_words(words, tasks, run_seeds, places, length, steps, min(4, most_words))
 
 
-@pytest.mark.parametrize("length", [10, (3, 10)])
+@pytest.mark.parametrize(("length", "most_words"), [(10, 9), (10, 1), ((3, 10), 3)])
 @pytest.mark.parametrize("task", ["s3", "dyck_1", "reverse_string"])
-def test_words_drawn_on_the_host_are_those_of_the_task(task, length):
+def test_words_drawn_on_the_host_are_those_of_the_task(task, length, most_words):
     tasks = [run_of("lstm", f"task={task}").task.build()] * 3
     run_seeds = [7, 2**32 - 1, 0]
     low, high = (length, length) if isinstance(length, int) else length
-    words = PackWords(tasks, run_seeds, 4, CPU).at_stage(2, Stage(high, low, high))
+    words = PackWords(tasks, run_seeds, 4, CPU).at_stage(2, Stage(high, low, high, most_words))
     assert isinstance(words, _HostWords)
     for places, steps in (((0, 1), (0, 0)), ((2, 1), (5, 10**6))):
-        check_words(words, tasks, run_seeds, places, length, steps)
+        check_words(words, tasks, run_seeds, places, length, steps, min(4, most_words))

@@ -24,7 +24,7 @@ from torch import nn
 from automata.errors import InputError, unknown_name
 from automata.tasks import Task, complete_parameters, get_task
 from statetrack.models.config import check_parameter_names, model_config, model_entry
-from statetrack.training.curricula import CURRICULA
+from statetrack.training.curricula import CURRICULA, LARGEST_BATCH
 from statetrack.training.optimizer_kinds import OPTIMIZERS
 from statetrack.training.schedules import SCHEDULES
 from statetrack.training.stop_rules import STOP_RULES
@@ -141,7 +141,7 @@ class TrainingConfig(Frozen):
     """
 
     length: Whole = PydanticField(default=40, ge=1, le=2**20)
-    batch_size: Whole = PydanticField(default=64, ge=1, le=2**20)
+    batch_size: Whole = PydanticField(default=64, ge=1, le=LARGEST_BATCH)
     steps: Whole = PydanticField(default=600, ge=1, le=10**8)
     learning_rate: float = PydanticField(default=3e-3, gt=0, allow_inf_nan=False)
     published_rates: bool = False

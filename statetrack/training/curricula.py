@@ -13,6 +13,8 @@ from statetrack.training.named_objects import NamedObjects
 
 History = Sequence[Mapping[str, Any]]
 
+LARGEST_BATCH = 2**20
+
 
 @dataclass(frozen=True, order=True)
 class Stage:
@@ -26,16 +28,23 @@ class Stage:
         Below `length`, every word has a length of its own, uniform between the two.
     supervised : int
         Only the first so many positions count in the loss.
+    most_words : int
+        A step takes the first so many of its words at most.
     """
 
     length: int
     shortest: int
     supervised: int
+    most_words: int = LARGEST_BATCH
 
     @classmethod
-    def whole(cls, length: int) -> "Stage":
+    def whole(cls, length: int, most_words: int = LARGEST_BATCH) -> "Stage":
         """Words of one length, every position counts."""
-        return cls(length, length, length)
+        return cls(length, length, length, most_words)
+
+    def words(self, batch_size: int) -> int:
+        """Words of a step of a run with this batch size."""
+        return min(self.most_words, batch_size)
 
 
 class Curriculum(Protocol):
@@ -112,25 +121,34 @@ class Doubling:
         First length.
     threshold : float
         In nats per position.
+    tokens : int
+        Most tokens of a step: fewer words where they are long. 0 for the batch size at any length.
 
     Examples
     --------
     >>> Doubling(start=4).stage([{"length": 4, "loss": 0.05}], 40).length
     8
+    >>> Doubling(tokens=4096).stage([{"length": 32, "loss": 0.05}], 128).words(256)
+    64
     """
 
     start: int = 4
     threshold: float = 0.1
+    tokens: int = 0
 
     def __post_init__(self) -> None:
         _require(self, "start", self.start >= 1, "a whole number >= 1")
         _require(self, "threshold", self.threshold > 0, "a number > 0")
+        _require(self, "tokens", self.tokens >= 0, "a whole number >= 0")
 
     def stage(self, history: History, length: int) -> Stage:
         """Stage of the next round."""
-        return Stage.whole(
-            _grown(history, "length", self.start, length, self.threshold, lambda last: 2 * last)
+        letters = _grown(
+            history, "length", self.start, length, self.threshold, lambda last: 2 * last
         )
+        if not self.tokens:
+            return Stage.whole(letters)
+        return Stage.whole(letters, max(1, self.tokens // letters))
 
 
 @dataclass(frozen=True)

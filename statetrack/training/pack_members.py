@@ -88,9 +88,16 @@ class Member:
         settings = self.config.training
         curriculum = CURRICULA.build(settings.curriculum)
         stage = curriculum.stage(self.history, settings.length)
-        if not 1 <= stage.shortest <= stage.length <= 2**20 or stage.supervised < 1:
+        is_fit = 1 <= stage.shortest <= stage.length <= 2**20
+        if not is_fit or stage.supervised < 1 or stage.most_words < 1:
             raise InputError(f"curriculum {settings.curriculum!r} gives {stage}: expected lengths")
         return stage
+
+    @property
+    def tokens_of_step(self) -> int:
+        """Tokens of its next step."""
+        stage = self.stage
+        return stage.words(self.config.training.batch_size) * stage.length
 
     @property
     def last_step(self) -> int:
@@ -150,6 +157,6 @@ class Member:
             self.last_step,
             self.history[-1]["loss"] if self.history else math.nan,
             length,
-            self.tokens + done * length * self.config.training.batch_size,
+            self.tokens + done * self.tokens_of_step,
             rows,
         )

@@ -94,7 +94,7 @@ class PackTraining:
             configs[0].training.batch_size,
             self._device,
         )
-        self._steps: dict[tuple[int, int, int], PackStep] = {}
+        self._steps: dict[tuple[int, int, int, int], PackStep] = {}
         self._is_stopping = False
         self._saved = self._reported = time.perf_counter()
         self._resume()
@@ -179,7 +179,7 @@ class PackTraining:
             seconds = (time.perf_counter() - started) / len(places)
             for member in members:
                 member.step += taken
-                member.tokens += taken * stage.length * member.config.training.batch_size
+                member.tokens += taken * member.tokens_of_step
                 member.seconds += seconds
             self._tell(members, 0)
             if time.perf_counter() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
@@ -233,7 +233,7 @@ class PackTraining:
         """The step of so many runs at a stage, made once; on a GPU with room for a few more."""
         if self._device.type == "cuda":
             size = _bucket(size, len(self.members))
-        key = (size, stage.length, stage.shortest)
+        key = (size, stage.length, stage.shortest, stage.most_words)
         if key not in self._steps:
             while len(self._steps) >= MAX_STEPS_KEPT:
                 del self._steps[next(iter(self._steps))]

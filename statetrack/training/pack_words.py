@@ -56,9 +56,8 @@ class PackWords:
     def at_stage(self, size: int, stage: Stage) -> StageWords:
         """Room for the words of `size` runs at a stage; what it supervises is left to the loss."""
         if self._automata is not None and stage.shortest == stage.length:
-            return _DeviceWords(self._automata, size, self._batch_size, stage.length)
-        lengths = (stage.shortest, stage.length)
-        return _HostWords(self._tasks, self._seeds, size, self._batch_size, lengths, self._device)
+            return _DeviceWords(self._automata, size, self._batch_size, stage)
+        return _HostWords(self._tasks, self._seeds, size, self._batch_size, stage, self._device)
 
 
 class _HostWords:
@@ -70,15 +69,15 @@ class _HostWords:
         seeds: Sequence[int],
         size: int,
         batch_size: int,
-        lengths: tuple[int, int],
+        stage: Stage,
         device: torch.device,
     ) -> None:
         self._tasks, self._seeds = tasks, seeds
         self._places: Sequence[int] = ()
-        self._batch_size = batch_size
-        shortest, longest = lengths
-        self._length = longest if shortest == longest else lengths
-        shape = (size, batch_size, longest)
+        self._batch_size, self._num_words = batch_size, stage.words(batch_size)
+        is_fixed = stage.shortest == stage.length
+        self._length = stage.length if is_fixed else (stage.shortest, stage.length)
+        shape = (size, self._num_words, stage.length)
         self._batch = TensorBatch(
             torch.zeros(shape, dtype=torch.int64, device=device),
             torch.zeros(shape, dtype=torch.int64, device=device),
@@ -96,10 +95,11 @@ class _HostWords:
             for place, step in zip(self._places, steps, strict=True)
         ]
         # Behind the end of a word stands a symbol of the task, any: models know no padding token.
+        taken = slice(self._num_words)
         columns: tuple[list[np.ndarray], ...] = (
-            [np.where(batch.valid, batch.tokens, 0) for batch in drawn],
-            [batch.targets for batch in drawn],
-            [batch.mask for batch in drawn],
+            [np.where(batch.valid, batch.tokens, 0)[taken] for batch in drawn],
+            [batch.targets[taken] for batch in drawn],
+            [batch.mask[taken] for batch in drawn],
         )
         for into, column in zip(self._batch, columns, strict=True):
             into.copy_(torch.from_numpy(np.stack(column)))
@@ -131,11 +131,13 @@ class _JoinedAutomata:
 class _DeviceWords:
     """Uniform words of plain automaton tasks, drawn and labelled on the device."""
 
-    def __init__(self, automata: _JoinedAutomata, size: int, batch_size: int, length: int) -> None:
-        self._automata, self._batch_size, self._length = automata, batch_size, length
+    def __init__(self, automata: _JoinedAutomata, size: int, batch_size: int, stage: Stage) -> None:
+        self._automata, self._batch_size, self._length = automata, batch_size, stage.length
+        self._num_words = stage.words(batch_size)
         self._starts = automata.starts.new_zeros(size)
         self._seeds = automata.seeds.new_zeros(size)
-        self._mask = automata.seeds.new_ones((size, batch_size, length), dtype=torch.bool)
+        shape = (size, self._num_words, stage.length)
+        self._mask = automata.seeds.new_ones(shape, dtype=torch.bool)
         if automata.only_last:
             self._mask[..., :-1] = False
 
@@ -152,7 +154,7 @@ class _DeviceWords:
             self._automata.transitions,
             self._length,
             steps * self._batch_size,
-            self._batch_size,
+            self._num_words,
             seed=self._seeds,
             initial=self._starts,
             outputs=self._automata.classes,
