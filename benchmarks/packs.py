@@ -3,10 +3,16 @@
 Run ``python benchmarks/packs.py --output FOLDER``. Every row builds a pack as a grid would,
 captures its step, replays it, and gives milliseconds a step and run-steps per second (runs of the
 pack times steps). ``--profile ROW`` prints where the GPU's time goes instead.
+
+The floor of a step is the larger of two times, both with roofs measured in the same run. Bytes:
+what autograd keeps is written once and read once; parameters, gradients and what the optimiser
+remembers are read and written once. Products: of matrices outside the recurrence, at the rate of a
+large product in bfloat16.
 """
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -14,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
 
 from automata.errors import InputError
+from statetrack.benchmark.roofs import Roofs, measure_roofs
 from statetrack.provenance import provenance
 from statetrack.training.config import RunConfig
 from statetrack.training.curricula import Stage
@@ -43,6 +52,8 @@ ROWS: dict[str, tuple[list[str], int]] = {
 }
 STEPS = 50
 PEER_STEPS = 30
+SHOWN = ("milliseconds", "run_steps_per_second", "share_of_floor", "seconds_before_first")
+SECONDS = 0.2  # of a measurement, at most so many steps
 
 
 def make_step(pairs: list[str], length: int, size: int) -> PackStep:
@@ -71,22 +82,51 @@ def milliseconds_of(run: Callable[[], object], steps: int) -> float:
     return statistics.median(times[1:])
 
 
-def time_pack(name: str, size: int) -> dict[str, Any]:
+def floor_of(step: PackStep, roofs: Roofs) -> dict[str, float]:
+    """Milliseconds that a step takes at least, by its bytes and by its matrix products."""
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with (
+        saved_tensors_hooks(keep, lambda tensor: tensor),
+        FlopCounterMode(display=False) as counter,
+    ):
+        step.take()
+    step.rewind()
+    own = step.state.parameters.untyped_storage().data_ptr()
+    saved = sum(one.untyped_storage().nbytes() for place, one in kept.items() if place != own)
+    parameters = step.state.parameters.nbytes
+    moved = 2 * saved + 2 * parameters * (2 + len(step.state.slots))
+    return {
+        "floor_by_bytes": 1e3 * moved / roofs.bytes_per_second,
+        "floor_by_products": 1e3 * counter.get_total_flops() / roofs.flops["bf16"],
+    }
+
+
+def time_pack(name: str, size: int, roofs: Roofs) -> dict[str, Any]:
     """One row of the table."""
     pairs, length = ROWS[name]
     started = time.perf_counter()
     step = make_step(pairs, length, size)
     first = [0] * size
 
-    def run() -> None:
+    def run(steps: int = 3) -> None:
         step.rewind()
-        step.run(first, STEPS, lambda taken: False)
+        step.run(first, steps, lambda taken: False)
 
     run()
     torch.cuda.synchronize()
     prepared = time.perf_counter() - started
-    milliseconds = milliseconds_of(run, STEPS)
+    alone = milliseconds_of(run, 3)
+    steps = max(3, min(STEPS, math.floor(1e3 * SECONDS / alone)))
+    milliseconds = milliseconds_of(lambda: run(steps), steps)
+    floor = floor_of(step, roofs)
     return {
+        **floor,
+        "share_of_floor": max(floor.values()) / milliseconds,
         "row": name,
         "length": length,
         "pack": size,
@@ -173,7 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
-    parser.add_argument("--packs", nargs="*", type=int, default=[1, 8, 32, 128])
+    parser.add_argument("--packs", nargs="*", type=int, default=[1, 8, 32, 128, 512])
     parser.add_argument("--profile", nargs="*", default=[], choices=list(ROWS))
     parser.add_argument("--peer", action="store_true")
     options = parser.parse_args()
@@ -183,22 +223,28 @@ def main() -> None:
             profile(name, size)
     if options.profile:
         return
-    for name in options.rows:
-        for size in options.packs:
+    roofs = measure_roofs(torch.device("cuda"))
+    origin = {"provenance": provenance("cuda"), "roofs": roofs.to_json()}
+
+    def add(row: dict[str, Any]) -> None:
+        rows.append(row)
+        shown = (f"{key} {row[key]:.4g}" for key in SHOWN if key in row)
+        print(f"{row['row']} x {row['pack']}:", row.get("error") or ", ".join(shown), flush=True)
+        if options.output is not None:
+            options.output.mkdir(parents=True, exist_ok=True)
+            content = {"rows": rows, **origin}
+            (options.output / "packs.json").write_text(json.dumps(content, indent=2) + "\n")
+
+    for size in options.packs:
+        for name in options.rows:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
             try:
-                rows.append(time_pack(name, size))
+                add(time_pack(name, size, roofs))
             except (torch.OutOfMemoryError, InputError) as error:
-                rows.append({"row": name, "pack": size, "error": str(error).splitlines()[0]})
-            print(rows[-1], flush=True)
+                add({"row": name, "pack": size, "error": str(error).splitlines()[0]})
     if options.peer:
-        rows.append(time_peer())
-        print(rows[-1], flush=True)
-    if options.output is not None:
-        options.output.mkdir(parents=True, exist_ok=True)
-        content = {"rows": rows, "provenance": provenance("cuda")}
-        (options.output / "packs.json").write_text(json.dumps(content, indent=2) + "\n")
+        add(time_peer())
 
 
 if __name__ == "__main__":

@@ -21,12 +21,9 @@ THRESHOLD = 0.99
 
 SHARED = [
     "model=householder",
-    "model.width=64",
-    "model.num_heads=4",
     "model.head_size=16",
     "model.range_steepness=1",
     "training.length=128",
-    "training.batch_size=256",
     "training.warmup_steps=100",
     "training.projections=tensorfloat32",
     "training.select_words=128",
@@ -36,14 +33,19 @@ SHARED = [
 ]
 S5 = [
     *["task=s5", "model.num_factors=4", *SHARED],
-    "training.steps=6000",
+    *["model.width=128", "model.num_heads=8"],
+    "training.batch_size=512",
+    "training.steps=4000",
+    "training.select_every=50",
     "training.learning_rate=0.004",
     "training.weight_decay=0.2",
-    "training.curriculum=doubling(start=4, threshold=0.2)",
-    "training.schedule=settling(steps=1000, length=128)",
+    "training.curriculum=doubling(start=4, threshold=0.2, tokens=8192)",
+    "training.schedule=settling(steps=1200, length=32)",
 ]
 S3 = [
     *["task=s3", "model.num_factors=2", *SHARED],
+    *["model.width=64", "model.num_heads=4"],
+    "training.batch_size=256",
     "training.steps=3000",
     "training.learning_rate=0.003",
     "training.curriculum=doubling(start=4, threshold=0.1)",
@@ -52,9 +54,9 @@ S3 = [
     "training.select_every=50",
 ]
 SEARCHED = {
-    "training.weight_decay": (0.2, 0.3),
-    "training.schedule": ("settling(steps=1000, length=32)", "settling(steps=1000, length=128)"),
-    "training.learning_rate": (0.003, 0.004),
+    "training.weight_decay": (0.1, 0.2),
+    "model.beta_bias": (0.5, 2.0),
+    "model.range_steepness": (1.0, 2.0),
 }
 
 

@@ -206,7 +206,7 @@ class PackStep:
 
     def _advance(self) -> None:
         if self.state.parameters.device.type != "cuda":
-            self._step()
+            self.take()
             return
         if self._graph is None:
             self._graph = self._capture()
@@ -221,17 +221,18 @@ class PackStep:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
-                self._step()
+                self.take()
                 self._place.zero_()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=stream):
-            self._step()
+            self.take()
         for tensor, old in zip(changed, before, strict=True):
             tensor.copy_(old)
         return graph
 
-    def _step(self) -> None:
+    def take(self) -> None:
+        """Take one step with the next learning rate, as a graph records it."""
         state = self.state
         with torch.enable_grad(), precision_of_projections(self._projections, state.parameters):
             tokens, targets, mask = self._words.draw(state.steps)
