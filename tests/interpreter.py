@@ -165,28 +165,13 @@ def _of_types() -> list[Replacement]:
 
 
 def _of_operations() -> list[Replacement]:
-    """Nothing is computed for a check that is off, nor converted where types are the same."""
-    from triton.language.core import tensor
+    """Nothing is computed for a check that is off, nor compared where shapes are the same."""
     from triton.language.semantic import TritonSemantic
 
-    sanitize, broadcast, check_types = (
+    sanitize, broadcast = (
         TritonSemantic.binary_op_sanitize_overflow_impl,
         TritonSemantic.broadcast_impl_value,
-        TritonSemantic.binary_op_type_checking_impl,
     )
-
-    def check_unlike_types(self: Any, lhs: Any, rhs: Any, *rules: bool, **named: bool) -> Any:
-        alike = (
-            isinstance(lhs, tensor)
-            and isinstance(rhs, tensor)
-            and lhs.dtype is rhs.dtype
-            and not lhs.dtype.is_ptr()
-            and len(rules) < 4  # the fourth, or this by name: divisions, which widen small floats
-            and "div_or_mod" not in named
-        )
-        if alike:
-            return self.broadcast_impl_value(lhs, rhs)
-        return check_types(self, lhs, rhs, *rules, **named)
 
     def sanitize_if_asserted(self: Any, lhs: Any, rhs: Any, binary_op: Any) -> None:
         # It ends in an assertion of the device, which is only made for debugging.
@@ -204,5 +189,4 @@ def _of_operations() -> list[Replacement]:
     return [
         (TritonSemantic, "binary_op_sanitize_overflow_impl", sanitize_if_asserted),
         (TritonSemantic, "broadcast_impl_value", broadcast_if_unlike),
-        (TritonSemantic, "binary_op_type_checking_impl", check_unlike_types),
     ]
