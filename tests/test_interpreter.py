@@ -1,14 +1,16 @@
 """The interpreter of Triton that remembers gives what the one that does not gives, bit for bit."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
-from tests.interpreter import as_it_comes, hasten, is_known, originals
+from tests.interpreter import KNOWN_VERSIONS, as_it_comes, hasten, is_known, originals
 from tests.scan_cases import CASES, ScanCase, Source
 
-pytestmark = pytest.mark.skipif(
+in_the_interpreter = pytest.mark.skipif(
     os.environ.get("TRITON_INTERPRET") != "1" or not is_known(),
     reason="needs the interpreter of a version of Triton that is known",
 )
@@ -24,6 +26,7 @@ def results(case: ScanCase) -> list[torch.Tensor]:
     return [outputs, final, *gradients]
 
 
+@in_the_interpreter
 @pytest.mark.parametrize("case", KINDS.values(), ids=lambda case: case.name)
 def test_the_same_bits(case: ScanCase, monkeypatch):
     for name, value in case.settings.items():
@@ -36,6 +39,7 @@ def test_the_same_bits(case: ScanCase, monkeypatch):
     assert all(torch.equal(one, other) for one, other in zip(quick, plain, strict=True))
 
 
+@in_the_interpreter
 def test_a_wrong_kernel_is_refused_alike():
     """Shapes that do not fit, a block that is no power of two: in the words of Triton."""
     import triton
@@ -57,3 +61,10 @@ def test_a_wrong_kernel_is_refused_alike():
         with as_it_comes():
             assert message(*shapes) == quick
         assert part in quick
+
+
+def test_the_pinned_version_is_known():
+    """With another the tests are right and slow: look whether its insides are the same."""
+    constraints = (Path(__file__).parents[1] / "constraints.txt").read_text()
+    (pinned,) = re.findall(r"^triton==([\d.]+)", constraints, flags=re.MULTILINE)
+    assert pinned in KNOWN_VERSIONS
