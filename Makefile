@@ -37,11 +37,13 @@ clean: ## remove the environment and everything built; results under runs/ stay
 
 # The packages alone (core), or with every extra of pyproject.toml (all): one call of pip for all targets.
 # What is optional for users is among them, so that no test is skipped that pip can serve.
+# Bytecode is compiled afterwards, on all processors; some files are for newer versions of Python.
 EXTRAS_core =
 EXTRAS_all = [test,algebra,data,ray,slurm,dev,docs]
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing into $(VENV): a minute with the CPU build of torch, longer with CUDA"
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".$(EXTRAS_$*)"
+	$(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".$(EXTRAS_$*)"
+	$(VENV)/bin/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 	touch $@
 
 # A Python without ensurepip (Debian's, bare) cannot make an environment: virtualenv can.

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.interpreter import look_once
+from tests.interpreter import hasten
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -106,6 +106,6 @@ def kernel_device():
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    look_once()
+    hasten()
     if item.get_closest_marker("gpu") and not cuda_available():
         pytest.skip("needs a CUDA device, torch sees none here")

@@ -9,6 +9,7 @@ import pytest
 from statetrack import cli
 from statetrack.cli import EXIT_BAD_INPUT, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, main
 from statetrack.training import load_results
+from statetrack.training.calibration import Calibration
 from statetrack.training.execute import execute_pack
 
 COMMANDS = (
@@ -57,13 +58,17 @@ def experiment(tmp_path):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Runs of a grid without a pool of processes."""
+    """Runs of a grid without a pool of processes, and plans without a process that measures."""
 
     def run(launcher, jobs, checkpoints, progress, source=None):
         for job in jobs:
             yield from execute_pack(job.runs, known=job.known, checkpoints=checkpoints)
 
+    def measure_nothing(runs, device, **options):
+        return Calibration(device, 10**9, {})
+
     monkeypatch.setattr("statetrack.training.LocalLauncher.run", run)
+    monkeypatch.setattr("statetrack.training.calibration.calibrate", measure_nothing)
 
 
 def refusal(capsys, *arguments):

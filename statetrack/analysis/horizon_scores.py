@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from automata.errors import InputError
 
@@ -51,6 +50,8 @@ def horizon_scores(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scores(part: pd.DataFrame) -> dict[str, float]:
+    from scipy.stats import spearmanr  # takes a while to import
+
     known = part[part["predicted"].notna() & (part["predicted"] > 0) & (part["measured"] > 0)]
     seen = known[~known["censored"].astype(bool)]
     ratio = np.log10(seen["predicted"].astype(float) / seen["measured"].astype(float))

@@ -6,12 +6,10 @@ import io
 import math
 from collections.abc import Sequence
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from PIL import Image
 
 from automata.errors import InputError
 from statetrack.analysis.report_parts import (
@@ -21,6 +19,9 @@ from statetrack.analysis.report_parts import (
     ReportSection,
     ReportTable,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _LONG_TEXT = 36
 _MOST_SVG_BYTES = 60_000
@@ -120,8 +121,11 @@ def _figure_html(part: ReportFigure) -> str:
     return f"<figure{kind}>\n{image}\n{caption}\n</figure>"
 
 
-def _image(figure: Figure) -> str:
+def _image(figure: "Figure") -> str:
     """As lines where they are few, so that they stay sharp at any size; else as points."""
+    import matplotlib as mpl
+    from PIL import Image
+
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": _HASH_SALT, "svg.fonttype": "path"}):
         figure.savefig(
