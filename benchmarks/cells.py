@@ -28,7 +28,11 @@ def pack(cell: str, x: Tensor, weights: list[Tensor]) -> Tensor:
     """Hidden states [P, B, T, D] of P networks, by one scan."""
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     gates = (len(CELLS[cell].gates), weight_hh.shape[-1])
-    brought = torch.baddbmm(bias_ih.unsqueeze(1), x.flatten(1, 2), weight_ih.mT)
+    brought = x.flatten(1, 2) @ weight_ih.mT
+    if cell == "gru":
+        brought = brought + bias_ih.unsqueeze(1)
+    else:
+        bias_hh = bias_hh + bias_ih
     return nonlinear_scan(
         brought.unflatten(1, x.shape[1:3]).unflatten(-1, gates),
         weight_hh.unflatten(1, gates).mT,

@@ -1,4 +1,10 @@
-"""Tiles of rows and units: where they lie, and loading and storing several of them."""
+"""Tiles of rows and units: where they lie, and loading and storing several of them.
+
+A tensor core leaves a product of 16 rows in pairs of neighbouring columns: thread 4 i + q of a warp
+has columns 2 q and 2 q + 1 of rows i and i + 8, of the eight columns of that warp. Tiles of shape
+[pairs, 2] list them in this order, so that what is done between two products, loading and storing
+included, needs no exchange between threads. Legend: E = 8 U pairs of 16 rows and U units.
+"""
 
 import triton
 import triton.language as tl
@@ -10,6 +16,38 @@ def network_and_row(BATCH_BLOCK: tl.constexpr, batch):
     blocks = tl.cdiv(batch, BATCH_BLOCK)
     network = tl.program_id(0) // blocks
     return network, tl.program_id(0) % blocks * BATCH_BLOCK + tl.arange(0, BATCH_BLOCK)
+
+
+@triton.jit
+def pairs_of(batch, UNITS: tl.constexpr):
+    """Network, rows [E, 1] of its batch and units [E, 2] that a program computes."""
+    blocks = tl.cdiv(batch, 16)
+    network = tl.program_id(0) // blocks
+    pair = tl.arange(0, 8 * UNITS)
+    row = pair // (4 * UNITS) * 8 + pair // 4 % 8
+    unit = pair // 32 % (UNITS // 8) * 8 + pair % 4 * 2
+    row = tl.program_id(0) % blocks * 16 + row
+    return network, row[:, None], unit[:, None] + tl.arange(0, 2)[None, :]
+
+
+@triton.jit
+def in_pairs(tile, UNITS: tl.constexpr):
+    """Rows and units [16, U] as pairs [E, 2]."""
+    tile = tl.permute(tl.reshape(tile, [2, 8, UNITS // 8, 4, 2]), (0, 2, 1, 3, 4))
+    return tl.reshape(tile, [8 * UNITS, 2])
+
+
+@triton.jit
+def in_rows(tile, UNITS: tl.constexpr):
+    """Pairs [E, 2] as rows and units [16, U]."""
+    tile = tl.permute(tl.reshape(tile, [2, UNITS // 8, 8, 4, 2]), (0, 2, 1, 3, 4))
+    return tl.reshape(tile, [16, UNITS])
+
+
+@triton.jit
+def even(step, EVEN: tl.constexpr):
+    """`step`, known to the compiler as a multiple of two where that is promised."""
+    return step // 2 * 2 if EVEN else step
 
 
 @triton.jit
