@@ -27,6 +27,22 @@ SIZES = ["n1", "n2", "batch", "length"]
 STRIDES = ["x0", "x1", "x2", "x_row", "x_step", "x_gate"]
 
 
+@triton.jit
+def step(
+    x, weights, biases, state, UNITS: tl.constexpr, GATES: tl.constexpr, CELL: tl.constexpr,
+    OPERAND: tl.constexpr, OPERANDS: tl.constexpr, PRECISION: tl.constexpr, STATE: tl.constexpr,
+    QUICK: tl.constexpr,
+):  # fmt: skip
+    """The state after a token, and what is kept of it, all in pairs."""
+    hidden = split(in_rows(state[0], UNITS), OPERAND, OPERANDS)
+    u = ()
+    for gate in tl.static_range(GATES):
+        total = tl.zeros([16, UNITS], STATE) + biases[gate][None, :]
+        total = add_dot(hidden, weights[gate], total, STATE, PRECISION)
+        u = u + (in_pairs(total, UNITS),)
+    return advance(x, u, state, CELL, QUICK)
+
+
 @triton.jit(do_not_specialize=[*SIZES, *STRIDES, "r0", "r1", "r2", "r_gate", "r_row"])
 def scan_forward(
     x_pointer, r_pointer, bias_pointer, initial_pointer, out_pointer, final_pointer,
@@ -67,22 +83,26 @@ def scan_forward(
     before = sequence * length * (PARTS * D) + column
     steps = sequence * length * (KEPT * D) + column
     state = load_tiles(initial_pointer, ends, inside, D, PARTS, STATE)
-    for _ in tl.range(0, length, num_stages=STAGES):
+    # The first token stands before the loop: weights that are used there stay in registers.
+    x = load_tiles(x_pointer, x_offsets, inside, x_gate, GATES, STATE)
+    after, kept = step(x, weights, biases, state, UNITS, GATES, CELL, OPERAND, OPERANDS, PRECISION,
+                       STATE, QUICK)  # fmt: skip
+    tl.store(out_pointer + outputs, after[0], mask=inside)
+    if SAVE:
+        store_tiles(states_pointer, before, inside, D, state, PARTS)
+        store_tiles(kept_pointer, steps, inside, D, kept, KEPT)
+    state = after
+    for _ in tl.range(1, length, num_stages=STAGES):
+        x_pointer += x_step
+        out_pointer += D
+        states_pointer += PARTS * D
+        kept_pointer += KEPT * D
         x = load_tiles(x_pointer, x_offsets, inside, x_gate, GATES, STATE)
-        hidden = split(in_rows(state[0], UNITS), OPERAND, OPERANDS)
-        u = ()
-        for gate in tl.static_range(GATES):
-            total = tl.zeros([16, UNITS], STATE) + biases[gate][None, :]
-            total = add_dot(hidden, weights[gate], total, STATE, PRECISION)
-            u = u + (in_pairs(total, UNITS),)
-        after, kept = advance(x, u, state, CELL, QUICK)
+        after, kept = step(x, weights, biases, state, UNITS, GATES, CELL, OPERAND, OPERANDS,
+                           PRECISION, STATE, QUICK)  # fmt: skip
         tl.store(out_pointer + outputs, after[0], mask=inside)
         if SAVE:
             store_tiles(states_pointer, before, inside, D, state, PARTS)
             store_tiles(kept_pointer, steps, inside, D, kept, KEPT)
         state = after
-        x_pointer += x_step
-        out_pointer += D
-        states_pointer += PARTS * D
-        kept_pointer += KEPT * D
     store_tiles(final_pointer, ends, inside, D, state, PARTS)

@@ -14,17 +14,37 @@ from statetrack.scans.heads import place
 from statetrack.scans.nonlinear.kernel_cells import GRU, NEW, RESET, step_back
 from statetrack.scans.nonlinear.kernel_tiles import (
     even,
+    in_bands,
     in_pairs,
-    in_rows,
-    load_square,
+    load_bands,
     load_tiles,
     pairs_of,
     store_tiles,
+    sum_bands,
 )
 from statetrack.scans.products import add_dot, split
 
 SIZES = ["n1", "n2", "batch", "length"]
 STRIDES = ["r0", "r1", "r2", "r_gate", "r_row", "g0", "g1", "g2", "g_row", "g_step"]
+
+
+@triton.jit
+def adjoint(
+    d_out, kept, before, grads, weights, UNITS: tl.constexpr, GATES: tl.constexpr,
+    CELL: tl.constexpr, OPERAND: tl.constexpr, OPERANDS: tl.constexpr, PRECISION: tl.constexpr,
+    STATE: tl.constexpr, QUICK: tl.constexpr,
+):  # fmt: skip
+    """Gradients of what a token brought to every gate, and of the state before, all in pairs."""
+    BANDS: tl.constexpr = UNITS // 8
+    d_x, d_before = step_back(kept, before, (grads[0] + d_out,) + grads[1:], CELL, QUICK)
+    d_u = d_x
+    if CELL == GRU:
+        d_u = (d_x[0], d_x[1], d_x[2] * kept[RESET])
+    left = split(in_bands(d_u, UNITS, GATES), OPERAND, OPERANDS)
+    total = tl.zeros([BANDS, 16, UNITS], STATE)
+    total = add_dot(left, weights, total, STATE, PRECISION)
+    d_hidden = d_before[0] + in_pairs(sum_bands(total), UNITS)
+    return d_x, (d_hidden,) + d_before[1:]
 
 
 @triton.jit(do_not_specialize=[*SIZES, *STRIDES])
@@ -45,10 +65,7 @@ def scan_backward(
     unit = tl.arange(0, UNITS)
     s0, s1, s2 = place(network, n1, n2)
     r_pointer += s0 * r0 + s1 * r1 + s2 * r2
-    weights = ()
-    for gate in tl.static_range(GATES):
-        square = load_square(r_pointer + gate * r_gate, unit, unit, 1, r_row, D, STATE)
-        weights = weights + (split(square, OPERAND, OPERANDS),)
+    weights = split(load_bands(r_pointer, r_gate, r_row, D, UNITS, GATES, STATE), OPERAND, OPERANDS)
     sequence = network.to(tl.int64) * batch + row
     ends = sequence * (PARTS * D) + column
     before_offsets = sequence * length * (PARTS * D) + column
@@ -63,28 +80,28 @@ def scan_backward(
     kept_pointer += last * (KEPT * D)
     d_x_pointer += last * (GATES * D)
     grads = load_tiles(d_final_pointer, ends, inside, D, PARTS, STATE)
-    for _ in tl.range(0, length, num_stages=STAGES):
-        d_out = tl.load(d_out_pointer + d_out_offsets, mask=inside, other=0).to(STATE)
-        kept = load_tiles(kept_pointer, kept_offsets, inside, D, KEPT, STATE)
-        before = load_tiles(states_pointer, before_offsets, inside, D, PARTS, STATE)
-        d_hidden = grads[0] + d_out
-        d_x, d_before = step_back(kept, before, (d_hidden,) + grads[1:], CELL, QUICK)
-        store_tiles(d_x_pointer, x_offsets, inside, D, d_x, GATES)
-        d_hidden = d_before[0]
-        for gate in tl.static_range(GATES):
-            d_u = d_x[gate]
-            if CELL == GRU and gate == NEW:
-                d_u = d_u * kept[RESET]
-            # A sum for every gate: products that wait for each other leave tensor cores idle.
-            total = tl.zeros([16, UNITS], STATE)
-            left = split(in_rows(d_u, UNITS), OPERAND, OPERANDS)
-            total = add_dot(left, weights[gate], total, STATE, PRECISION)
-            d_hidden += in_pairs(total, UNITS)
-        grads = (d_hidden,) + d_before[1:]
+    # The last token stands before the loop: weights that are used there stay in registers.
+    d_out = tl.load(d_out_pointer + d_out_offsets, mask=inside, other=0).to(STATE)
+    kept = load_tiles(kept_pointer, kept_offsets, inside, D, KEPT, STATE)
+    before = load_tiles(states_pointer, before_offsets, inside, D, PARTS, STATE)
+    d_x, grads = adjoint(
+        d_out, kept, before, grads, weights, UNITS, GATES, CELL, OPERAND, OPERANDS, PRECISION,
+        STATE, QUICK,
+    )  # fmt: skip
+    store_tiles(d_x_pointer, x_offsets, inside, D, d_x, GATES)
+    for _ in tl.range(1, length, num_stages=STAGES):
         d_out_pointer -= g_step
         states_pointer -= PARTS * D
         kept_pointer -= KEPT * D
         d_x_pointer -= GATES * D
+        d_out = tl.load(d_out_pointer + d_out_offsets, mask=inside, other=0).to(STATE)
+        kept = load_tiles(kept_pointer, kept_offsets, inside, D, KEPT, STATE)
+        before = load_tiles(states_pointer, before_offsets, inside, D, PARTS, STATE)
+        d_x, grads = adjoint(
+            d_out, kept, before, grads, weights, UNITS, GATES, CELL, OPERAND, OPERANDS, PRECISION,
+            STATE, QUICK,
+        )  # fmt: skip
+        store_tiles(d_x_pointer, x_offsets, inside, D, d_x, GATES)
     store_tiles(d_initial_pointer, ends, inside, D, grads, PARTS)
 
 

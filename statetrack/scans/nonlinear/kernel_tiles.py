@@ -45,6 +45,53 @@ def in_rows(tile, UNITS: tl.constexpr):
 
 
 @triton.jit
+def in_bands(tiles, UNITS: tl.constexpr, GATES: tl.constexpr):
+    """Pairs [E, 2] of every gate as [U / 8, 16, K]: what a warp owns, of 8 units, for all rows.
+
+    The order of K, gates padded to an even number times units, is that in which a thread passes its
+    own numbers to a tensor core.
+    """
+    if GATES == 1:
+        joined = tl.join(tiles[0], tl.zeros_like(tiles[0]))
+        HALVES: tl.constexpr = 1
+    else:
+        last = tl.zeros_like(tiles[0]) if GATES == 3 else tiles[3]
+        joined = tl.join(tl.join(tiles[0], tiles[1]), tl.join(tiles[2], last))
+        HALVES: tl.constexpr = 2
+    joined = tl.reshape(joined, [2, UNITS // 8, 8, 4, 2, 2, HALVES])
+    joined = tl.permute(joined, (1, 0, 2, 6, 3, 5, 4))
+    return tl.reshape(joined, [UNITS // 8, 16, 16 * HALVES])
+
+
+@triton.jit
+def load_bands(
+    pointer, gate_step, row_step, SIZE: tl.constexpr, UNITS: tl.constexpr, GATES: tl.constexpr,
+    STATE: tl.constexpr,
+):  # fmt: skip
+    """Transposed weights [U / 8, K, U] in the order of `in_bands`, zeros for gates that pad."""
+    WIDTH: tl.constexpr = 16 if GATES == 1 else 32
+    k = tl.arange(0, WIDTH)[None, :, None]
+    gate = k // 16 * 2 + k // 2 % 2
+    column = tl.arange(0, UNITS // 8)[:, None, None] * 8 + k // 4 % 4 * 2 + k % 2
+    row = tl.arange(0, UNITS)[None, None, :]
+    offsets = gate * gate_step + row * row_step + column
+    inside = (gate < GATES) & (row < SIZE) & (column < SIZE)
+    return tl.load(pointer + offsets, mask=inside, other=0).to(STATE)
+
+
+@triton.jit
+def sum_bands(tile):
+    """Sum over the first axis, in a tree: [U / 8, 16, U] to [16, U]."""
+    total = tl.permute(tile, (1, 2, 0))
+    for _ in tl.static_range(4):
+        if total.shape[2] > 1:
+            halves = tl.reshape(total, [16, total.shape[1], total.shape[2] // 2, 2])
+            one, other = tl.split(halves)
+            total = one + other
+    return tl.reshape(total, [16, total.shape[1]])
+
+
+@triton.jit
 def even(step, EVEN: tl.constexpr):
     """`step`, known to the compiler as a multiple of two where that is promised."""
     return step // 2 * 2 if EVEN else step

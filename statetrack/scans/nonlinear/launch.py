@@ -15,6 +15,8 @@ MAX_SIZE = 256
 BATCH_BLOCK = 16
 # Shared memory of a multiprocessor is 227 kB; the rest is for tiles on their way.
 WEIGHT_BYTES = 200_000
+# Parts lie in registers, which hold those of four gates of so many units.
+MOST_UNITS = {False: 128, True: 64}
 STREAMED_TILE = 64
 STREAMED_WARPS = 8
 STREAMED_STAGES = 3
@@ -65,7 +67,7 @@ class Plan:
     @property
     def fits(self) -> bool:
         """Whether recurrent weights stay on chip."""
-        return self.weight_bytes <= WEIGHT_BYTES
+        return self.weight_bytes <= WEIGHT_BYTES and self.units <= MOST_UNITS[self.in_parts]
 
     @property
     def stages(self) -> int:
