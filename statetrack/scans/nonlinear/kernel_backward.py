@@ -62,7 +62,6 @@ def scan_backward(
     """Gradients of x [N, B, T, G, D] and of the initial state [N, B, S, D]."""
     network, row, column = pairs_of(batch, UNITS)
     inside = (row < batch) & (column < D)
-    unit = tl.arange(0, UNITS)
     s0, s1, s2 = place(network, n1, n2)
     r_pointer += s0 * r0 + s1 * r1 + s2 * r2
     weights = split(load_bands(r_pointer, r_gate, r_row, D, UNITS, GATES, STATE), OPERAND, OPERANDS)

@@ -16,9 +16,9 @@ from statetrack.scans.nonlinear.kernel_tiles import (
     load_square,
     load_tiles,
     network_and_row,
-    product,
     store_tiles,
 )
+from statetrack.scans.products import add_dot, split
 
 STRIDES = ["x0", "x1", "x2", "x_row", "x_step", "x_gate"]
 
@@ -28,9 +28,10 @@ def scan_forward(
     x_pointer, r_pointer, bias_pointer, work_pointer, out_pointer, states_pointer, kept_pointer,
     n1: tl.int32, n2: tl.int32, batch: tl.int32, length: tl.int32, num_sequences: tl.int32,
     x0: tl.int64, x1: tl.int64, x2: tl.int64, x_row: tl.int64, x_step: tl.int64, x_gate: tl.int64,
-    D: tl.constexpr, TILE: tl.constexpr, GATES: tl.constexpr, PARTS: tl.constexpr,
-    KEPT: tl.constexpr, CELL: tl.constexpr, BATCH_BLOCK: tl.constexpr, SAVE: tl.constexpr,
-    PRECISION: tl.constexpr, STATE: tl.constexpr, QUICK: tl.constexpr,
+    D: tl.constexpr, TILE: tl.constexpr, COLUMNS: tl.constexpr, GATES: tl.constexpr,
+    PARTS: tl.constexpr, KEPT: tl.constexpr, CELL: tl.constexpr, BATCH_BLOCK: tl.constexpr,
+    SAVE: tl.constexpr, OPERAND: tl.constexpr, OPERANDS: tl.constexpr, PRECISION: tl.constexpr,
+    STATE: tl.constexpr, QUICK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """As `kernel.scan_forward`; `work` [2, N, B, S, D] holds the state, the initial one first."""
     network, row = network_and_row(BATCH_BLOCK, batch)
@@ -44,22 +45,26 @@ def scan_forward(
     for t in tl.range(0, length):
         old = work_pointer + (t % 2) * other
         new = work_pointer + (1 - t % 2) * other
-        for first in tl.range(0, D, TILE):
-            unit = first + tl.arange(0, TILE)
+        for first in tl.range(0, D, COLUMNS):
+            unit = first + tl.arange(0, COLUMNS)
             inside = valid & (unit[None, :] < D)
             u = ()
             for gate in tl.static_range(GATES):
                 bias = tl.load(bias_pointer + gate * D + unit, mask=unit < D, other=0).to(STATE)
-                total = tl.zeros([BATCH_BLOCK, TILE], STATE) + bias[None, :]
-                for start in tl.range(0, D, TILE):
-                    source = start + tl.arange(0, TILE)
-                    hidden = tl.load(
-                        old + sequence * (PARTS * D) + source[None, :],
-                        mask=valid & (source[None, :] < D), other=0,
-                    )  # fmt: skip
-                    weights = load_square(r_pointer + gate * D * D, source, unit, D, 1, D, STATE)
-                    total = product(hidden, weights, total, PRECISION, STATE)
-                u = u + (total,)
+                u = u + (tl.zeros([BATCH_BLOCK, COLUMNS], STATE) + bias[None, :],)
+            for start in tl.range(0, D, TILE, num_stages=STAGES):
+                source = start + tl.arange(0, TILE)
+                hidden = tl.load(
+                    old + sequence * (PARTS * D) + source[None, :],
+                    mask=valid & (source[None, :] < D), other=0,
+                )  # fmt: skip
+                hidden = split(hidden, OPERAND, OPERANDS)
+                sums = ()
+                for gate in tl.static_range(GATES):
+                    square = load_square(r_pointer + gate * D * D, source, unit, D, 1, D, STATE)
+                    weights = split(square, OPERAND, OPERANDS)
+                    sums = sums + (add_dot(hidden, weights, u[gate], STATE, PRECISION),)
+                u = sums
             x_offsets = row[:, None].to(tl.int64) * x_row + unit[None, :]
             x = load_tiles(x_pointer, x_offsets, inside, x_gate, GATES, STATE)
             ends = sequence * (PARTS * D) + unit[None, :]
@@ -82,9 +87,10 @@ def scan_backward(
     r_pointer, states_pointer, kept_pointer, d_out_pointer, work_pointer, d_x_pointer,
     n1: tl.int32, n2: tl.int32, batch: tl.int32, length: tl.int32,
     g0: tl.int64, g1: tl.int64, g2: tl.int64, g_row: tl.int64, g_step: tl.int64,
-    D: tl.constexpr, TILE: tl.constexpr, GATES: tl.constexpr, PARTS: tl.constexpr,
-    KEPT: tl.constexpr, CELL: tl.constexpr, BATCH_BLOCK: tl.constexpr, PRECISION: tl.constexpr,
-    STATE: tl.constexpr, QUICK: tl.constexpr,
+    D: tl.constexpr, TILE: tl.constexpr, COLUMNS: tl.constexpr, GATES: tl.constexpr,
+    PARTS: tl.constexpr, KEPT: tl.constexpr, CELL: tl.constexpr, BATCH_BLOCK: tl.constexpr,
+    OPERAND: tl.constexpr, OPERANDS: tl.constexpr, PRECISION: tl.constexpr, STATE: tl.constexpr, QUICK: tl.constexpr,
+    STAGES: tl.constexpr,
 ):  # fmt: skip
     """As `kernel_backward.scan_backward`; `work` [N, B, S, D] holds the gradient of the state.
 
@@ -115,15 +121,15 @@ def scan_backward(
             store_tiles(d_x_pointer, x_offsets, inside, D, d_x, GATES)
             store_tiles(work_pointer, ends, inside, D, d_before, PARTS)
         tl.debug_barrier()  # all units of the gradient of x are there
-        for first in tl.range(0, D, TILE):
-            unit = first + tl.arange(0, TILE)
+        for first in tl.range(0, D, COLUMNS):
+            unit = first + tl.arange(0, COLUMNS)
             inside = valid & (unit[None, :] < D)
             ends = sequence * (PARTS * D) + unit[None, :]
             d_hidden = tl.load(work_pointer + ends, mask=inside, other=0)
-            for gate in tl.static_range(GATES):
-                for start in tl.range(0, D, TILE):
-                    source = start + tl.arange(0, TILE)
-                    here = valid & (source[None, :] < D)
+            for start in tl.range(0, D, TILE, num_stages=STAGES):
+                source = start + tl.arange(0, TILE)
+                here = valid & (source[None, :] < D)
+                for gate in tl.static_range(GATES):
                     d_u = tl.load(
                         d_x_pointer + token * (GATES * D) + gate * D + source[None, :],
                         mask=here, other=0,
@@ -133,8 +139,10 @@ def scan_backward(
                             kept_pointer + token * (KEPT * D) + RESET * D + source[None, :],
                             mask=here, other=0,
                         )  # fmt: skip
-                    weights = load_square(r_pointer + gate * D * D, source, unit, 1, D, D, STATE)
-                    d_hidden = product(d_u, weights, d_hidden, PRECISION, STATE)
+                    square = load_square(r_pointer + gate * D * D, source, unit, 1, D, D, STATE)
+                    weights = split(square, OPERAND, OPERANDS)
+                    left = split(d_u.to(STATE), OPERAND, OPERANDS)
+                    d_hidden = add_dot(left, weights, d_hidden, STATE, PRECISION)
             tl.store(work_pointer + ends, d_hidden, mask=inside)
         tl.debug_barrier()
         d_out_pointer -= g_step

@@ -121,9 +121,3 @@ def load_square(
     offsets = row[:, None] * row_step + column[None, :] * column_step
     inside = (row[:, None] < SIZE) & (column[None, :] < SIZE)
     return tl.load(pointer + offsets, mask=inside, other=0).to(STATE)
-
-
-@triton.jit
-def product(left, right, total, PRECISION: tl.constexpr, STATE: tl.constexpr):
-    """Add ``left @ right`` to `total`, rounded as asked for."""
-    return tl.dot(left, right, total, input_precision=PRECISION, out_dtype=STATE)

@@ -17,9 +17,10 @@ BATCH_BLOCK = 16
 WEIGHT_BYTES = 200_000
 # Parts lie in registers, which hold those of four gates of so many units.
 MOST_UNITS = {False: 128, True: 64}
-STREAMED_TILE = 64
+STREAMED_TILE = 32
+FORWARD_COLUMNS, BACKWARD_COLUMNS = 128, 256
 STREAMED_WARPS = 8
-STREAMED_STAGES = 3
+STREAMED_STAGES = 2
 GRADIENT_TILE = 64
 GRADIENT_ROWS = 32
 FEWEST_ROWS = 512  # of a part of the gradient of weights
@@ -100,28 +101,25 @@ class Plan:
         exact = self.state == torch.float64
         return {"OPERAND": tl.float64 if exact else tl.float32, "OPERANDS": 1}
 
-    def walk(self) -> dict[str, Any]:
-        """Further arguments of the kernels that walk along time."""
-        shared = {**self.options(), "QUICK": self.on_gpu and self.state == torch.float32}
+    def walk(self, columns: int) -> dict[str, Any]:
+        """Further arguments of the kernels that walk along time.
+
+        Weights that pass by are read in tiles of so many columns.
+        """
+        quick = self.on_gpu and self.state == torch.float32
+        shared = {**self.options(), **self.products(), "QUICK": quick, "num_stages": 1}
         if self.fits:
-            return {
-                **shared,
-                **self.products(),
-                "UNITS": self.units,
-                "STAGES": self.stages,
-                # A warp for the eight columns of a product, of every gate.
-                "num_warps": self.units // 8,
-                "num_stages": 1,
+            # A warp for the eight columns of a product, of every gate.
+            own = {"UNITS": self.units, "STAGES": self.stages, "num_warps": self.units // 8}
+        else:
+            own = {
+                "BATCH_BLOCK": BATCH_BLOCK,
+                "TILE": min(STREAMED_TILE, self.units),
+                "COLUMNS": min(columns, self.units),
+                "STAGES": STREAMED_STAGES if self.in_parts else 1,
+                "num_warps": STREAMED_WARPS,
             }
-        precision = "tf32x3" if self.in_parts else shared["PRECISION"]
-        return {
-            **shared,
-            "PRECISION": precision,
-            "BATCH_BLOCK": BATCH_BLOCK,
-            "TILE": min(STREAMED_TILE, self.units),
-            "num_warps": STREAMED_WARPS,
-            "num_stages": STREAMED_STAGES if self.on_gpu else 1,
-        }
+        return {**shared, **own}
 
     def gradient(self) -> dict[str, Any]:
         """Further arguments of the kernel for the gradient of weights."""
@@ -167,7 +165,7 @@ def run_forward(
             launch(
                 kernel.scan_forward, grid, x, recurrent, bias, initial, hidden, final, states,
                 kept, *numbers, *strides, *_weight_strides(recurrent), SAVE=save,
-                EVEN=_even(plan, strides), **plan.walk(),
+                EVEN=_even(plan, strides), **plan.walk(FORWARD_COLUMNS),
             )  # fmt: skip
         else:
             work = torch.empty((2, *final.shape), dtype=final.dtype, device=x.device)
@@ -175,7 +173,7 @@ def run_forward(
             launch(
                 kernel_streamed.scan_forward, grid, x, recurrent.contiguous(), bias, work, hidden,
                 states, kept, *numbers, num_items(leading) * batch, *strides, SAVE=save,
-                **plan.walk(),
+                **plan.walk(FORWARD_COLUMNS),
             )  # fmt: skip
     if not plan.fits:
         final.copy_(work[length % 2])
@@ -223,13 +221,14 @@ def run_backward(
             launch(
                 kernel_backward.scan_backward, grid, recurrent, states, kept, grad_hidden,
                 grad_final, grad_x, grad_initial, *numbers, *_weight_strides(recurrent), *strides,
-                EVEN=_even(plan, strides), **plan.walk(),
+                EVEN=_even(plan, strides), **plan.walk(BACKWARD_COLUMNS),
             )  # fmt: skip
         else:
             grad_initial.copy_(grad_final)
             launch(
                 kernel_streamed.scan_backward, grid, recurrent.contiguous(), states, kept,
-                grad_hidden, grad_initial, grad_x, *numbers, *strides, **plan.walk(),
+                grad_hidden, grad_initial, grad_x, *numbers, *strides,
+                **plan.walk(BACKWARD_COLUMNS),
             )  # fmt: skip
         launch(
             kernel_backward.weights_backward, (networks * parts * tiles,), states, kept, grad_x,
