@@ -8,7 +8,6 @@ one network over a GPU.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from statetrack.models.backbone import State
 from statetrack.models.config import BackboneConfig
@@ -69,8 +68,13 @@ class CellMixer(nn.Module):
         """Run `nonlinear_scan` with the weights of the module."""
         gates = (len(CELLS[self.kind].gates), self.cell.hidden_size)
         weight_ih, weight_hh, bias_ih, bias_hh = self.cell.parameters()
+        brought_BTE = x_BTD @ weight_ih.mT
+        if self.kind == "gru":
+            brought_BTE = brought_BTE + bias_ih
+        else:  # both biases are added to the same sum, and the kernel reads one of them for free
+            bias_hh = bias_hh + bias_ih
         y_BTD, after_BSD = nonlinear_scan(
-            linear(x_BTD, weight_ih, bias_ih).unflatten(-1, gates),
+            brought_BTE.unflatten(-1, gates),
             weight_hh.unflatten(0, gates).mT,
             bias_hh.unflatten(0, gates),
             torch.stack(state, dim=-2),

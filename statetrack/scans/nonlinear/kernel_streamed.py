@@ -89,8 +89,8 @@ def scan_backward(
     g0: tl.int64, g1: tl.int64, g2: tl.int64, g_row: tl.int64, g_step: tl.int64,
     D: tl.constexpr, TILE: tl.constexpr, COLUMNS: tl.constexpr, GATES: tl.constexpr,
     PARTS: tl.constexpr, KEPT: tl.constexpr, CELL: tl.constexpr, BATCH_BLOCK: tl.constexpr,
-    OPERAND: tl.constexpr, OPERANDS: tl.constexpr, PRECISION: tl.constexpr, STATE: tl.constexpr, QUICK: tl.constexpr,
-    STAGES: tl.constexpr,
+    OPERAND: tl.constexpr, OPERANDS: tl.constexpr, PRECISION: tl.constexpr, STATE: tl.constexpr,
+    QUICK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """As `kernel_backward.scan_backward`; `work` [N, B, S, D] holds the gradient of the state.
 
