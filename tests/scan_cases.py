@@ -514,8 +514,8 @@ def _draw_nonlinear(cell: str, sizes: Sequence[int]) -> Draw:
         batch = 2 if source.tiny else source.pick([1, 3, 17, 64] if ON_GPU else [1, 2])
         if not ON_GPU:
             source.length = min(source.length, 3)
-        numbers = math.prod(source.leading) * max(1, source.length) * gates * size
-        batch = max(1, min(batch, LARGEST_INPUT // numbers))
+        numbers = math.prod(source.leading) * source.length * gates * size
+        batch = max(1, min(batch, LARGEST_INPUT // max(1, numbers)))
         inputs = {
             "x": source.normal(batch, source.length, gates, size),
             "recurrent": source.normal(gates, size, size, scale=0.5 / math.sqrt(size)),
