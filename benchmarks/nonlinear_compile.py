@@ -18,7 +18,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from statetrack.scans.nonlinear import CELLS, kernel, kernel_backward, kernel_streamed
-from statetrack.scans.nonlinear.launch import BACKWARD_COLUMNS, FORWARD_COLUMNS, Plan
+from statetrack.scans.nonlinear.launch import Plan
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 TARGET = GPUTarget("cuda", 90, 32)
@@ -94,9 +94,9 @@ def main() -> None:
                 (
                     "forward",
                     forward.scan_forward,
-                    {**plan.walk(FORWARD_COLUMNS), **even, "SAVE": True},
+                    {**plan.walk(backward=False), **even, "SAVE": True},
                 ),
-                ("backward", backward.scan_backward, {**plan.walk(BACKWARD_COLUMNS), **even}),
+                ("backward", backward.scan_backward, {**plan.walk(backward=True), **even}),
                 ("weights", kernel_backward.weights_backward, plan.gradient()),
             ):
                 where = "on chip" if plan.fits else "streamed"

@@ -137,7 +137,7 @@ def test_kernels_are_the_loop_over_blocks_of_rows_and_tiles(
     if streamed:
         monkeypatch.setattr(launch, "WEIGHT_BYTES", 0)
         monkeypatch.setattr(launch, "STREAMED_TILE", 16)
-        monkeypatch.setattr(launch, "FORWARD_COLUMNS", 16)
+        monkeypatch.setattr(launch, "STREAMED_COLUMNS", {False: 16, True: 32})
     monkeypatch.setattr(launch, "GRADIENT_TILE", 16)
     monkeypatch.setattr(launch, "FEWEST_ROWS", 16)
     monkeypatch.setattr(launch, "PROGRAMS_PER_MULTIPROCESSOR", 16)

@@ -51,7 +51,11 @@ def flip(parts):
 
 @triton.jit
 def dot(x, y, STATE: tl.constexpr, PRECISION: tl.constexpr):
-    """Matrix product of split operands; of three parts each, the six products above 2^-25."""
+    """Matrix product of split operands; of three parts each, the six products above 2^-25.
+
+    The smallest come first, and every product starts from zero: tensor cores cut sums off instead
+    of rounding them, which adds up where many terms are added to one large sum.
+    """
     SUM: tl.constexpr = tl.float64 if x[0].dtype == tl.float64 else tl.float32
     if len(x) == 1:
         product = tl.dot(x[0], y[0], input_precision=PRECISION, out_dtype=SUM)
@@ -63,18 +67,3 @@ def dot(x, y, STATE: tl.constexpr, PRECISION: tl.constexpr):
         product = tl.dot(x[0], y[1], product)
         product = tl.dot(x[0], y[0], product)
     return product.to(STATE)
-
-
-@triton.jit
-def add_dot(x, y, total, STATE: tl.constexpr, PRECISION: tl.constexpr):
-    """`dot`, added to `total`."""
-    if len(x) == 1:
-        total = tl.dot(x[0], y[0], total, input_precision=PRECISION, out_dtype=STATE)
-    else:
-        total = tl.dot(x[2], y[0], total)
-        total = tl.dot(x[0], y[2], total)
-        total = tl.dot(x[1], y[1], total)
-        total = tl.dot(x[1], y[0], total)
-        total = tl.dot(x[0], y[1], total)
-        total = tl.dot(x[0], y[0], total)
-    return total

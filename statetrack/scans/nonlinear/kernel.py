@@ -21,7 +21,7 @@ from statetrack.scans.nonlinear.kernel_tiles import (
     pairs_of,
     store_tiles,
 )
-from statetrack.scans.products import add_dot, split
+from statetrack.scans.products import dot, split
 
 SIZES = ["n1", "n2", "batch", "length"]
 STRIDES = ["x0", "x1", "x2", "x_row", "x_step", "x_gate"]
@@ -37,8 +37,7 @@ def step(
     hidden = split(in_rows(state[0], UNITS), OPERAND, OPERANDS)
     u = ()
     for gate in tl.static_range(GATES):
-        total = tl.zeros([16, UNITS], STATE) + biases[gate][None, :]
-        total = add_dot(hidden, weights[gate], total, STATE, PRECISION)
+        total = dot(hidden, weights[gate], STATE, PRECISION) + biases[gate][None, :]
         u = u + (in_pairs(total, UNITS),)
     return advance(x, u, state, CELL, QUICK)
 

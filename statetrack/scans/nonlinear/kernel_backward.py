@@ -22,7 +22,7 @@ from statetrack.scans.nonlinear.kernel_tiles import (
     store_tiles,
     sum_bands,
 )
-from statetrack.scans.products import add_dot, split
+from statetrack.scans.products import dot, split
 
 SIZES = ["n1", "n2", "batch", "length"]
 STRIDES = ["r0", "r1", "r2", "r_gate", "r_row", "g0", "g1", "g2", "g_row", "g_step"]
@@ -35,15 +35,13 @@ def adjoint(
     STATE: tl.constexpr, QUICK: tl.constexpr,
 ):  # fmt: skip
     """Gradients of what a token brought to every gate, and of the state before, all in pairs."""
-    BANDS: tl.constexpr = UNITS // 8
     d_x, d_before = step_back(kept, before, (grads[0] + d_out,) + grads[1:], CELL, QUICK)
     d_u = d_x
     if CELL == GRU:
         d_u = (d_x[0], d_x[1], d_x[2] * kept[RESET])
     left = split(in_bands(d_u, UNITS, GATES), OPERAND, OPERANDS)
-    total = tl.zeros([BANDS, 16, UNITS], STATE)
-    total = add_dot(left, weights, total, STATE, PRECISION)
-    d_hidden = d_before[0] + in_pairs(sum_bands(total), UNITS)
+    of_bands = dot(left, weights, STATE, PRECISION)
+    d_hidden = d_before[0] + in_pairs(sum_bands(of_bands), UNITS)
     return d_x, (d_hidden,) + d_before[1:]
 
 
@@ -151,7 +149,7 @@ def weights_backward(
             )  # fmt: skip
             d_u = tl.where(gate == NEW, d_u * reset, d_u)
         left = split(hidden.to(STATE), OPERAND, OPERANDS)
-        total = add_dot(left, split(d_u.to(STATE), OPERAND, OPERANDS), total, STATE, PRECISION)
+        total += dot(left, split(d_u.to(STATE), OPERAND, OPERANDS), STATE, PRECISION)
         bias += tl.sum(d_u, 0)
     base = (part.to(tl.int64) * num_networks + network) * GATES + gate
     offsets = unit[:, None] * D + column[None, :]

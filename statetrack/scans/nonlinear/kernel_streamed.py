@@ -18,7 +18,7 @@ from statetrack.scans.nonlinear.kernel_tiles import (
     network_and_row,
     store_tiles,
 )
-from statetrack.scans.products import add_dot, split
+from statetrack.scans.products import dot, split
 
 STRIDES = ["x0", "x1", "x2", "x_row", "x_step", "x_gate"]
 
@@ -63,7 +63,7 @@ def scan_forward(
                 for gate in tl.static_range(GATES):
                     square = load_square(r_pointer + gate * D * D, source, unit, D, 1, D, STATE)
                     weights = split(square, OPERAND, OPERANDS)
-                    sums = sums + (add_dot(hidden, weights, u[gate], STATE, PRECISION),)
+                    sums = sums + (u[gate] + dot(hidden, weights, STATE, PRECISION),)
                 u = sums
             x_offsets = row[:, None].to(tl.int64) * x_row + unit[None, :]
             x = load_tiles(x_pointer, x_offsets, inside, x_gate, GATES, STATE)
@@ -142,7 +142,7 @@ def scan_backward(
                     square = load_square(r_pointer + gate * D * D, source, unit, 1, D, D, STATE)
                     weights = split(square, OPERAND, OPERANDS)
                     left = split(d_u.to(STATE), OPERAND, OPERANDS)
-                    d_hidden = add_dot(left, weights, d_hidden, STATE, PRECISION)
+                    d_hidden += dot(left, weights, STATE, PRECISION)
             tl.store(work_pointer + ends, d_hidden, mask=inside)
         tl.debug_barrier()
         d_out_pointer -= g_step

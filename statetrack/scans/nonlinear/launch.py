@@ -18,11 +18,11 @@ WEIGHT_BYTES = 200_000
 # Parts lie in registers, which hold those of four gates of so many units.
 MOST_UNITS = {False: 128, True: 64}
 STREAMED_TILE = 32
-FORWARD_COLUMNS, BACKWARD_COLUMNS = 128, 256
+STREAMED_COLUMNS = {False: 128, True: 256}  # of the forward and the backward pass
 STREAMED_WARPS = 8
 STREAMED_STAGES = 2
 GRADIENT_TILE = 64
-GRADIENT_ROWS = 32
+GRADIENT_ROWS = 64
 FEWEST_ROWS = 512  # of a part of the gradient of weights
 PROGRAMS_PER_MULTIPROCESSOR = 4
 
@@ -70,12 +70,14 @@ class Plan:
         """Whether recurrent weights stay on chip."""
         return self.weight_bytes <= WEIGHT_BYTES and self.units <= MOST_UNITS[self.in_parts]
 
-    @property
-    def stages(self) -> int:
-        """Tokens under way: loads ahead where shared memory has room for them."""
+    def stages(self, backward: bool) -> int:
+        """Tokens under way: loads ahead where shared memory has room for them.
+
+        In the forward pass what a token brings arrives while the products of the state run.
+        """
         tile = BATCH_BLOCK * self.units * self.state.itemsize
         ahead = tile * (1 + self.cell.num_kept + len(self.cell.state))
-        return 3 if self.weight_bytes + 3 * ahead <= WEIGHT_BYTES else 1
+        return 3 if backward and self.weight_bytes + 3 * ahead <= WEIGHT_BYTES else 1
 
     def options(self) -> dict[str, Any]:
         """Compile-time arguments that all kernels share."""
@@ -101,21 +103,22 @@ class Plan:
         exact = self.state == torch.float64
         return {"OPERAND": tl.float64 if exact else tl.float32, "OPERANDS": 1}
 
-    def walk(self, columns: int) -> dict[str, Any]:
-        """Further arguments of the kernels that walk along time.
-
-        Weights that pass by are read in tiles of so many columns.
-        """
+    def walk(self, backward: bool) -> dict[str, Any]:
+        """Further arguments of the kernels that walk along time."""
         quick = self.on_gpu and self.state == torch.float32
         shared = {**self.options(), **self.products(), "QUICK": quick, "num_stages": 1}
         if self.fits:
             # A warp for the eight columns of a product, of every gate.
-            own = {"UNITS": self.units, "STAGES": self.stages, "num_warps": self.units // 8}
+            own = {
+                "UNITS": self.units,
+                "STAGES": self.stages(backward),
+                "num_warps": self.units // 8,
+            }
         else:
             own = {
                 "BATCH_BLOCK": BATCH_BLOCK,
                 "TILE": min(STREAMED_TILE, self.units),
-                "COLUMNS": min(columns, self.units),
+                "COLUMNS": min(STREAMED_COLUMNS[backward], self.units),
                 "STAGES": STREAMED_STAGES if self.in_parts else 1,
                 "num_warps": STREAMED_WARPS,
             }
@@ -124,7 +127,7 @@ class Plan:
     def gradient(self) -> dict[str, Any]:
         """Further arguments of the kernel for the gradient of weights."""
         tile = min(GRADIENT_TILE, self.units)
-        more = {"TILE": tile, "ROWS": GRADIENT_ROWS, "num_warps": 8, "num_stages": 2}
+        more = {"TILE": tile, "ROWS": GRADIENT_ROWS, "num_warps": 4, "num_stages": 2}
         return {**self.options(), **self.products(), **more}
 
 
@@ -165,7 +168,7 @@ def run_forward(
             launch(
                 kernel.scan_forward, grid, x, recurrent, bias, initial, hidden, final, states,
                 kept, *numbers, *strides, *_weight_strides(recurrent), SAVE=save,
-                EVEN=_even(plan, strides), **plan.walk(FORWARD_COLUMNS),
+                EVEN=_even(plan, strides), **plan.walk(backward=False),
             )  # fmt: skip
         else:
             work = torch.empty((2, *final.shape), dtype=final.dtype, device=x.device)
@@ -173,7 +176,7 @@ def run_forward(
             launch(
                 kernel_streamed.scan_forward, grid, x, recurrent.contiguous(), bias, work, hidden,
                 states, kept, *numbers, num_items(leading) * batch, *strides, SAVE=save,
-                **plan.walk(FORWARD_COLUMNS),
+                **plan.walk(backward=False),
             )  # fmt: skip
     if not plan.fits:
         final.copy_(work[length % 2])
@@ -221,14 +224,14 @@ def run_backward(
             launch(
                 kernel_backward.scan_backward, grid, recurrent, states, kept, grad_hidden,
                 grad_final, grad_x, grad_initial, *numbers, *_weight_strides(recurrent), *strides,
-                EVEN=_even(plan, strides), **plan.walk(BACKWARD_COLUMNS),
+                EVEN=_even(plan, strides), **plan.walk(backward=True),
             )  # fmt: skip
         else:
             grad_initial.copy_(grad_final)
             launch(
                 kernel_streamed.scan_backward, grid, recurrent.contiguous(), states, kept,
                 grad_hidden, grad_initial, grad_x, *numbers, *strides,
-                **plan.walk(BACKWARD_COLUMNS),
+                **plan.walk(backward=True),
             )  # fmt: skip
         launch(
             kernel_backward.weights_backward, (networks * parts * tiles,), states, kept, grad_x,
