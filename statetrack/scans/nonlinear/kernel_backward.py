@@ -16,7 +16,9 @@ from statetrack.scans.nonlinear.kernel_tiles import (
     even,
     in_bands,
     in_pairs,
+    in_rows,
     load_bands,
+    load_square,
     load_tiles,
     pairs_of,
     store_tiles,
@@ -39,9 +41,13 @@ def adjoint(
     d_u = d_x
     if CELL == GRU:
         d_u = (d_x[0], d_x[1], d_x[2] * kept[RESET])
-    left = split(in_bands(d_u, UNITS, GATES), OPERAND, OPERANDS)
-    of_bands = dot(left, weights, STATE, PRECISION)
-    d_hidden = d_before[0] + in_pairs(sum_bands(of_bands), UNITS)
+    if GATES == 1:
+        left = split(in_rows(d_u[0], UNITS), OPERAND, OPERANDS)
+        total = dot(left, weights, STATE, PRECISION)
+    else:
+        left = split(in_bands(d_u, UNITS), OPERAND, OPERANDS)
+        total = sum_bands(dot(left, weights, STATE, PRECISION))
+    d_hidden = d_before[0] + in_pairs(total, UNITS)
     return d_x, (d_hidden,) + d_before[1:]
 
 
@@ -62,7 +68,12 @@ def scan_backward(
     inside = (row < batch) & (column < D)
     s0, s1, s2 = place(network, n1, n2)
     r_pointer += s0 * r0 + s1 * r1 + s2 * r2
-    weights = split(load_bands(r_pointer, r_gate, r_row, D, UNITS, GATES, STATE), OPERAND, OPERANDS)
+    if GATES == 1:
+        unit = tl.arange(0, UNITS)
+        weights = load_square(r_pointer, unit, unit, 1, r_row, D, STATE)
+    else:
+        weights = load_bands(r_pointer, r_gate, r_row, D, UNITS, GATES, STATE)
+    weights = split(weights, OPERAND, OPERANDS)
     sequence = network.to(tl.int64) * batch + row
     ends = sequence * (PARTS * D) + column
     before_offsets = sequence * length * (PARTS * D) + column

@@ -45,22 +45,16 @@ def in_rows(tile, UNITS: tl.constexpr):
 
 
 @triton.jit
-def in_bands(tiles, UNITS: tl.constexpr, GATES: tl.constexpr):
-    """Pairs [E, 2] of every gate as [U / 8, 16, K]: what a warp owns, of 8 units, for all rows.
+def in_bands(tiles, UNITS: tl.constexpr):
+    """Pairs [E, 2] of three or four gates as [U / 8, 16, 32]: what a warp owns, for all rows.
 
-    The order of K, gates padded to an even number times units, is that in which a thread passes its
-    own numbers to a tensor core.
+    The order of the 32, four gates times eight units, is that in which a thread passes its own
+    numbers to a tensor core.
     """
-    if GATES == 1:
-        joined = tl.join(tiles[0], tl.zeros_like(tiles[0]))
-        HALVES: tl.constexpr = 1
-    else:
-        last = tl.zeros_like(tiles[0]) if GATES == 3 else tiles[3]
-        joined = tl.join(tl.join(tiles[0], tiles[1]), tl.join(tiles[2], last))
-        HALVES: tl.constexpr = 2
-    joined = tl.reshape(joined, [2, UNITS // 8, 8, 4, 2, 2, HALVES])
-    joined = tl.permute(joined, (1, 0, 2, 6, 3, 5, 4))
-    return tl.reshape(joined, [UNITS // 8, 16, 16 * HALVES])
+    last = tl.zeros_like(tiles[0]) if len(tiles) == 3 else tiles[3]
+    joined = tl.join(tl.join(tiles[0], tiles[1]), tl.join(tiles[2], last))
+    joined = tl.permute(tl.reshape(joined, [2, UNITS // 8, 8, 4, 2, 2, 2]), (1, 0, 2, 6, 3, 5, 4))
+    return tl.reshape(joined, [UNITS // 8, 16, 32])
 
 
 @triton.jit
@@ -68,9 +62,8 @@ def load_bands(
     pointer, gate_step, row_step, SIZE: tl.constexpr, UNITS: tl.constexpr, GATES: tl.constexpr,
     STATE: tl.constexpr,
 ):  # fmt: skip
-    """Transposed weights [U / 8, K, U] in the order of `in_bands`, zeros for gates that pad."""
-    WIDTH: tl.constexpr = 16 if GATES == 1 else 32
-    k = tl.arange(0, WIDTH)[None, :, None]
+    """Transposed weights [U / 8, 32, U] in the order of `in_bands`, zeros for a gate that pads."""
+    k = tl.arange(0, 32)[None, :, None]
     gate = k // 16 * 2 + k // 2 % 2
     column = tl.arange(0, UNITS // 8)[:, None, None] * 8 + k // 4 % 4 * 2 + k % 2
     row = tl.arange(0, UNITS)[None, None, :]
