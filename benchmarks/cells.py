@@ -29,15 +29,13 @@ def pack(cell: str, x: Tensor, weights: list[Tensor]) -> Tensor:
     """Hidden states [P, B, T, D] of P networks, by one scan."""
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     gates = (len(CELLS[cell].gates), weight_hh.shape[-1])
-    brought = x.flatten(1, 2) @ weight_ih.mT
-    if cell == "gru":
-        brought = brought + bias_ih.unsqueeze(1)
-    else:
-        bias_hh = bias_hh + bias_ih
+    brought, bias = x.flatten(1, 2) @ weight_ih.mT, bias_hh + bias_ih
+    if cell == "gru":  # its reset gate multiplies one of the biases
+        brought, bias = brought + bias_ih.unsqueeze(1), bias_hh
     return nonlinear_scan(
         brought.unflatten(1, x.shape[1:3]).unflatten(-1, gates),
         weight_hh.unflatten(1, gates).mT,
-        bias_hh.unflatten(1, gates),
+        bias.unflatten(1, gates),
         cell=cell,
     )[0]
 

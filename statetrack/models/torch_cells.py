@@ -68,15 +68,13 @@ class CellMixer(nn.Module):
         """Run `nonlinear_scan` with the weights of the module."""
         gates = (len(CELLS[self.kind].gates), self.cell.hidden_size)
         weight_ih, weight_hh, bias_ih, bias_hh = self.cell.parameters()
-        brought_BTE = x_BTD @ weight_ih.mT
-        if self.kind == "gru":
-            brought_BTE = brought_BTE + bias_ih
-        else:  # both biases are added to the same sum, and the kernel reads one of them for free
-            bias_hh = bias_hh + bias_ih
+        brought_BTE, bias_E = x_BTD @ weight_ih.mT, bias_hh + bias_ih
+        if self.kind == "gru":  # its reset gate multiplies one of the biases
+            brought_BTE, bias_E = brought_BTE + bias_ih, bias_hh
         y_BTD, after_BSD = nonlinear_scan(
             brought_BTE.unflatten(-1, gates),
             weight_hh.unflatten(0, gates).mT,
-            bias_hh.unflatten(0, gates),
+            bias_E.unflatten(0, gates),
             torch.stack(state, dim=-2),
             cell=self.kind,
         )
