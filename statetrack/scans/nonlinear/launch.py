@@ -61,9 +61,10 @@ class Plan:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of the recurrent weights as products take them."""
+        """Bytes of the recurrent weights as products take them: three gates padded to four."""
         each = 6 if self.in_parts else self.state.itemsize
-        return len(self.cell.gates) * self.units**2 * each
+        gates = len(self.cell.gates)
+        return (gates if gates == 1 else 4) * self.units**2 * each
 
     @property
     def fits(self) -> bool:
