@@ -36,7 +36,10 @@ def compiled(function: Any, constants: dict[str, Any]) -> dict[str, int]:
         else one.annotation_type
         for one in function.params
     }
-    source = ASTSource(fn=function, signature=signature, constexprs=constants)
+    aligned = [["tt.divisibility", 16]]
+    pointers = [n for n, one in enumerate(function.params) if one.name.endswith("_pointer")]
+    attributes = {(place,): aligned for place in pointers}
+    source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=attributes)
     built = triton.compile(source, target=TARGET, options=options)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(built.asm["cubin"])
@@ -82,13 +85,18 @@ def main() -> None:
     given = parser.parse_args()
     for cell in given.cells:
         for units in given.units:
-            plan = Plan(CELLS[cell], units, torch.float32, given.precision)
+            plan = Plan(CELLS[cell], units, torch.float32, given.precision, on_gpu=True)
             forward, backward = (
                 (kernel, kernel_backward) if plan.fits else (kernel_streamed, kernel_streamed)
             )
+            even = {"EVEN": units % 2 == 0} if plan.fits else {}
             for name, function, options in (
-                ("forward", forward.scan_forward, {**plan.walk(), "SAVE": True}),
-                ("backward", backward.scan_backward, plan.walk()),
+                (
+                    "forward",
+                    forward.scan_forward,
+                    {**plan.walk(backward=False), **even, "SAVE": True},
+                ),
+                ("backward", backward.scan_backward, {**plan.walk(backward=True), **even}),
                 ("weights", kernel_backward.weights_backward, plan.gradient()),
             ):
                 where = "on chip" if plan.fits else "streamed"

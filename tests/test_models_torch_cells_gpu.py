@@ -44,7 +44,8 @@ def test_the_scan_computes_what_the_cells_of_torch_do(name):
 
 
 @pytest.mark.parametrize("name", (*NAMES, "slstm"))
-def test_a_pack_is_its_models_one_after_another(name, device):
+def test_a_pack_is_its_models_one_after_another(name, device, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     torch.manual_seed(0)
     each = models(name)
     tokens = torch.randint(0, 4, (3, 5, 9), device=device)
@@ -92,8 +93,8 @@ def test_cells_of_torch_in_other_layers_are_not_mapped():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", NAMES)
-def test_on_a_gpu_the_kernel_is_cudnn(name):
-    torch.backends.cudnn.allow_tf32 = False
+def test_on_a_gpu_the_kernel_is_cudnn(name, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     torch.manual_seed(0)
     mixer = build_model(name, 4, 4, width=64).blocks[0].mixer.cuda()
     x = torch.randn(8, 200, 64, device="cuda", requires_grad=True)

@@ -8,7 +8,6 @@ not to). A run alone on the CPU is left to torch, whose fused cells were 1.1 to 
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from statetrack.models.backbone import State
 from statetrack.models.config import BackboneConfig
@@ -69,10 +68,13 @@ class CellMixer(nn.Module):
         """Run `nonlinear_scan` with the weights of the module."""
         gates = (len(CELLS[self.kind].gates), self.cell.hidden_size)
         weight_ih, weight_hh, bias_ih, bias_hh = self.cell.parameters()
+        brought_BTE, bias_E = x_BTD @ weight_ih.mT, bias_hh + bias_ih
+        if self.kind == "gru":  # its reset gate multiplies one of the biases
+            brought_BTE, bias_E = brought_BTE + bias_ih, bias_hh
         y_BTD, after_BSD = nonlinear_scan(
-            linear(x_BTD, weight_ih, bias_ih).unflatten(-1, gates),
+            brought_BTE.unflatten(-1, gates),
             weight_hh.unflatten(0, gates).mT,
-            bias_hh.unflatten(0, gates),
+            bias_E.unflatten(0, gates),
             torch.stack(state, dim=-2),
             cell=self.kind,
         )

@@ -17,25 +17,56 @@ RESET = tl.constexpr(0)  # places of what is kept of a GRU, and of its gates
 NEW = tl.constexpr(2)
 
 
+# As the plain forms, without what denormal numbers need: 1 / (1 + exp(-x)), 1 - 2 / (1 + exp(2 x)).
+SIGMOID = tl.constexpr(
+    """{
+    .reg .f32 s;
+    mul.rn.f32 s, $1, 0fBFB8AA3B;
+    ex2.approx.ftz.f32 s, s;
+    add.rn.f32 s, s, 0f3F800000;
+    rcp.approx.ftz.f32 $0, s;
+    }"""
+)
+TANH = tl.constexpr(
+    """{
+    .reg .f32 s;
+    mul.rn.f32 s, $1, 0f4038AA3B;
+    ex2.approx.ftz.f32 s, s;
+    add.rn.f32 s, s, 0f3F800000;
+    rcp.approx.ftz.f32 s, s;
+    fma.rn.f32 $0, s, 0fC0000000, 0f3F800000;
+    }"""
+)
+
+
 @triton.jit
-def tanh(x):
+def tanh(x, QUICK: tl.constexpr):
     """By exponentials; by its series near zero, where they cancel."""
-    shrunk = tl.exp(-2.0 * tl.abs(x))
-    far = (1.0 - shrunk) / (1.0 + shrunk)
+    if QUICK:
+        far = tl.inline_asm_elementwise(TANH, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+    else:
+        shrunk = tl.exp(-2.0 * tl.abs(x))
+        far = (1.0 - shrunk) / (1.0 + shrunk)
+        far = tl.where(x < 0, -far, far)
     square = x * x
     series = -1382.0 / 155925.0 + square * (21844.0 / 6081075.0)
     series = 62.0 / 2835.0 + square * series
     series = -17.0 / 315.0 + square * series
     series = 2.0 / 15.0 + square * series
     series = 1.0 + square * (-1.0 / 3.0 + square * series)
-    return tl.where(square < 0.0625, x * series, tl.where(x < 0, -far, far))
+    return tl.where(square < 0.0625, x * series, far)
 
 
 @triton.jit
-def sigmoid(x):
-    """Logistic function, by an exponential that cannot overflow."""
-    shrunk = tl.exp(-tl.abs(x))
-    return tl.where(x < 0, shrunk, 1.0) / (1.0 + shrunk)
+def sigmoid(x, QUICK: tl.constexpr):
+    """Logistic function, by an exponential that cannot overflow or whose reciprocal is zero."""
+    if QUICK:
+        return tl.inline_asm_elementwise(
+            SIGMOID, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
+        )
+    else:
+        shrunk = tl.exp(-tl.abs(x))
+        return tl.where(x < 0, shrunk, 1.0) / (1.0 + shrunk)
 
 
 @triton.jit
@@ -59,31 +90,31 @@ def stabilised(i, f, normaliser, stabiliser, CELL: tl.constexpr):
 
 
 @triton.jit
-def advance(x, u, state, CELL: tl.constexpr):
+def advance(x, u, state, CELL: tl.constexpr, QUICK: tl.constexpr):
     """The state after a token, and what is kept of the step."""
     if CELL == RNN:
-        hidden = tanh(x[0] + u[0])
+        hidden = tanh(x[0] + u[0], QUICK)
         after = (hidden,)
         kept = (hidden,)
     elif CELL == GRU:
-        reset = sigmoid(x[0] + u[0])
-        update = sigmoid(x[1] + u[1])
-        new = tanh(x[2] + reset * u[2])
+        reset = sigmoid(x[0] + u[0], QUICK)
+        update = sigmoid(x[1] + u[1], QUICK)
+        new = tanh(x[2] + reset * u[2], QUICK)
         after = ((1.0 - update) * new + update * state[0],)
         kept = (reset, update, new, u[2])
     elif CELL == LSTM:
-        i = sigmoid(x[0] + u[0])
-        f = sigmoid(x[1] + u[1])
-        g = tanh(x[2] + u[2])
-        o = sigmoid(x[3] + u[3])
+        i = sigmoid(x[0] + u[0], QUICK)
+        f = sigmoid(x[1] + u[1], QUICK)
+        g = tanh(x[2] + u[2], QUICK)
+        o = sigmoid(x[3] + u[3], QUICK)
         cell = f * state[1] + i * g
-        after = (o * tanh(cell), cell)
+        after = (o * tanh(cell, QUICK), cell)
         kept = (i, f, g, o)
     else:
-        z = tanh(x[0] + u[0])
+        z = tanh(x[0] + u[0], QUICK)
         i = x[1] + u[1]
         f = x[2] + u[2]
-        o = sigmoid(x[3] + u[3])
+        o = sigmoid(x[3] + u[3], QUICK)
         _first, _kept, stabiliser, enter, keep = stabilised(i, f, state[2], state[3], CELL)
         cell = keep * state[1] + enter * z
         normaliser = keep * state[2] + enter
@@ -93,7 +124,7 @@ def advance(x, u, state, CELL: tl.constexpr):
 
 
 @triton.jit
-def step_back(kept, before, grads, CELL: tl.constexpr):
+def step_back(kept, before, grads, CELL: tl.constexpr, QUICK: tl.constexpr):
     """Gradients of what the token brought to every gate, and of the state before.
 
     The state before gets what does not go through ``u``; the gradient of u is that of x, times the
@@ -119,7 +150,7 @@ def step_back(kept, before, grads, CELL: tl.constexpr):
         d_before = (grads[0] * update,)
     elif CELL == LSTM:
         i, f, g, o = kept
-        seen = tanh(f * before[1] + i * g)
+        seen = tanh(f * before[1] + i * g, QUICK)
         d_cell = grads[1] + grads[0] * o * (1.0 - seen * seen)
         d_x = (
             d_cell * g * i * (1.0 - i),
@@ -144,7 +175,7 @@ def step_back(kept, before, grads, CELL: tl.constexpr):
         share = tl.where(first, 0.0, share)
         d_kept = tl.where(first, 0.0, d_keep) + d_after * share
         d_i = d_enter + tl.where(first, d_keep, 0.0) + d_after * (1.0 - share)
-        d_f = d_kept if CELL == SLSTM_EXPONENTIAL else d_kept * sigmoid(-f)
+        d_f = d_kept if CELL == SLSTM_EXPONENTIAL else d_kept * sigmoid(-f, QUICK)
         d_x = (d_cell * enter * (1.0 - z * z), d_i, d_f, grads[0] * ratio * o * (1.0 - o))
         d_before = (tl.zeros_like(o), d_cell * keep, d_normaliser * keep, d_kept)
     return d_x, d_before

@@ -11,17 +11,16 @@ import triton.language as tl
 
 from statetrack.scans.heads import place
 from statetrack.scans.nonlinear.kernel_backward import SIZES
-from statetrack.scans.nonlinear.kernel_backward import STRIDES as BACKWARD_STRIDES
 from statetrack.scans.nonlinear.kernel_cells import GRU, NEW, RESET, advance, step_back
 from statetrack.scans.nonlinear.kernel_tiles import (
     load_square,
     load_tiles,
     network_and_row,
-    product,
     store_tiles,
 )
+from statetrack.scans.products import dot, split
 
-STRIDES = ["x0", "x1", "x2", "x_row", "x_step", "x_gate", "r0", "r1", "r2", "r_gate", "r_row"]
+STRIDES = ["x0", "x1", "x2", "x_row", "x_step", "x_gate"]
 
 
 @triton.jit(do_not_specialize=[*SIZES, "num_sequences", *STRIDES])
@@ -29,16 +28,16 @@ def scan_forward(
     x_pointer, r_pointer, bias_pointer, work_pointer, out_pointer, states_pointer, kept_pointer,
     n1: tl.int32, n2: tl.int32, batch: tl.int32, length: tl.int32, num_sequences: tl.int32,
     x0: tl.int64, x1: tl.int64, x2: tl.int64, x_row: tl.int64, x_step: tl.int64, x_gate: tl.int64,
-    r0: tl.int64, r1: tl.int64, r2: tl.int64, r_gate: tl.int64, r_row: tl.int64,
-    D: tl.constexpr, TILE: tl.constexpr, GATES: tl.constexpr, PARTS: tl.constexpr,
-    KEPT: tl.constexpr, CELL: tl.constexpr, BATCH_BLOCK: tl.constexpr, SAVE: tl.constexpr,
-    PRECISION: tl.constexpr, STATE: tl.constexpr,
+    D: tl.constexpr, TILE: tl.constexpr, COLUMNS: tl.constexpr, GATES: tl.constexpr,
+    PARTS: tl.constexpr, KEPT: tl.constexpr, CELL: tl.constexpr, BATCH_BLOCK: tl.constexpr,
+    SAVE: tl.constexpr, OPERAND: tl.constexpr, OPERANDS: tl.constexpr, PRECISION: tl.constexpr,
+    STATE: tl.constexpr, QUICK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """As `kernel.scan_forward`; `work` [2, N, B, S, D] holds the state, the initial one first."""
     network, row = network_and_row(BATCH_BLOCK, batch)
     valid = row[:, None] < batch
     s0, s1, s2 = place(network, n1, n2)
-    r_pointer += s0 * r0 + s1 * r1 + s2 * r2
+    r_pointer += network.to(tl.int64) * (GATES * D * D)
     bias_pointer += network.to(tl.int64) * (GATES * D)
     x_pointer += s0 * x0 + s1 * x1 + s2 * x2
     sequence = (network.to(tl.int64) * batch + row)[:, None]
@@ -46,29 +45,31 @@ def scan_forward(
     for t in tl.range(0, length):
         old = work_pointer + (t % 2) * other
         new = work_pointer + (1 - t % 2) * other
-        for first in tl.range(0, D, TILE):
-            unit = first + tl.arange(0, TILE)
+        for first in tl.range(0, D, COLUMNS):
+            unit = first + tl.arange(0, COLUMNS)
             inside = valid & (unit[None, :] < D)
             u = ()
             for gate in tl.static_range(GATES):
                 bias = tl.load(bias_pointer + gate * D + unit, mask=unit < D, other=0).to(STATE)
-                total = tl.zeros([BATCH_BLOCK, TILE], STATE) + bias[None, :]
-                for start in tl.range(0, D, TILE):
-                    source = start + tl.arange(0, TILE)
-                    hidden = tl.load(
-                        old + sequence * (PARTS * D) + source[None, :],
-                        mask=valid & (source[None, :] < D), other=0,
-                    )  # fmt: skip
-                    weights = load_square(
-                        r_pointer + gate * r_gate, source, unit, r_row, 1, D, STATE
-                    )
-                    total = product(hidden, weights, total, PRECISION, STATE)
-                u = u + (total,)
+                u = u + (tl.zeros([BATCH_BLOCK, COLUMNS], STATE) + bias[None, :],)
+            for start in tl.range(0, D, TILE, num_stages=STAGES):
+                source = start + tl.arange(0, TILE)
+                hidden = tl.load(
+                    old + sequence * (PARTS * D) + source[None, :],
+                    mask=valid & (source[None, :] < D), other=0,
+                )  # fmt: skip
+                hidden = split(hidden, OPERAND, OPERANDS)
+                sums = ()
+                for gate in tl.static_range(GATES):
+                    square = load_square(r_pointer + gate * D * D, source, unit, D, 1, D, STATE)
+                    weights = split(square, OPERAND, OPERANDS)
+                    sums = sums + (u[gate] + dot(hidden, weights, STATE, PRECISION),)
+                u = sums
             x_offsets = row[:, None].to(tl.int64) * x_row + unit[None, :]
             x = load_tiles(x_pointer, x_offsets, inside, x_gate, GATES, STATE)
             ends = sequence * (PARTS * D) + unit[None, :]
             state = load_tiles(old, ends, inside, D, PARTS, STATE)
-            after, kept = advance(x, u, state, CELL)
+            after, kept = advance(x, u, state, CELL, QUICK)
             store_tiles(new, ends, inside, D, after, PARTS)
             token = sequence * length + t
             tl.store(out_pointer + token * D + unit[None, :], after[0], mask=inside)
@@ -81,15 +82,15 @@ def scan_forward(
         x_pointer += x_step
 
 
-@triton.jit(do_not_specialize=[*SIZES, *BACKWARD_STRIDES])
+@triton.jit(do_not_specialize=[*SIZES, "g0", "g1", "g2", "g_row", "g_step"])
 def scan_backward(
     r_pointer, states_pointer, kept_pointer, d_out_pointer, work_pointer, d_x_pointer,
     n1: tl.int32, n2: tl.int32, batch: tl.int32, length: tl.int32,
-    r0: tl.int64, r1: tl.int64, r2: tl.int64, r_gate: tl.int64, r_row: tl.int64,
     g0: tl.int64, g1: tl.int64, g2: tl.int64, g_row: tl.int64, g_step: tl.int64,
-    D: tl.constexpr, TILE: tl.constexpr, GATES: tl.constexpr, PARTS: tl.constexpr,
-    KEPT: tl.constexpr, CELL: tl.constexpr, BATCH_BLOCK: tl.constexpr, PRECISION: tl.constexpr,
-    STATE: tl.constexpr,
+    D: tl.constexpr, TILE: tl.constexpr, COLUMNS: tl.constexpr, GATES: tl.constexpr,
+    PARTS: tl.constexpr, KEPT: tl.constexpr, CELL: tl.constexpr, BATCH_BLOCK: tl.constexpr,
+    OPERAND: tl.constexpr, OPERANDS: tl.constexpr, PRECISION: tl.constexpr, STATE: tl.constexpr,
+    QUICK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """As `kernel_backward.scan_backward`; `work` [N, B, S, D] holds the gradient of the state.
 
@@ -98,7 +99,7 @@ def scan_backward(
     network, row = network_and_row(BATCH_BLOCK, batch)
     valid = row[:, None] < batch
     s0, s1, s2 = place(network, n1, n2)
-    r_pointer += s0 * r0 + s1 * r1 + s2 * r2
+    r_pointer += network.to(tl.int64) * (GATES * D * D)
     d_out_pointer += s0 * g0 + s1 * g1 + s2 * g2 + (length - 1).to(tl.int64) * g_step
     sequence = (network.to(tl.int64) * batch + row)[:, None]
     for back in tl.range(0, length):
@@ -115,20 +116,20 @@ def scan_backward(
             ends = sequence * (PARTS * D) + unit[None, :]
             grads = load_tiles(work_pointer, ends, inside, D, PARTS, STATE)
             grads = (grads[0] + d_out,) + grads[1:]
-            d_x, d_before = step_back(kept, before, grads, CELL)
+            d_x, d_before = step_back(kept, before, grads, CELL, QUICK)
             x_offsets = token * (GATES * D) + unit[None, :]
             store_tiles(d_x_pointer, x_offsets, inside, D, d_x, GATES)
             store_tiles(work_pointer, ends, inside, D, d_before, PARTS)
         tl.debug_barrier()  # all units of the gradient of x are there
-        for first in tl.range(0, D, TILE):
-            unit = first + tl.arange(0, TILE)
+        for first in tl.range(0, D, COLUMNS):
+            unit = first + tl.arange(0, COLUMNS)
             inside = valid & (unit[None, :] < D)
             ends = sequence * (PARTS * D) + unit[None, :]
             d_hidden = tl.load(work_pointer + ends, mask=inside, other=0)
-            for gate in tl.static_range(GATES):
-                for start in tl.range(0, D, TILE):
-                    source = start + tl.arange(0, TILE)
-                    here = valid & (source[None, :] < D)
+            for start in tl.range(0, D, TILE, num_stages=STAGES):
+                source = start + tl.arange(0, TILE)
+                here = valid & (source[None, :] < D)
+                for gate in tl.static_range(GATES):
                     d_u = tl.load(
                         d_x_pointer + token * (GATES * D) + gate * D + source[None, :],
                         mask=here, other=0,
@@ -138,10 +139,10 @@ def scan_backward(
                             kept_pointer + token * (KEPT * D) + RESET * D + source[None, :],
                             mask=here, other=0,
                         )  # fmt: skip
-                    weights = load_square(
-                        r_pointer + gate * r_gate, source, unit, 1, r_row, D, STATE
-                    )
-                    d_hidden = product(d_u, weights, d_hidden, PRECISION, STATE)
+                    square = load_square(r_pointer + gate * D * D, source, unit, 1, D, D, STATE)
+                    weights = split(square, OPERAND, OPERANDS)
+                    left = split(d_u.to(STATE), OPERAND, OPERANDS)
+                    d_hidden += dot(left, weights, STATE, PRECISION)
             tl.store(work_pointer + ends, d_hidden, mask=inside)
         tl.debug_barrier()
         d_out_pointer -= g_step

@@ -28,7 +28,7 @@ def _run(
     if x.shape[-3] == 0:
         outputs[1].copy_(initial)
     elif outputs[0].numel() > 0:
-        plan = Plan(CELLS[cell], x.shape[-1], initial.dtype, precision)
+        plan = Plan(CELLS[cell], x.shape[-1], initial.dtype, precision, x.is_cuda)
         x, recurrent = with_unit_stride(x), with_unit_stride(recurrent)
         run_forward(plan, x, recurrent, bias.contiguous(), initial.contiguous(), outputs, save)
     return outputs
@@ -50,7 +50,7 @@ def _run_backward(
         grads[1].zero_()
         grads[2].zero_()
     else:
-        plan = Plan(CELLS[cell], states.shape[-1], states.dtype, precision)
+        plan = Plan(CELLS[cell], states.shape[-1], states.dtype, precision, states.is_cuda)
         recurrent, grad_hidden = with_unit_stride(recurrent), with_unit_stride(grad_hidden)
         run_backward(
             plan, recurrent, states.contiguous(), kept.contiguous(), grad_hidden,

@@ -16,30 +16,12 @@ import triton.language as tl
 
 from statetrack.scans.heads import CHANNEL, NONE, place
 from statetrack.scans.masks import where_also
+from statetrack.scans.products import dot, flip, split
 
 SIZES = ["n1", "n2", "length"]
 TINY = tl.constexpr(2.0**-80)
 AT_ONCE = tl.constexpr(4)
 LOOK = tl.constexpr(8)
-# Two numbers at a time. Written as conversions, every number is converted on its own, in a unit a
-# quarter as wide, and LLVM spends half its time on putting pairs together.
-SPLIT = tl.constexpr(
-    """{
-    .reg .b32 low, high;
-    cvt.rn.bf16x2.f32 $0, $4, $3;
-    shl.b32 low, $0, 16;
-    and.b32 high, $0, 0xffff0000;
-    sub.rn.f32 low, $3, low;
-    sub.rn.f32 high, $4, high;
-    cvt.rn.bf16x2.f32 $1, high, low;
-    .reg .b32 low_left, high_left;
-    shl.b32 low_left, $1, 16;
-    and.b32 high_left, $1, 0xffff0000;
-    sub.rn.f32 low, low, low_left;
-    sub.rn.f32 high, high, high_left;
-    cvt.rn.bf16x2.f32 $2, high, low;
-    }"""
-)
 
 
 @triton.jit
@@ -72,43 +54,6 @@ def load_decays(
     else:
         a = tl.load(pointer + rows.to(tl.int64) * step, mask=rows < rows_left, other=1.0)
     return a.to(STATE)
-
-
-@triton.jit
-def split(tile, OPERAND: tl.constexpr, PARTS: tl.constexpr):
-    """Operands whose sum is the tile: itself rounded, or three bfloat16 that hold all its bits."""
-    if PARTS == 1:
-        return (tile.to(OPERAND),)
-    else:
-        return tl.inline_asm_elementwise(
-            SPLIT, "=&r,=&r,=&r,r,r", [tile.to(tl.float32)],
-            dtype=(tl.bfloat16, tl.bfloat16, tl.bfloat16), is_pure=True, pack=2,
-        )  # fmt: skip
-
-
-@triton.jit
-def flip(parts):
-    """Operands transposed."""
-    if len(parts) == 1:
-        return (tl.trans(parts[0]),)
-    else:
-        return (tl.trans(parts[0]), tl.trans(parts[1]), tl.trans(parts[2]))
-
-
-@triton.jit
-def dot(x, y, STATE: tl.constexpr, PRECISION: tl.constexpr):
-    """Matrix product of split operands; of three parts each, the six products above 2^-25."""
-    SUM: tl.constexpr = tl.float64 if x[0].dtype == tl.float64 else tl.float32
-    if len(x) == 1:
-        product = tl.dot(x[0], y[0], input_precision=PRECISION, out_dtype=SUM)
-    else:
-        product = tl.dot(x[2], y[0])
-        product = tl.dot(x[0], y[2], product)
-        product = tl.dot(x[1], y[1], product)
-        product = tl.dot(x[1], y[0], product)
-        product = tl.dot(x[0], y[1], product)
-        product = tl.dot(x[0], y[0], product)
-    return product.to(STATE)
 
 
 @triton.jit

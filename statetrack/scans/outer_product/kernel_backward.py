@@ -19,17 +19,15 @@ import triton.language as tl
 from statetrack.scans.heads import CHANNEL, HEAD, NONE, place
 from statetrack.scans.outer_product.kernel import (
     SIZES,
-    dot,
-    flip,
     has_nonfinite,
     load_decays,
     load_tile,
     running_products,
-    split,
     store_tile,
 )
 from statetrack.scans.outer_product.kernel_sweep import sweep_adjoints
 from statetrack.scans.outer_product.kernel_walk import walk_backward
+from statetrack.scans.products import dot, flip, split
 
 SWEEP = tl.constexpr(0)
 VALUES = tl.constexpr(1)

@@ -10,17 +10,15 @@ from statetrack.scans.heads import CHANNEL, NONE, place
 from statetrack.scans.outer_product.kernel import (
     AT_ONCE,
     LOOK,
-    dot,
-    flip,
     has_nonfinite,
     load_decay,
     load_decays,
     load_row,
     load_tile,
     running_products,
-    split,
     store_tile,
 )
+from statetrack.scans.products import dot, flip, split
 
 
 @triton.jit
