@@ -44,8 +44,7 @@ def test_the_scan_computes_what_the_cells_of_torch_do(name):
 
 
 @pytest.mark.parametrize("name", (*NAMES, "slstm"))
-def test_a_pack_is_its_models_one_after_another(name, device, monkeypatch):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+def test_a_pack_is_its_models_one_after_another(name, device):
     torch.manual_seed(0)
     each = models(name)
     tokens = torch.randint(0, 4, (3, 5, 9), device=device)

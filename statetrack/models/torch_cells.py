@@ -8,6 +8,7 @@ not to). A run alone on the CPU is left to torch, whose fused cells were 1.1 to 
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from statetrack.models.backbone import State
 from statetrack.models.config import BackboneConfig
@@ -68,11 +69,12 @@ class CellMixer(nn.Module):
         """Run `nonlinear_scan` with the weights of the module."""
         gates = (len(CELLS[self.kind].gates), self.cell.hidden_size)
         weight_ih, weight_hh, bias_ih, bias_hh = self.cell.parameters()
-        brought_BTE, bias_E = x_BTD @ weight_ih.mT, bias_hh + bias_ih
         if self.kind == "gru":  # its reset gate multiplies one of the biases
-            brought_BTE, bias_E = brought_BTE + bias_ih, bias_hh
+            outside_E, bias_E = bias_ih, bias_hh
+        else:
+            outside_E, bias_E = None, bias_ih + bias_hh
         y_BTD, after_BSD = nonlinear_scan(
-            brought_BTE.unflatten(-1, gates),
+            linear(x_BTD, weight_ih, outside_E).unflatten(-1, gates),
             weight_hh.unflatten(0, gates).mT,
             bias_E.unflatten(0, gates),
             torch.stack(state, dim=-2),
