@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statetrack.scans.first_launch import build_launcher, hash_triton, start_driver
+from statetrack.scans.first_launch import build_launcher, hash_kernels, hash_triton, start_driver
 
 COMPILED: set[tuple[Any, ...]] = set()
 
@@ -98,9 +98,11 @@ def _compile_together(launches: Sequence[Launch], device: torch.device) -> None:
     new = {key: one for key, one in zip(keys, launches, strict=True) if key not in COMPILED}
     if new:
         with ThreadPoolExecutor(2 * len(new)) as pool:
-            hashing = pool.submit(hash_triton)
-            start_driver([one.kernel for one in new.values()], device.index)
-            hashing.result()
+            kernels = [one.kernel for one in new.values()]
+            hashing = [pool.submit(hash_triton), pool.submit(hash_kernels, kernels)]
+            start_driver(kernels, device.index)
+            for one_hash in hashing:
+                one_hash.result()
             compiling = [pool.submit(one.compile, device) for one in new.values()]
             for one in new.values():
                 pool.submit(build_launcher, one.kernel, device.index, one.arguments, one.options)
