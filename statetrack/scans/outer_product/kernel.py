@@ -19,7 +19,7 @@ from statetrack.scans.masks import where_also
 
 SIZES = ["n1", "n2", "length"]
 TINY = tl.constexpr(2.0**-80)
-AHEAD = tl.constexpr(4)
+AT_ONCE = tl.constexpr(4)
 LOOK = tl.constexpr(8)
 # Two numbers at a time. Written as conversions, every number is converted on its own, in a unit a
 # quarter as wide, and LLVM spends half its time on putting pairs together.
@@ -156,52 +156,23 @@ def load_decay(
 
 
 @triton.jit
-def repeat(row):
-    """`AHEAD` times the same row.
-
-    A walk starts `AHEAD` tokens early, with rows that change nothing, so that one place in the code
-    loads rows and one uses them: straight code for four tokens compiles in thrice the time.
-    """
-    rows = ()
-    for _ in tl.static_range(AHEAD):
-        rows = rows + (row,)
-    return rows
-
-
-@triton.jit
-def move_on(rows, row):
-    """Rows without the first, and one more."""
-    left = ()
-    for u in tl.static_range(1, AHEAD):
-        left = left + (rows[u],)
-    return left + (row,)
-
-
-@triton.jit
-def no_decay(key, DECAY: tl.constexpr, STATE: tl.constexpr):
-    """Decay of a token that changes nothing, in the shape of `load_decay`."""
-    SIZE: tl.constexpr = key.shape[0] if DECAY == CHANNEL else 1
-    return tl.full([SIZE, 1], 1.0, STATE)
-
-
-@triton.jit
 def walk_states(
     k_pointer, v_pointer, a_pointer, k_step, v_step, a_step, state, first, end, key, column,
     K: tl.constexpr, V: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
     """The state after the tokens from `first` to before `end`, token by token."""
-    k = repeat(tl.zeros([key.shape[0]], STATE))
-    v = repeat(tl.zeros([column.shape[0]], STATE))
-    a = repeat(no_decay(key, DECAY, STATE))
-    for now in range(first - AHEAD, end):
-        if DECAY != NONE:
-            state = state * a[0]
-        state += k[0][:, None] * v[0][None, :]
-        t = tl.full([], AHEAD, tl.int64) + now
-        k = move_on(k, load_row(k_pointer, t, k_step, key, K, end, 0.0, STATE))
-        v = move_on(v, load_row(v_pointer, t, v_step, column, V, end, 0.0, STATE))
-        if DECAY != NONE:
-            a = move_on(a, load_decay(a_pointer, t, a_step, key, K, end, DECAY, STATE))
+    for start in range(first, end, AT_ONCE):
+        k, v, a = (), (), ()
+        for u in tl.static_range(AT_ONCE):
+            t = tl.full([], 0, tl.int64) + (start + u)
+            k = k + (load_row(k_pointer, t, k_step, key, K, end, 0.0, STATE),)
+            v = v + (load_row(v_pointer, t, v_step, column, V, end, 0.0, STATE),)
+            if DECAY != NONE:
+                a = a + (load_decay(a_pointer, t, a_step, key, K, end, DECAY, STATE),)
+        for u in tl.static_range(AT_ONCE):
+            if DECAY != NONE:
+                state = state * a[u]
+            state += k[u][:, None] * v[u][None, :]
     return state
 
 
@@ -212,23 +183,27 @@ def walk_forward(
     STATE: tl.constexpr,
 ):  # fmt: skip
     """Outputs and last state token by token: none sees a later one, not even times zero."""
-    q = repeat(tl.zeros([key.shape[0]], STATE))
-    k = repeat(tl.zeros([key.shape[0]], STATE))
-    v = repeat(tl.zeros([column.shape[0]], STATE))
-    a = repeat(no_decay(key, DECAY, STATE))
-    for now in range(-AHEAD, length):
+    zero = tl.full([], 0, tl.int64)
+    q = load_row(q_pointer, zero, q_step, key, K, length, 0.0, STATE)
+    k = load_row(k_pointer, zero, k_step, key, K, length, 0.0, STATE)
+    v = load_row(v_pointer, zero, v_step, column, V, length, 0.0, STATE)
+    if DECAY != NONE:
+        a = load_decay(a_pointer, zero, a_step, key, K, length, DECAY, STATE)
+    for now in range(length):
+        t = zero + now + 1
+        next_q = load_row(q_pointer, t, q_step, key, K, length, 0.0, STATE)
+        next_k = load_row(k_pointer, t, k_step, key, K, length, 0.0, STATE)
+        next_v = load_row(v_pointer, t, v_step, column, V, length, 0.0, STATE)
         if DECAY != NONE:
-            state = state * a[0]
-        state += k[0][:, None] * v[0][None, :]
-        o = tl.sum(state * q[0][:, None], 0).to(o_pointer.dtype.element_ty)
-        here = tl.full([], 0, tl.int64) + now
-        tl.store(o_pointer + here * o_step + column, o, mask=where_also(column < V, now >= 0))
-        t = here + AHEAD
-        q = move_on(q, load_row(q_pointer, t, q_step, key, K, length, 0.0, STATE))
-        k = move_on(k, load_row(k_pointer, t, k_step, key, K, length, 0.0, STATE))
-        v = move_on(v, load_row(v_pointer, t, v_step, column, V, length, 0.0, STATE))
-        if DECAY != NONE:
-            a = move_on(a, load_decay(a_pointer, t, a_step, key, K, length, DECAY, STATE))
+            next_a = load_decay(a_pointer, t, a_step, key, K, length, DECAY, STATE)
+            state = state * a
+            a = next_a
+        state += k[:, None] * v[None, :]
+        o = tl.sum(state * q[:, None], 0).to(o_pointer.dtype.element_ty)
+        tl.store(o_pointer + (t - 1) * o_step + column, o, mask=column < V)
+        q = next_q
+        k = next_k
+        v = next_v
     return state
 
 
@@ -312,11 +287,11 @@ def scan_forward(
             o = dot(q_parts, split(state, OPERAND, PARTS), STATE, PRECISION)
             v = load_tile(v_pointer + at * v_step, v_step, rows, column, left, V, 0.0)
             v_parts = split(v, OPERAND, PARTS)
-            o += dot(split(weights, OPERAND, PARTS), v_parts, STATE, PRECISION)
-            store_tile(o_pointer + at * o_step, o_step, rows, column, left, V, o)
             state += dot(flip(k_parts), v_parts, STATE, PRECISION)
             if DECAY != NONE:
                 state = state * total
+            o += dot(split(weights, OPERAND, PARTS), v_parts, STATE, PRECISION)
+            store_tile(o_pointer + at * o_step, o_step, rows, column, left, V, o)
         if has_nonfinite(state):
             # Chunk by chunk from where it was finite, and the one that is to blame by its tokens.
             tl.debug_barrier()

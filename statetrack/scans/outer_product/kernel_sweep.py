@@ -8,7 +8,7 @@ import triton.language as tl
 
 from statetrack.scans.heads import CHANNEL, NONE, place
 from statetrack.scans.outer_product.kernel import (
-    AHEAD,
+    AT_ONCE,
     LOOK,
     dot,
     flip,
@@ -17,9 +17,6 @@ from statetrack.scans.outer_product.kernel import (
     load_decays,
     load_row,
     load_tile,
-    move_on,
-    no_decay,
-    repeat,
     running_products,
     split,
     store_tile,
@@ -32,19 +29,19 @@ def walk_adjoint(
     K: tl.constexpr, V: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
     """The adjoint before `length` tokens, one after the other from the end."""
-    q = repeat(tl.zeros([key.shape[0]], STATE))
-    do = repeat(tl.zeros([column.shape[0]], STATE))
-    a = repeat(no_decay(key, DECAY, STATE))
-    for done in range(-AHEAD, length):
-        adjoint += q[0][:, None] * do[0][None, :]
-        if DECAY != NONE:
-            adjoint = adjoint * a[0]
-        t = tl.full([], -1 - AHEAD, tl.int64) + (length - done)
-        here = tl.where(t >= 0, length, t)
-        q = move_on(q, load_row(q_pointer, t, q_step, key, K, here, 0.0, STATE))
-        do = move_on(do, load_row(do_pointer, t, do_step, column, V, here, 0.0, STATE))
-        if DECAY != NONE:
-            a = move_on(a, load_decay(a_pointer, t, a_step, key, K, here, DECAY, STATE))
+    for done in range(0, length, AT_ONCE):
+        q, do, a = (), (), ()
+        for u in tl.static_range(AT_ONCE):
+            t = tl.full([], 0, tl.int64) + (length - 1 - done - u)
+            here = tl.where(t >= 0, length, t)
+            q = q + (load_row(q_pointer, t, q_step, key, K, here, 0.0, STATE),)
+            do = do + (load_row(do_pointer, t, do_step, column, V, here, 0.0, STATE),)
+            if DECAY != NONE:
+                a = a + (load_decay(a_pointer, t, a_step, key, K, here, DECAY, STATE),)
+        for u in tl.static_range(AT_ONCE):
+            adjoint += q[u][:, None] * do[u][None, :]
+            if DECAY != NONE:
+                adjoint = adjoint * a[u]
     return adjoint
 
 

@@ -82,15 +82,14 @@ class Tiles:
             "PRECISION": self.precision,
         }
 
-    def launch(self, kernel: str) -> dict[str, Any]:
+    def launch(self, kernel: str) -> dict[str, int]:
         """Warps and loads ahead of "forward", "sweep" or "chunks".
 
         Where three parts stand for a number, shared memory for loads ahead would leave a
-        multiprocessor half the programs, and `ptxas -O1` takes a fifth less time.
+        multiprocessor half the programs.
         """
         stages = 1 if kernel == "chunks" or self.parts > 1 else 3
-        options = {"num_warps": 8 if self.block_keys > 64 else 4, "num_stages": stages}
-        return options | ({"ptx_options": "-O1"} if self.parts > 1 else {})
+        return {"num_warps": 8 if self.block_keys > 64 else 4, "num_stages": stages}
 
 
 def _of_triton(dtype: torch.dtype) -> Any:
