@@ -183,27 +183,22 @@ def walk_forward(
     STATE: tl.constexpr,
 ):  # fmt: skip
     """Outputs and last state token by token: none sees a later one, not even times zero."""
-    zero = tl.full([], 0, tl.int64)
-    q = load_row(q_pointer, zero, q_step, key, K, length, 0.0, STATE)
-    k = load_row(k_pointer, zero, k_step, key, K, length, 0.0, STATE)
-    v = load_row(v_pointer, zero, v_step, column, V, length, 0.0, STATE)
-    if DECAY != NONE:
-        a = load_decay(a_pointer, zero, a_step, key, K, length, DECAY, STATE)
-    for now in range(length):
-        t = zero + now + 1
-        next_q = load_row(q_pointer, t, q_step, key, K, length, 0.0, STATE)
-        next_k = load_row(k_pointer, t, k_step, key, K, length, 0.0, STATE)
-        next_v = load_row(v_pointer, t, v_step, column, V, length, 0.0, STATE)
-        if DECAY != NONE:
-            next_a = load_decay(a_pointer, t, a_step, key, K, length, DECAY, STATE)
-            state = state * a
-            a = next_a
-        state += k[:, None] * v[None, :]
-        o = tl.sum(state * q[:, None], 0).to(o_pointer.dtype.element_ty)
-        tl.store(o_pointer + (t - 1) * o_step + column, o, mask=column < V)
-        q = next_q
-        k = next_k
-        v = next_v
+    for start in range(0, length, AT_ONCE):
+        q, k, v, a = (), (), (), ()
+        for u in tl.static_range(AT_ONCE):
+            t = tl.full([], 0, tl.int64) + (start + u)
+            q = q + (load_row(q_pointer, t, q_step, key, K, length, 0.0, STATE),)
+            k = k + (load_row(k_pointer, t, k_step, key, K, length, 0.0, STATE),)
+            v = v + (load_row(v_pointer, t, v_step, column, V, length, 0.0, STATE),)
+            if DECAY != NONE:
+                a = a + (load_decay(a_pointer, t, a_step, key, K, length, DECAY, STATE),)
+        for u in tl.static_range(AT_ONCE):
+            t = tl.full([], 0, tl.int64) + (start + u)
+            if DECAY != NONE:
+                state = state * a[u]
+            state += k[u][:, None] * v[u][None, :]
+            o = tl.sum(state * q[u][:, None], 0).to(o_pointer.dtype.element_ty)
+            tl.store(o_pointer + t * o_step + column, o, mask=where_also(column < V, t < length))
     return state
 
 
@@ -287,11 +282,11 @@ def scan_forward(
             o = dot(q_parts, split(state, OPERAND, PARTS), STATE, PRECISION)
             v = load_tile(v_pointer + at * v_step, v_step, rows, column, left, V, 0.0)
             v_parts = split(v, OPERAND, PARTS)
+            o += dot(split(weights, OPERAND, PARTS), v_parts, STATE, PRECISION)
+            store_tile(o_pointer + at * o_step, o_step, rows, column, left, V, o)
             state += dot(flip(k_parts), v_parts, STATE, PRECISION)
             if DECAY != NONE:
                 state = state * total
-            o += dot(split(weights, OPERAND, PARTS), v_parts, STATE, PRECISION)
-            store_tile(o_pointer + at * o_step, o_step, rows, column, left, V, o)
         if has_nonfinite(state):
             # Chunk by chunk from where it was finite, and the one that is to blame by its tokens.
             tl.debug_barrier()
