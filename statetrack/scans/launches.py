@@ -22,8 +22,8 @@ from statetrack.scans.first_launch import build_launcher, hash_kernels, hash_tri
 
 COMPILED: set[tuple[Any, ...]] = set()
 AHEAD: dict[tuple[Any, ...], Future[None]] = {}
-# A forward pass compiles one kernel, a backward pass up to four.
-FEWEST_PROCESSORS = 8
+# A forward pass compiles one kernel and a launcher, a backward pass two of each.
+FEWEST_PROCESSORS = 6
 
 
 @dataclass(frozen=True)

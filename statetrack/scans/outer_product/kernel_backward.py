@@ -180,7 +180,7 @@ def chunk_backward(
 
 @triton.jit(
     do_not_specialize=[
-        *SIZES, "sequences", "q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step",
+        *SIZES, "stage", "sequences", "q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step",
         "v0", "v1", "v2", "v_step", "a0", "a1", "a2", "a_step", "do0", "do1", "do2", "do_step",
         "z0", "z1", "z2", "z_step",
     ]
@@ -194,33 +194,33 @@ def around_chunks(
     v0: tl.int64, v1: tl.int64, v2: tl.int64, v_step: tl.int64,
     a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
     do0: tl.int64, do1: tl.int64, do2: tl.int64, do_step: tl.int64,
-    z0: tl.int64, z1: tl.int64, z2: tl.int64, z_step: tl.int64,
+    z0: tl.int64, z1: tl.int64, z2: tl.int64, z_step: tl.int64, stage: tl.int32,
     K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
     CHUNK: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr, OPERAND: tl.constexpr,
     PARTS: tl.constexpr, PRECISION: tl.constexpr, ALIGNED: tl.constexpr, SMALL: tl.constexpr,
-    STAGE: tl.constexpr,
+    SEPARATE: tl.constexpr,
 ):  # fmt: skip
-    """What comes before and after `chunk_backward`: three kernels with the same arguments.
+    """What comes before and after `chunk_backward`, chosen when launched: one kernel to compile.
 
-    The sweep, then where values have a launch of their own their gradients, at last the chunks
-    token by token.
+    The sweep, then with SEPARATE the gradients of the values, at last the chunks token by token.
     """
-    if STAGE == SWEEP:
+    if stage == SWEEP:
         sweep_adjoints(
             q_pointer, a_pointer, do_pointer, final_pointer, adjoints_pointer, initial_pointer,
             n1, n2, length, q0, q1, q2, q_step, a0, a1, a2, a_step, do0, do1, do2, do_step,
             z0, z1, z2, z_step, K, V, BLOCK_K, BLOCK_V, CHUNK, DECAY, STATE, OPERAND, PARTS,
             PRECISION, ALIGNED,
         )  # fmt: skip
-    elif STAGE == VALUES:
-        chunk_backward(
-            q_pointer, k_pointer, v_pointer, a_pointer, do_pointer, states_pointer,
-            adjoints_pointer, dq_pointer, dk_pointer, dv_pointer, da_pointer, again_pointer,
-            n1, n2, length, sequences, q0, q1, q2, q_step, k0, k1, k2, k_step,
-            v0, v1, v2, v_step, a0, a1, a2, a_step, do0, do1, do2, do_step,
-            K, V, BLOCK_K, BLOCK_V, CHUNK, DECAY, STATE, OPERAND, PARTS, PRECISION, ALIGNED,
-            SMALL, 1,
-        )  # fmt: skip
+    elif stage == VALUES:
+        if SEPARATE:
+            chunk_backward(
+                q_pointer, k_pointer, v_pointer, a_pointer, do_pointer, states_pointer,
+                adjoints_pointer, dq_pointer, dk_pointer, dv_pointer, da_pointer, again_pointer,
+                n1, n2, length, sequences, q0, q1, q2, q_step, k0, k1, k2, k_step,
+                v0, v1, v2, v_step, a0, a1, a2, a_step, do0, do1, do2, do_step,
+                K, V, BLOCK_K, BLOCK_V, CHUNK, DECAY, STATE, OPERAND, PARTS, PRECISION, ALIGNED,
+                SMALL, 1,
+            )  # fmt: skip
     else:
         walk_backward(
             q_pointer, k_pointer, v_pointer, a_pointer, do_pointer, states_pointer,

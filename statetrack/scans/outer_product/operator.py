@@ -21,7 +21,7 @@ from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
 from statetrack.scans.outer_product.tiles import Tiles, choose_tiles, num_chunks
 
-# What `around_chunks` does.
+# What `around_chunks` does, chosen when it is launched.
 SWEEP, VALUES, WALK = range(3)
 
 
@@ -168,7 +168,8 @@ def _launch_backward(
     def launch_around(launch: Launches, stage: int, programs: int) -> None:
         launch(
             around_chunks, (programs,), *pointers, grad_final, grad_initial, *numbers,
-            *_row_strides(grad_final), **products, STAGE=stage, **tiles.launch("sweep"),
+            *_row_strides(grad_final), stage, **products, SEPARATE=tiles.separate_values,
+            **tiles.launch("sweep"),
         )  # fmt: skip
 
     with launches(q) as launch:
