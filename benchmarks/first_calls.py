@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the numbers with provenance")
     parser.add_argument("--workers", type=int, default=1, help="processes at a time")
     parser.add_argument("--scans", nargs="*", help="these scans alone; all by default")
+    parser.add_argument("--names", nargs="*", help="rows that start so alone, as they are printed")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:
@@ -81,7 +82,12 @@ def main() -> None:
         return
     with ThreadPoolExecutor(arguments.workers) as pool:
         rows = []
-        chosen = [one for one in CASES if one.scan in (arguments.scans or SCANS)]
+        chosen = [
+            one
+            for one in CASES
+            if one.scan in (arguments.scans or SCANS)
+            and one.key.startswith(tuple(arguments.names or [""]))
+        ]
         for row in pool.map(in_a_new_process, chosen):
             rows.append(row)
             times = "  ".join(

@@ -7,7 +7,13 @@ from torch.nn.functional import normalize
 
 from automata.tasks import get_task
 from automata.words import uniform_letters as uniform_letters_numpy
-from statetrack.scans import diagonal_scan, householder_scan, matrix_scan
+from statetrack.scans import (
+    diagonal_scan,
+    householder_scan,
+    launches,
+    matrix_scan,
+    outer_product_scan,
+)
 from statetrack.scans.automaton import uniform_letters
 from statetrack.training.data import draw_batch
 
@@ -97,3 +103,32 @@ def test_same_call_same_bits(device):
     a = torch.randn(8, 257, 6, 6, device=device, generator=generator) / 3
     first, _ = matrix_scan(a)
     assert all(torch.equal(matrix_scan(a)[0], first) for _ in range(10))
+
+
+@pytest.mark.parametrize("decay_axes", [None, 0, 1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_are_compiled_during_the_forward_pass(monkeypatch, dtype, decay_axes):
+    from statetrack.scans.outer_product import kernel_backward
+
+    if not torch.cuda.is_available():
+        pytest.skip("compiles for a device")
+    device = torch.device("cuda", torch.cuda.current_device())
+    monkeypatch.setattr(launches, "FEWEST_PROCESSORS", 1)
+    sizes = {None: 20, 0: 21, 1: 22}  # Of no other test, so that these kernels are new.
+    shape = (3, 50, sizes[decay_axes])
+    q, k, v = (torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(3))
+    decay = None if decay_axes is None else torch.rand(shape[: 2 + decay_axes], device=device)
+    kernels = (kernel_backward.around_chunks, kernel_backward.chunk_backward)
+
+    def compiled():
+        return [len(one.device_caches[device.index][0]) for one in kernels]
+
+    before = compiled()
+    outputs, _ = outer_product_scan(q, k, v, decay)
+    ahead = list(launches.AHEAD.values())
+    assert [one.exception() for one in ahead] == [None, None]
+    after = [count + 1 for count in before]
+    assert compiled() == after
+    outputs.sum().backward()
+    assert compiled() == after
+    assert launches.AHEAD == {}

@@ -16,33 +16,15 @@ import triton.language as tl
 from statetrack.scans.diagonal.kernel_rows import (
     load,
     load_block,
-    load_rows,
-    rows_of,
+    multiply_add,
+    recur,
     store,
-    store_rows,
+    store_block,
 )
 from statetrack.scans.masks import where_also
 
 CHUNKS_AHEAD = tl.constexpr(4)
 SIZES = ["n1", "n2", "channels", "length", "chunk_size", "num_chunks"]
-
-
-@triton.jit
-def multiply_add(a, h, x, COMPLEX: tl.constexpr):
-    """Form a h + x of (real, imaginary) pairs."""
-    if COMPLEX:
-        re = a[0] * h[0] + (x[0] - a[1] * h[1])
-        im = a[0] * h[1] + (x[1] + a[1] * h[0])
-    else:
-        re = a[0] * h[0] + x[0]
-        im = h[1]
-    return re, im
-
-
-@triton.jit
-def conjugate(a):
-    """Complex conjugate of a pair."""
-    return a[0], -a[1]
 
 
 @triton.jit
@@ -59,49 +41,6 @@ def place(n1, n2, num_chunks, num_blocks):
 
 
 @triton.jit
-def advance(
-    h, rows, out_pointer, out_step, channel, mask, UNROLL: tl.constexpr, COMPLEX: tl.constexpr
-):
-    """Take `UNROLL` steps forward and write the states."""
-    transitions, inputs = rows
-    states = ()
-    for i in tl.static_range(UNROLL):
-        h = multiply_add(transitions[i], h, inputs[i], COMPLEX)
-        states = states + (h,)
-    store_rows(out_pointer, out_step, channel, states, mask, UNROLL, COMPLEX)
-    return h
-
-
-@triton.jit
-def load_both(
-    a_pointer,
-    x_pointer,
-    a_step,
-    x_step,
-    channel,
-    mask,
-    UNROLL: tl.constexpr,
-    STATE: tl.constexpr,
-    COMPLEX: tl.constexpr,
-):
-    """Load `UNROLL` rows of transitions and inputs."""
-    transitions = load_rows(a_pointer, a_step, channel, mask, UNROLL, STATE, COMPLEX)
-    inputs = load_rows(x_pointer, x_step, channel, mask, UNROLL, STATE, COMPLEX)
-    return transitions, inputs
-
-
-@triton.jit
-def advance_with_product(h, product, rows, UNROLL: tl.constexpr, COMPLEX: tl.constexpr):
-    """Take `UNROLL` steps forward and keep the product of the transitions."""
-    transitions, inputs = rows
-    zero = (tl.zeros_like(product[0]), tl.zeros_like(product[1]))
-    for i in tl.static_range(UNROLL):
-        h = multiply_add(transitions[i], h, inputs[i], COMPLEX)
-        product = multiply_add(transitions[i], product, zero, COMPLEX)
-    return h, product
-
-
-@triton.jit
 def add_chunks(
     h,
     products_pointer,
@@ -114,8 +53,10 @@ def add_chunks(
     COMPLEX: tl.constexpr,
 ):
     """State after `COUNT` chunks; an overflowed product times a zero state is zero."""
-    products = load_rows(products_pointer, step, channel, mask, COUNT, STATE, COMPLEX)
-    ends = load_rows(ends_pointer, step, channel, mask, COUNT, STATE, COMPLEX)
+    products, ends = (), ()
+    for i in tl.static_range(COUNT):
+        products = products + (load(products_pointer + i * step, channel, mask, STATE, COMPLEX),)
+        ends = ends + (load(ends_pointer + i * step, channel, mask, STATE, COMPLEX),)
     for i in tl.static_range(COUNT):
         new = multiply_add(products[i], h, ends[i], COMPLEX)
         is_zero = (h[0] == 0) & (h[1] == 0)
@@ -191,15 +132,15 @@ def reduce_forward(
     h = (zero, zero)
     product = (zero + 1, zero)
     for _ in range(steps // UNROLL):
-        rows = load_both(
-            a_pointer, x_pointer, a_step, x_step, channel, mask, UNROLL, STATE, COMPLEX
-        )
-        h, product = advance_with_product(h, product, rows, UNROLL, COMPLEX)
+        a = load_block(a_pointer, a_step, channel, mask, mask, 0, 0.0, UNROLL, COMPLEX)
+        x = load_block(x_pointer, x_step, channel, mask, mask, 0, 0.0, UNROLL, COMPLEX)
+        h, product, _states = recur(h, product, a, x, UNROLL, STATE, COMPLEX, False)
         a_pointer += UNROLL * a_step
         x_pointer += UNROLL * x_step
     for _ in range(steps % UNROLL):
-        row_pair = load_both(a_pointer, x_pointer, a_step, x_step, channel, mask, 1, STATE, COMPLEX)
-        h, product = advance_with_product(h, product, row_pair, 1, COMPLEX)
+        a = load_block(a_pointer, a_step, channel, mask, mask, 0, 0.0, 1, COMPLEX)
+        x = load_block(x_pointer, x_step, channel, mask, mask, 0, 0.0, 1, COMPLEX)
+        h, product, _states = recur(h, product, a, x, 1, STATE, COMPLEX, False)
         a_pointer += a_step
         x_pointer += x_step
     row = (batch * num_chunks + chunk) * channels * WIDTH
@@ -270,25 +211,24 @@ def scan_forward(
     )  # fmt: skip
     full = steps // UNROLL
     present = where_also(mask, full > 0)
-    transitions = load_block(a_pointer, a_step, channel, present, present, UNROLL, COMPLEX)
-    inputs = load_block(x_pointer, x_step, channel, present, present, UNROLL, COMPLEX)
+    a = load_block(a_pointer, a_step, channel, present, present, 0, 0.0, UNROLL, COMPLEX)
+    x = load_block(x_pointer, x_step, channel, present, present, 0, 0.0, UNROLL, COMPLEX)
     for block_of_rows in range(full):
         a_pointer += UNROLL * a_step
         x_pointer += UNROLL * x_step
         present = where_also(mask, block_of_rows + 1 < full)
-        next_transitions = load_block(a_pointer, a_step, channel, present, present, UNROLL, COMPLEX)
-        next_inputs = load_block(x_pointer, x_step, channel, present, present, UNROLL, COMPLEX)
-        rows = (
-            rows_of(transitions, UNROLL, STATE, COMPLEX),
-            rows_of(inputs, UNROLL, STATE, COMPLEX),
-        )
-        h = advance(h, rows, states_pointer, h_step, channel, mask, UNROLL, COMPLEX)
+        next_a = load_block(a_pointer, a_step, channel, present, present, 0, 0.0, UNROLL, COMPLEX)
+        next_x = load_block(x_pointer, x_step, channel, present, present, 0, 0.0, UNROLL, COMPLEX)
+        h, _product, states = recur(h, h, a, x, UNROLL, STATE, COMPLEX, False)
+        store_block(states_pointer, h_step, channel, states, mask, UNROLL, COMPLEX)
         states_pointer += UNROLL * h_step
-        transitions = next_transitions
-        inputs = next_inputs
+        a = next_a
+        x = next_x
     for _ in range(steps % UNROLL):
-        row_pair = load_both(a_pointer, x_pointer, a_step, x_step, channel, mask, 1, STATE, COMPLEX)
-        h = advance(h, row_pair, states_pointer, h_step, channel, mask, 1, COMPLEX)
+        one_a = load_block(a_pointer, a_step, channel, mask, mask, 0, 0.0, 1, COMPLEX)
+        one_x = load_block(x_pointer, x_step, channel, mask, mask, 0, 0.0, 1, COMPLEX)
+        h, _product, states = recur(h, h, one_a, one_x, 1, STATE, COMPLEX, False)
+        store_block(states_pointer, h_step, channel, states, mask, 1, COMPLEX)
         a_pointer += a_step
         x_pointer += x_step
         states_pointer += h_step

@@ -3,75 +3,59 @@
 import triton
 import triton.language as tl
 
-from statetrack.scans.diagonal.kernel import SIZES, after_chunks, multiply_add, place
+from statetrack.scans.diagonal.kernel import SIZES, after_chunks, place
 from statetrack.scans.diagonal.kernel_rows import (
+    conjugate,
     load,
     load_block,
-    load_rows,
-    rows_of,
+    multiply_add,
+    recur,
     store,
-    store_rows,
+    store_block,
+    times_conjugate,
+    with_last_row,
 )
 from statetrack.scans.masks import where_also
 
 
 @triton.jit
-def conjugate(a):
-    """Complex conjugate of a pair."""
-    return a[0], -a[1]
+def retreat(
+    z, product, a_pointer, g_pointer, a_step, g_step, is_newest, channel, mask,
+    UNROLL: tl.constexpr, STATE: tl.constexpr, COMPLEX: tl.constexpr,
+):  # fmt: skip
+    """Take `UNROLL` steps back from the row of the pointers.
+
+    A step ``z_t = g_t + conj(a_{t+1}) z_{t+1}`` takes the transition of the row after it; with
+    `is_newest` the first takes 1, for what comes from behind the chunk is multiplied already.
+    """
+    later = where_also(mask, is_newest == 0)
+    a = load_block(a_pointer + a_step, -a_step, channel, mask, later, 0, 1.0, UNROLL, COMPLEX)
+    g = load_block(g_pointer, -g_step, channel, mask, mask, 0, 0.0, UNROLL, COMPLEX)
+    return recur(z, product, a, g, UNROLL, STATE, COMPLEX, True)
 
 
 @triton.jit
-def retreat(
-    future,
-    product,
-    initial,
-    a_pointer,
-    h_pointer,
-    g_pointer,
-    da_pointer,
-    dx_pointer,
-    a_step,
-    h_step,
-    g_step,
-    da_step,
-    dx_step,
-    is_first,
-    channel,
-    mask,
-    UNROLL: tl.constexpr,
-    STATE: tl.constexpr,
-    COMPLEX: tl.constexpr,
-    WRITE: tl.constexpr,
-    PRODUCT: tl.constexpr,
-):
-    """Take `UNROLL` steps back from the row before the pointers."""
-    gradients = load_rows(g_pointer, -g_step, channel, mask, UNROLL, STATE, COMPLEX)
-    transitions = load_rows(a_pointer, -a_step, channel, mask, UNROLL, STATE, COMPLEX)
-    if WRITE:
-        oldest = where_also(mask, is_first == 0)
-        block = load_block(h_pointer - h_step, -h_step, channel, mask, oldest, UNROLL, COMPLEX)
-        previous = rows_of(block, UNROLL, STATE, COMPLEX)
-    zero = (tl.zeros_like(future[0]), tl.zeros_like(future[1]))
-    d_transitions = ()
-    d_inputs = ()
-    for i in tl.static_range(UNROLL):
-        z = (gradients[i][0] + future[0], gradients[i][1] + future[1])
-        if WRITE:
-            before = previous[i]
-            if i == UNROLL - 1:
-                re = tl.where(is_first, initial[0], before[0])
-                im = tl.where(is_first, initial[1], before[1])
-                before = (re, im)
-            d_transitions = d_transitions + (multiply_add(conjugate(before), z, zero, COMPLEX),)
-            d_inputs = d_inputs + (z,)
-        future = multiply_add(conjugate(transitions[i]), z, zero, COMPLEX)
-        if PRODUCT:
-            product = multiply_add(conjugate(transitions[i]), product, zero, COMPLEX)
-    if WRITE:
-        store_rows(dx_pointer, -dx_step, channel, d_inputs, mask, UNROLL, COMPLEX)
-        store_rows(da_pointer, -da_step, channel, d_transitions, mask, UNROLL, COMPLEX)
-    return future, product
+def write_gradients(
+    adjoints, initial, h_pointer, da_pointer, dx_pointer, h_step, da_step, dx_step, is_first,
+    channel, mask, UNROLL: tl.constexpr, STATE: tl.constexpr, COMPLEX: tl.constexpr,
+):  # fmt: skip
+    """Gradients of `UNROLL` rows back from that of the pointers, given their adjoints."""
+    oldest = where_also(mask, is_first == 0)
+    loaded = load_block(
+        h_pointer - h_step, -h_step, channel, mask, oldest, UNROLL - 1, 0.0, UNROLL, COMPLEX
+    )
+    previous = with_last_row(loaded, initial, is_first, UNROLL, STATE, COMPLEX)
+    d_transitions = times_conjugate(adjoints, previous, UNROLL, COMPLEX)
+    store_block(dx_pointer, -dx_step, channel, adjoints, mask, UNROLL, COMPLEX)
+    store_block(da_pointer, -da_step, channel, d_transitions, mask, UNROLL, COMPLEX)
+
+
+@triton.jit
+def times_transition(z, a_pointer, channel, mask, STATE: tl.constexpr, COMPLEX: tl.constexpr):
+    """Adjoint or product before the step of one row."""
+    zero = (tl.zeros_like(z[0]), tl.zeros_like(z[1]))
+    a = load(a_pointer, channel, mask, STATE, COMPLEX)
+    return multiply_add(conjugate(a), z, zero, COMPLEX)
 
 
 @triton.jit(do_not_specialize=[*SIZES, "a0", "a1", "a2", "a_step", "g0", "g1", "g2", "g_step"])
@@ -111,27 +95,28 @@ def reduce_backward(
     a_step *= WIDTH
     g_step *= WIDTH
     zero = tl.zeros([BLOCK], STATE)
-    future = (zero, zero)
+    z = (zero, zero)
     product = (zero + 1, zero)
-    for _ in range(steps // UNROLL):
-        future, product = retreat(
-            future, product, future, a_pointer, a_pointer, g_pointer, a_pointer, a_pointer,
-            a_step, a_step, g_step, a_step, a_step, False, channel, mask,
-            UNROLL, STATE, COMPLEX, False, True,
+    full = steps // UNROLL * UNROLL
+    for done in range(0, full, UNROLL):
+        z, product, _adjoints = retreat(
+            z, product, a_pointer, g_pointer, a_step, g_step, done == 0, channel, mask,
+            UNROLL, STATE, COMPLEX,
         )  # fmt: skip
         a_pointer -= UNROLL * a_step
         g_pointer -= UNROLL * g_step
-    for _ in range(steps % UNROLL):
-        future, product = retreat(
-            future, product, future, a_pointer, a_pointer, g_pointer, a_pointer, a_pointer,
-            a_step, a_step, g_step, a_step, a_step, False, channel, mask,
-            1, STATE, COMPLEX, False, True,
+    for done in range(full, steps):
+        z, product, _adjoints = retreat(
+            z, product, a_pointer, g_pointer, a_step, g_step, done == 0, channel, mask,
+            1, STATE, COMPLEX,
         )  # fmt: skip
         a_pointer -= a_step
         g_pointer -= g_step
+    product = times_transition(product, a_pointer + a_step, channel, mask, STATE, COMPLEX)
+    end = times_transition(z, a_pointer + a_step, channel, mask, STATE, COMPLEX)
     row = (batch * num_chunks + num_chunks - 1 - chunk) * channels * WIDTH
     store(products_pointer + row, channel, product[0], product[1], mask, COMPLEX)
-    store(ends_pointer + row, channel, future[0], future[1], mask, COMPLEX)
+    store(ends_pointer + row, channel, end[0], end[1], mask, COMPLEX)
 
 
 @triton.jit(
@@ -209,29 +194,36 @@ def scan_backward(
     da_step *= WIDTH
     dx_step *= WIDTH
     initial = load(initial_pointer, channel, mask, STATE, COMPLEX)
-    future = load(g_final_pointer, channel, mask, STATE, COMPLEX)
+    z = load(g_final_pointer, channel, mask, STATE, COMPLEX)
     chunk_step = channels * WIDTH
     row = batch * num_chunks * chunk_step
-    future = after_chunks(
-        future, products_pointer + row, ends_pointer + row, num_chunks - 1 - chunk, chunk_step,
-        channel, mask, STATE, COMPLEX,
+    z = after_chunks(
+        z, products_pointer + row, ends_pointer + row, num_chunks - 1 - chunk, chunk_step, channel,
+        mask, STATE, COMPLEX,
     )  # fmt: skip
-    for done in range(0, steps // UNROLL * UNROLL, UNROLL):
-        future, _none = retreat(
-            future, future, initial, a_pointer, states_pointer, g_pointer, da_pointer, dx_pointer,
-            a_step, h_step, g_step, da_step, dx_step, last + 1 == done + UNROLL, channel, mask,
-            UNROLL, STATE, COMPLEX, True, False,
+    full = steps // UNROLL * UNROLL
+    for done in range(0, full, UNROLL):
+        z, _product, adjoints = retreat(
+            z, z, a_pointer, g_pointer, a_step, g_step, done == 0, channel, mask,
+            UNROLL, STATE, COMPLEX,
+        )  # fmt: skip
+        write_gradients(
+            adjoints, initial, states_pointer, da_pointer, dx_pointer, h_step, da_step, dx_step,
+            last + 1 == done + UNROLL, channel, mask, UNROLL, STATE, COMPLEX,
         )  # fmt: skip
         a_pointer -= UNROLL * a_step
         states_pointer -= UNROLL * h_step
         g_pointer -= UNROLL * g_step
         da_pointer -= UNROLL * da_step
         dx_pointer -= UNROLL * dx_step
-    for done in range(steps // UNROLL * UNROLL, steps):
-        future, _none = retreat(
-            future, future, initial, a_pointer, states_pointer, g_pointer, da_pointer, dx_pointer,
-            a_step, h_step, g_step, da_step, dx_step, last == done, channel, mask,
-            1, STATE, COMPLEX, True, False,
+    for done in range(full, steps):
+        z, _product, adjoints = retreat(
+            z, z, a_pointer, g_pointer, a_step, g_step, done == 0, channel, mask,
+            1, STATE, COMPLEX,
+        )  # fmt: skip
+        write_gradients(
+            adjoints, initial, states_pointer, da_pointer, dx_pointer, h_step, da_step, dx_step,
+            last == done, channel, mask, 1, STATE, COMPLEX,
         )  # fmt: skip
         a_pointer -= a_step
         states_pointer -= h_step
@@ -239,7 +231,5 @@ def scan_backward(
         da_pointer -= da_step
         dx_pointer -= dx_step
     if chunk == 0:
-        store(
-            d_initial_pointer + batch * channels * WIDTH,
-            channel, future[0], future[1], mask, COMPLEX,
-        )  # fmt: skip
+        z = times_transition(z, a_pointer + a_step, channel, mask, STATE, COMPLEX)
+        store(d_initial_pointer + batch * channels * WIDTH, channel, z[0], z[1], mask, COMPLEX)

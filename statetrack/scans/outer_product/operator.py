@@ -4,6 +4,7 @@ Registered: fake tensors, autograd, vmap (the mapped axis becomes one more leadi
 per head is [..., T, 1] here, one per channel [..., T, K]; without decay it is [..., T, 0].
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -129,10 +130,12 @@ def _launch_forward(
             SAVE=save, ALIGNED=_aligned((q, k, v), rows, decay, tiles), **tiles.products(),
             **tiles.options(final.dtype), **tiles.launch("forward"),
         )  # fmt: skip
+        if save:
+            launch.later(_launch_backward, (q, k, v, decay, states, o, final), precision)
 
 
 def _launch_backward(
-    inputs: list[Tensor], precision: str
+    inputs: Sequence[Tensor], precision: str, launches: Callable[[Tensor], Launches] = Launches
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     from statetrack.scans.outer_product.kernel_backward import around_chunks, chunk_backward
 
@@ -169,7 +172,7 @@ def _launch_backward(
             **tiles.launch("sweep"),
         )  # fmt: skip
 
-    with Launches(q) as launch:
+    with launches(q) as launch:
         launch_around(launch, SWEEP, sequences * tiles.num_blocks)
         if tiles.separate_values:
             launch_around(launch, VALUES, again.numel())

@@ -112,7 +112,7 @@ def _power_of_two(size: int) -> int:
 def choose_tiles(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, precision: str) -> Tiles:
     """Sizes for inputs of these shapes and types, measured on one H200."""
     dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
-    on_gpu = q.device.type == "cuda"
+    on_gpu = q.device.type != "cpu"
     return _choose(q.shape[-1], v.shape[-1], min(decay.shape[-1], 2), dtype, precision, on_gpu)
 
 
