@@ -69,12 +69,11 @@ class CellMixer(nn.Module):
         """Run `nonlinear_scan` with the weights of the module."""
         gates = (len(CELLS[self.kind].gates), self.cell.hidden_size)
         weight_ih, weight_hh, bias_ih, bias_hh = self.cell.parameters()
-        if self.kind == "gru":  # its reset gate multiplies one of the biases
-            outside_E, bias_E = bias_ih, bias_hh
-        else:
-            outside_E, bias_E = None, bias_ih + bias_hh
+        # The reset gate of a GRU multiplies one of the two.
+        joins = self.kind != "gru"
+        bias_E = bias_hh + bias_ih if joins else bias_hh
         y_BTD, after_BSD = nonlinear_scan(
-            linear(x_BTD, weight_ih, outside_E).unflatten(-1, gates),
+            linear(x_BTD, weight_ih, None if joins else bias_ih).unflatten(-1, gates),
             weight_hh.unflatten(0, gates).mT,
             bias_E.unflatten(0, gates),
             torch.stack(state, dim=-2),
