@@ -2,9 +2,9 @@
 
 Householder products with as many factors as the group needs (two for S3, four for S5), one layer,
 all elements as tokens, a label at every position and nothing else. Words are short at first and
-twice as long whenever the loss falls below a threshold; when they are longer than the first ones
-the learning rate begins to fall. Solved: 99 % of the selection words of length 128 right at every
-position. All runs of a group are one pack on one GPU.
+twice as long whenever the loss falls below a threshold. For S5 the learning rate falls from the
+first round of 32 letters on; S3 needs no falling rate, and its runs end when they are solved.
+Solved: 99 % of the selection words of length 128 right at every position.
 """
 
 import pandas as pd
@@ -61,7 +61,7 @@ SEARCHED = {
 
 
 def grid(preset: str) -> Grid:
-    """Runs of a preset: 32 fresh seeds of the frozen recipe, or the search that found it."""
+    """Runs of a preset: 32 fresh seeds of the frozen recipe, or variations of the one for S5."""
     name = f"group_recipes-{preset}"
     if preset == "smoke":
         small = ["training.steps=20", "evaluation.max_length=64", "evaluation.num_words=64"]

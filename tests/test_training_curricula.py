@@ -23,6 +23,7 @@ from statetrack.training.curricula import (
 )
 from statetrack.training.data import draw_batch
 from statetrack.training.named_objects import MAX_TEXT, MAX_WHOLE, NamedObjects
+from statetrack.training.pack_members import last_stage, stage_after
 from statetrack.training.pack_training import PackTraining, initial_model
 from statetrack.training.schedules import SCHEDULES, Settling, register_schedule
 from statetrack.training.stop_rules import STOP_RULES, Plateau, Solved, register_stop_rule
@@ -67,6 +68,31 @@ def test_doubling_with_as_many_tokens_a_step():
     ]
     (stage,) = walk(Doubling(start=64, tokens=10), [], 64)
     assert stage.words(16) == 1
+
+
+@pytest.mark.parametrize(
+    ("curriculum", "expected"),
+    [
+        ("fixed", Stage.whole(10, 8)),
+        ("doubling(tokens=35)", Stage.whole(10, 3)),
+        ("prefix", Stage.whole(10, 8)),
+        ("uniform(shortest=3)", Stage(10, 3, 10, 8)),
+    ],
+)
+def test_the_last_stage_has_the_training_length(curriculum, expected):
+    pairs = ("training.length=10", "training.batch_size=8", f"training.curriculum={curriculum}")
+    assert last_stage(run_of("diagonal", *pairs).training) == expected
+
+
+def test_stages_with_the_same_words_are_one():
+    """A cap above the batch size is none: such runs of a pack step together."""
+    pairs = ("training.length=4", "training.batch_size=8")
+    runs = [
+        run_of("diagonal", *pairs, f"training.curriculum={c}")
+        for c in ("fixed", "doubling(tokens=99)")
+    ]
+    first, second = (stage_after([], run.training) for run in runs)
+    assert first == second
 
 
 def test_a_step_of_fewer_words_is_that_of_the_first_ones():

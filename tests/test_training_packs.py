@@ -354,6 +354,14 @@ class Refuses(Explodes):
         return Stage.whole(length if not history else 0)
 
 
+@dataclass(frozen=True)
+class NoWords(Explodes):
+    """One that gives no words."""
+
+    def stage(self, history, length):
+        return Stage.whole(length, 0 if history else 5)
+
+
 def without_time(record):
     summary = {key: value for key, value in record.summary.items() if "seconds" not in key}
     return record.run_id, record.status, summary, record.tables
@@ -365,9 +373,9 @@ def without_time(record):
         (Explodes, "KeyError: 'no such stage'"),
         (
             Refuses,
-            "curriculum 'bad' gives Stage(length=0, shortest=0, supervised=0, most_words=1048576): "
-            "expected lengths",
+            "curriculum 'bad' gives Stage(length=0, shortest=0, supervised=0): expected lengths",
         ),
+        (NoWords, "curriculum 'bad' gives 0 words: expected one"),
     ],
 )
 def test_what_one_run_raises_costs_that_run_alone(own_registries, tmp_path, curriculum, reason):

@@ -1,9 +1,10 @@
 """One layer of torch's RNN, GRU or LSTM, by torch itself or by `nonlinear_scan`.
 
 Torch's cells cannot be mapped by `torch.func.vmap`, and each is a call of its own. Where a layer is
-mapped, and on a GPU, the same weights run through `nonlinear_scan`: a pack of runs is one launch
-there, and one run alone is the same arithmetic (cuDNN's rounds to tensorfloat32 unless it is told
-not to). A run alone on the CPU is left to torch, whose fused cells were 1.1 to 5 times as fast.
+mapped, and on a GPU up to the kernel's size, the same weights run through `nonlinear_scan`: a pack
+of runs is one launch there, and one run alone is the same arithmetic (cuDNN's rounds to
+tensorfloat32 unless it is told not to). A run alone on the CPU is left to torch, whose fused cells
+were 1.1 to 5 times as fast.
 """
 
 import torch
@@ -14,6 +15,7 @@ from statetrack.models.backbone import State
 from statetrack.models.config import BackboneConfig
 from statetrack.scans import nonlinear_scan
 from statetrack.scans.nonlinear import CELLS
+from statetrack.scans.nonlinear.launch import MAX_SIZE
 
 Cell = nn.RNN | nn.GRU | nn.LSTM
 
@@ -38,8 +40,9 @@ class CellMixer(nn.Module):
         """Outputs [B, T, D] and the state after the last token: hidden, and cell of an LSTM."""
         if x_BTD.shape[-2] == 0:
             return x_BTD, state
-        is_scanned = x_BTD.device.type != "cpu" or is_mapped(x_BTD)
-        return (self.by_scan if is_scanned else self.by_torch)(x_BTD, state)
+        has_kernel = x_BTD.device.type == "cuda" and x_BTD.shape[-1] <= MAX_SIZE
+        run = self.by_scan if has_kernel or is_mapped(x_BTD) else self.by_torch
+        return run(x_BTD, state)
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros, for every part of the state."""

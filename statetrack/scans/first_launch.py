@@ -29,13 +29,6 @@ def hash_triton() -> None:
         triton_key()
 
 
-def hash_kernels(kernels: list[Any]) -> None:
-    """Compute what names the kernels: Triton reads the source of all that they call."""
-    with suppress(Exception):
-        for kernel in kernels:
-            _ = kernel.cache_key
-
-
 def start_driver(kernels: list[Any], device: int) -> None:
     """Make the driver and what binds the arguments of the kernels, which no two threads may."""
     with suppress(Exception):

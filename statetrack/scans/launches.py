@@ -2,8 +2,8 @@
 
 Compiling takes seconds a kernel, in code that lets other threads run: a pass of several kernels
 then waits for the slowest of them instead of their sum. What else comes before a first launch is
-done meanwhile (`first_launch`), also where there is one kernel. What a backward pass will launch is
-compiled in the background from the first forward pass on.
+done meanwhile (`first_launch`), also where there is one kernel. What a pass says a later one will
+launch is compiled in the background (`Launches.later`).
 """
 
 import os
@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statetrack.scans.first_launch import build_launcher, hash_kernels, hash_triton, start_driver
+from statetrack.scans.first_launch import build_launcher, hash_triton, start_driver
 
 COMPILED: set[tuple[Any, ...]] = set()
-AHEAD: dict[tuple[Any, ...], Future[None]] = {}
+AHEAD: dict[tuple[Any, ...], Future[Any]] = {}
 # A forward pass compiles one kernel and a launcher, a backward pass two of each.
 FEWEST_PROCESSORS = 6
 
@@ -95,6 +95,9 @@ class Launches:
     def later(self, plan: Callable[..., Any], tensors: Sequence[Tensor], *rest: Any) -> None:
         """Say what a later call launches, so that it is compiled while this one is used.
 
+        That begins where a kernel of this pass is new and `FEWEST_PROCESSORS` may be used. A
+        process that ends before waits for it.
+
         Parameters
         ----------
         plan : callable
@@ -139,10 +142,9 @@ def _compile_together(
                 ahead.exception()
         with ThreadPoolExecutor(2 * len(new)) as pool:
             kernels = [one.kernel for one in new.values()]
-            hashing = [pool.submit(hash_triton), pool.submit(hash_kernels, kernels)]
+            hashing = pool.submit(hash_triton)
             start_driver(kernels, device.index)
-            for one_hash in hashing:
-                one_hash.result()
+            hashing.result()
             loading = [pool.submit(one.load, device) for one in new.values()]
             building = _build_launchers(pool, new.values(), device)
             if later is not None and len(os.sched_getaffinity(0)) >= FEWEST_PROCESSORS:
@@ -161,7 +163,6 @@ def _compile_ahead(launches: Sequence[Launch], device: torch.device) -> None:
     new = _not_compiled(launches, device)
     new = {key: one for key, one in new.items() if key not in AHEAD}
     kernels = [one.kernel for one in new.values()]
-    hash_kernels(kernels)
     start_driver(kernels, device.index)
     pool = ThreadPoolExecutor(2 * len(new) + 1)
     AHEAD.update({key: pool.submit(one.compile, device) for key, one in new.items()})

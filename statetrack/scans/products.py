@@ -53,8 +53,8 @@ def flip(parts):
 def dot(x, y, STATE: tl.constexpr, PRECISION: tl.constexpr):
     """Matrix product of split operands; of three parts each, the six products above 2^-25.
 
-    The smallest come first, and every product starts from zero: tensor cores cut sums off instead
-    of rounding them, which adds up where many terms are added to one large sum.
+    They are summed from zero, the smallest first, and the caller adds the sum to its own: tensor
+    cores cut sums off instead of rounding them, which adds up where many are added to a large one.
     """
     SUM: tl.constexpr = tl.float64 if x[0].dtype == tl.float64 else tl.float32
     if len(x) == 1:

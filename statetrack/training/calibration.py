@@ -5,6 +5,7 @@ a GPU's context touches the one that collects results.
 """
 
 import json
+import math
 import multiprocessing
 import os
 import time
@@ -18,6 +19,7 @@ import torch
 from statetrack.source_files import import_file
 from statetrack.training.config import RunConfig
 from statetrack.training.launchers.worker import prepare_worker
+from statetrack.training.pack_members import last_stage
 from statetrack.training.pack_training import PackTraining
 from statetrack.training.packs import pack_key
 from statetrack.training.peak_bytes import PeakBytes
@@ -89,7 +91,7 @@ def calibrate(
     source: Path | None = None,
     seconds: float = SECONDS,
 ) -> Calibration:
-    """Measure one run of each shape, in packs of two and of four.
+    """Measure one run of each shape, that with the most tokens a step, in packs of two and of four.
 
     Parameters
     ----------
@@ -103,7 +105,7 @@ def calibrate(
         After which no other shape is begun.
     """
     shapes: dict[str, RunConfig] = {}
-    for run in runs:
+    for run in sorted(runs, key=_tokens_of_step, reverse=True):
         shapes.setdefault(pack_key(run), run)
     texts = [run.model_dump_json() for run in shapes.values()]
     context = multiprocessing.get_context("spawn")
@@ -127,6 +129,14 @@ def calibrate(
         process.kill()
         ours.close()
     return Calibration(device, free, costs)
+
+
+def _tokens_of_step(run: RunConfig) -> float:
+    try:
+        stage = last_stage(run.training)
+    except Exception:  # noqa: BLE001 - what a run raises is recorded when it is run
+        return math.inf
+    return stage.most_words * stage.length
 
 
 def _measure_all(

@@ -5,7 +5,7 @@ on from a checkpoint needs nothing of its own, and runs of one pack follow each 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from automata.errors import InputError
@@ -35,7 +35,7 @@ class Stage:
     length: int
     shortest: int
     supervised: int
-    most_words: int = LARGEST_BATCH
+    most_words: int = field(default=LARGEST_BATCH, repr=False)
 
     @classmethod
     def whole(cls, length: int, most_words: int = LARGEST_BATCH) -> "Stage":
@@ -122,7 +122,8 @@ class Doubling:
     threshold : float
         In nats per position.
     tokens : int
-        Most tokens of a step: fewer words where they are long. 0 for the batch size at any length.
+        Most tokens of a step, of one word at least: fewer words where they are long. 0 for the
+        batch size at any length.
 
     Examples
     --------

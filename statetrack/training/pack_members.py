@@ -1,14 +1,14 @@
 """The runs of a pack while it is trained, and what is told of them."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from automata.errors import InputError
 from automata.tasks import Task
-from statetrack.training.config import RunConfig
-from statetrack.training.curricula import CURRICULA, Stage
+from statetrack.training.config import RunConfig, TrainingConfig
+from statetrack.training.curricula import CURRICULA, History, Stage
 from statetrack.training.schedules import SCHEDULES
 from statetrack.training.selection import SelectionScore
 
@@ -37,6 +37,32 @@ class Progress(NamedTuple):
     length: int = 0
     tokens: int = 0
     rows: tuple[dict[str, Any], ...] = ()
+
+
+def stage_after(history: History, settings: TrainingConfig) -> Stage:
+    """What a run is trained on next.
+
+    Raises
+    ------
+    InputError
+        Its curriculum gives no words.
+    """
+    stage = CURRICULA.build(settings.curriculum).stage(history, settings.length)
+    if not 1 <= stage.shortest <= stage.length <= 2**20 or stage.supervised < 1:
+        raise InputError(f"curriculum {settings.curriculum!r} gives {stage}: expected lengths")
+    if stage.most_words < 1:
+        raise InputError(
+            f"curriculum {settings.curriculum!r} gives {stage.most_words} words: expected one"
+        )
+    return replace(stage, most_words=stage.words(settings.batch_size))
+
+
+def last_stage(settings: TrainingConfig) -> Stage:
+    """What a run is trained on once its words have the training length."""
+    words = dict.fromkeys(("length", "shortest", "supervised"), settings.length)
+    scores = dict.fromkeys(("selection_token", "selection_whole_prefix"), 0.0)
+    row = {"step": settings.steps, "loss": math.inf, "learning_rate": 0.0, **words, **scores}
+    return stage_after([row], settings)
 
 
 @dataclass
@@ -85,13 +111,7 @@ class Member:
     @property
     def stage(self) -> Stage:
         """What it is trained on next."""
-        settings = self.config.training
-        curriculum = CURRICULA.build(settings.curriculum)
-        stage = curriculum.stage(self.history, settings.length)
-        is_fit = 1 <= stage.shortest <= stage.length <= 2**20
-        if not is_fit or stage.supervised < 1 or stage.most_words < 1:
-            raise InputError(f"curriculum {settings.curriculum!r} gives {stage}: expected lengths")
-        return stage
+        return stage_after(self.history, self.config.training)
 
     @property
     def tokens_of_step(self) -> int:

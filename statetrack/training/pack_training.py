@@ -19,6 +19,7 @@ from statetrack.training.config import RunConfig
 from statetrack.training.curricula import History, Stage
 from statetrack.training.pack_members import Member as Member
 from statetrack.training.pack_members import Progress as Progress
+from statetrack.training.pack_members import last_stage
 from statetrack.training.pack_step import PackState, PackStep
 from statetrack.training.pack_words import PackWords
 from statetrack.training.packed_model import PackedModel
@@ -186,7 +187,7 @@ class PackTraining:
                 self.save()
 
     def probe(self, count: int) -> tuple[float, float]:
-        """Take steps at the full length of words and one look, to see what they cost.
+        """Take steps of the longest words and one look, to see what they cost.
 
         Parameters
         ----------
@@ -198,7 +199,7 @@ class PackTraining:
             Seconds.
         """
         places = range(len(self.members))
-        stage = Stage.whole(self.members[0].config.training.length)
+        stage = last_stage(self.members[0].config.training)
         step = self.step_of(len(places), stage)
         started = time.perf_counter()
         settings = self.members[0].config.training

@@ -53,7 +53,13 @@ def _run_backward(
         d_q, d_k, d_v, d_decay = (torch.zeros_like(tensor) for tensor in (q, k, v, decay))
         return d_q, d_k, d_v, d_decay, grad_final.clone()
     inputs = (q, k, v, decay, states, grad_o, grad_final)
-    return _launch_backward([with_unit_stride(tensor) for tensor in inputs], precision)
+    strided = [with_unit_stride(tensor) for tensor in inputs]
+    parts, grad_v, grad_initial = _launch_backward(strided, precision)
+    grad_q, grad_k, grad_decay = (
+        part[0] if len(part) == 1 else part.sum(0).to(tensor.dtype)
+        for part, tensor in zip(parts, (strided[0], strided[1], strided[3]), strict=True)
+    )
+    return grad_q, grad_k, grad_v, grad_decay, grad_initial
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -136,7 +142,8 @@ def _launch_forward(
 
 def _launch_backward(
     inputs: Sequence[Tensor], precision: str, launches: Callable[[Tensor], Launches] = Launches
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Gradients of queries, keys and decays in parts [blocks of values, ...]; of v and initial."""
     from statetrack.scans.outer_product.kernel_backward import around_chunks, chunk_backward
 
     q, k, v, decay, states, grad_o, grad_final = inputs
@@ -181,11 +188,7 @@ def _launch_backward(
             PASS=2 if tiles.separate_values else 0, **tiles.launch("chunks"),
         )  # fmt: skip
         launch_around(launch, WALK, again.numel())
-    grad_q, grad_k, grad_decay = (
-        part[0] if tiles.num_blocks == 1 else part.sum(0).to(tensor.dtype)
-        for part, tensor in zip(parts, (q, k, decay), strict=True)
-    )
-    return grad_q, grad_k, grad_v, grad_decay, grad_initial
+    return parts, grad_v, grad_initial
 
 
 def _row_strides(tensor: Tensor) -> list[int]:
