@@ -260,6 +260,7 @@ def test_the_committed_results_load_and_draw():
         ("range_steepness", "full"),
         ("group_recipes", "s3"),
         ("group_recipes", "s5"),
+        ("horizon", "cpu"),
     ],
 )
 def test_committed_results_are_of_the_runs_of_the_file(file, preset):

@@ -50,12 +50,12 @@ def horizon_scatter(frame: pd.DataFrame, ax: Axes | None = None, *, legend: bool
         own = known[known["group"] == group]
         hidden = own["censored"].astype(bool)
         style = {"color": color, "marker": _MARKERS[place % len(_MARKERS)], "linestyle": "none"}
-        axes.plot(
-            own["measured"][~hidden], own["predicted"][~hidden], label=group, alpha=0.8, **style
-        )
+        axes.plot(own["measured"][~hidden], own["predicted"][~hidden], alpha=0.8, **style)
         axes.plot(own["measured"][hidden], own["predicted"][hidden], fillstyle="none", **style)
-        if hidden.all():
-            axes.plot([], [], label=group, **style)
+        axes.plot([], [], label=group, **style)
+    if known["censored"].any():
+        shape = {"color": _GREY, "marker": "o", "linestyle": "none"}
+        axes.plot([], [], label="did not fail", fillstyle="none", **shape)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(ends[0], ends[1])
