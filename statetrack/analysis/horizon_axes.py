@@ -54,8 +54,7 @@ def horizon_scatter(frame: pd.DataFrame, ax: Axes | None = None, *, legend: bool
         axes.plot(own["measured"][hidden], own["predicted"][hidden], fillstyle="none", **style)
         axes.plot([], [], label=group, **style)
     if known["censored"].any():
-        shape = {"color": _GREY, "marker": "o", "linestyle": "none"}
-        axes.plot([], [], label="did not fail", fillstyle="none", **shape)
+        axes.plot([], [], "o", color=_GREY, fillstyle="none", label="did not fail")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(ends[0], ends[1])

@@ -2,9 +2,9 @@
 
 A program owns 16 rows of one network. Its recurrent weights are read once, before the first token;
 the compiler keeps them in registers and shared memory. Products go through tensor cores, which
-multiply as exactly as float32 does (`products`), and leave all gates of a unit in the thread that
-makes the next state of it. Legend: T tokens, G gates, S parts of the state, P tensors kept, D
-units, U units with padding.
+multiply as exactly as float32 does in `ieee` (`products`), and leave all gates of a unit in the
+thread that makes the next state of it. Legend: T tokens, G gates, S parts of the state, P tensors
+kept, D units, U units with padding.
 """
 
 import triton
@@ -13,6 +13,8 @@ import triton.language as tl
 from statetrack.scans.heads import place
 from statetrack.scans.nonlinear.kernel_cells import advance
 from statetrack.scans.nonlinear.kernel_tiles import (
+    INPUT_STRIDES,
+    SIZES,
     even,
     in_pairs,
     in_rows,
@@ -22,9 +24,6 @@ from statetrack.scans.nonlinear.kernel_tiles import (
     store_tiles,
 )
 from statetrack.scans.products import dot, split
-
-SIZES = ["n1", "n2", "batch", "length"]
-STRIDES = ["x0", "x1", "x2", "x_row", "x_step", "x_gate"]
 
 
 @triton.jit
@@ -42,7 +41,7 @@ def step(
     return advance(x, u, state, CELL, QUICK)
 
 
-@triton.jit(do_not_specialize=[*SIZES, *STRIDES, "r0", "r1", "r2", "r_gate", "r_row"])
+@triton.jit(do_not_specialize=[*SIZES, *INPUT_STRIDES, "r0", "r1", "r2", "r_gate", "r_row"])
 def scan_forward(
     x_pointer, r_pointer, bias_pointer, initial_pointer, out_pointer, final_pointer,
     states_pointer, kept_pointer,

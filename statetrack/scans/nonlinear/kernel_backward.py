@@ -13,6 +13,7 @@ import triton.language as tl
 from statetrack.scans.heads import place
 from statetrack.scans.nonlinear.kernel_cells import GRU, NEW, RESET, step_back
 from statetrack.scans.nonlinear.kernel_tiles import (
+    SIZES,
     even,
     in_bands,
     in_pairs,
@@ -26,7 +27,6 @@ from statetrack.scans.nonlinear.kernel_tiles import (
 )
 from statetrack.scans.products import dot, split
 
-SIZES = ["n1", "n2", "batch", "length"]
 STRIDES = ["r0", "r1", "r2", "r_gate", "r_row", "g0", "g1", "g2", "g_row", "g_step"]
 
 

@@ -10,9 +10,10 @@ import triton
 import triton.language as tl
 
 from statetrack.scans.heads import place
-from statetrack.scans.nonlinear.kernel_backward import SIZES
 from statetrack.scans.nonlinear.kernel_cells import GRU, NEW, RESET, advance, step_back
 from statetrack.scans.nonlinear.kernel_tiles import (
+    INPUT_STRIDES,
+    SIZES,
     load_square,
     load_tiles,
     network_and_row,
@@ -20,10 +21,8 @@ from statetrack.scans.nonlinear.kernel_tiles import (
 )
 from statetrack.scans.products import dot, split
 
-STRIDES = ["x0", "x1", "x2", "x_row", "x_step", "x_gate"]
 
-
-@triton.jit(do_not_specialize=[*SIZES, "num_sequences", *STRIDES])
+@triton.jit(do_not_specialize=[*SIZES, "num_sequences", *INPUT_STRIDES])
 def scan_forward(
     x_pointer, r_pointer, bias_pointer, work_pointer, out_pointer, states_pointer, kept_pointer,
     n1: tl.int32, n2: tl.int32, batch: tl.int32, length: tl.int32, num_sequences: tl.int32,

@@ -9,6 +9,9 @@ included, needs no exchange between threads. Legend: E = 8 U pairs of 16 rows an
 import triton
 import triton.language as tl
 
+SIZES = ["n1", "n2", "batch", "length"]
+INPUT_STRIDES = ["x0", "x1", "x2", "x_row", "x_step", "x_gate"]
+
 
 @triton.jit
 def network_and_row(BATCH_BLOCK: tl.constexpr, batch):
