@@ -19,7 +19,7 @@ from statetrack.scans.nonlinear.kernel_tiles import (
     network_and_row,
     store_tiles,
 )
-from statetrack.scans.products import dot, split
+from statetrack.scans.products import dot, split, split_bounded
 
 
 @triton.jit(do_not_specialize=[*SIZES, "num_sequences", *INPUT_STRIDES])
@@ -57,11 +57,11 @@ def scan_forward(
                     old + sequence * (PARTS * D) + source[None, :],
                     mask=valid & (source[None, :] < D), other=0,
                 )  # fmt: skip
-                hidden = split(hidden, OPERAND, OPERANDS)
+                hidden = split_bounded(hidden, OPERAND, OPERANDS)
                 sums = ()
                 for gate in tl.static_range(GATES):
                     square = load_square(r_pointer + gate * D * D, source, unit, D, 1, D, STATE)
-                    weights = split(square, OPERAND, OPERANDS)
+                    weights = split_bounded(square, OPERAND, OPERANDS)
                     sums = sums + (u[gate] + dot(hidden, weights, STATE, PRECISION),)
                 u = sums
             x_offsets = row[:, None].to(tl.int64) * x_row + unit[None, :]
