@@ -90,6 +90,7 @@ def floor_of(step: PackStep, roofs: Roofs) -> dict[str, float]:
         kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
+    step.rewind()
     with (
         saved_tensors_hooks(keep, lambda tensor: tensor),
         FlopCounterMode(display=False) as counter,

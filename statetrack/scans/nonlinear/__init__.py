@@ -74,7 +74,7 @@ def nonlinear_scan(
     precision : {"ieee", "tf32x3", "tf32"}
         Rounding of products in the kernel. On a GPU, "ieee" multiplies three bfloat16 parts of
         every float32 number on tensor cores, as exactly as float32 units do; an infinite
-        number counts there as the largest finite one.
+        state counts there as the largest finite one, an infinite weight as NaN.
 
     Returns
     -------

@@ -23,7 +23,7 @@ from statetrack.scans.nonlinear.kernel_tiles import (
     pairs_of,
     store_tiles,
 )
-from statetrack.scans.products import dot, split_bounded
+from statetrack.scans.products import dot, split, split_bounded
 
 
 @triton.jit
@@ -68,7 +68,7 @@ def scan_forward(
     biases = ()
     for gate in tl.static_range(GATES):
         square = load_square(r_pointer + gate * r_gate, unit, unit, r_row, 1, D, STATE)
-        weights = weights + (split_bounded(square, OPERAND, OPERANDS),)
+        weights = weights + (split(square, OPERAND, OPERANDS),)
         bias = tl.load(bias_pointer + gate * D + unit, mask=unit < D, other=0)
         biases = biases + (bias.to(STATE),)
     x_pointer += s0 * even(x0, EVEN) + s1 * even(x1, EVEN) + s2 * even(x2, EVEN)

@@ -61,7 +61,7 @@ def scan_forward(
                 sums = ()
                 for gate in tl.static_range(GATES):
                     square = load_square(r_pointer + gate * D * D, source, unit, D, 1, D, STATE)
-                    weights = split_bounded(square, OPERAND, OPERANDS)
+                    weights = split(square, OPERAND, OPERANDS)
                     sums = sums + (u[gate] + dot(hidden, weights, STATE, PRECISION),)
                 u = sums
             x_offsets = row[:, None].to(tl.int64) * x_row + unit[None, :]
