@@ -233,8 +233,8 @@ def test_a_value_that_is_not_finite_reaches_what_depends_on_it_alone(case: ScanC
         flat = inputs[name].clone()
         place = int(source.choice.integers(flat.numel()))
         value = source.pick([math.nan, math.inf, -math.inf])
-        # Infinite weights are not numbers to products by parts.
-        by_parts = ON_GPU and name == "recurrent"
+        # An infinite weight or state is not a number to products by parts.
+        by_parts = ON_GPU and name in ("recurrent", "initial") and "recurrent" in inputs
         flat.view(-1)[place] = math.nan if by_parts else value
         inputs[name] = flat
         truth, _ = case.scan(**widened(inputs), backend="reference")

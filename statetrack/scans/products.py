@@ -7,8 +7,6 @@ of parts, the three smallest are below the rounding of the sum.
 import triton
 import triton.language as tl
 
-LARGEST = tl.constexpr(float.fromhex("0x1.fep127"))  # of bfloat16
-
 # Two numbers at a time. Written as conversions, every number is converted on its own, in a unit a
 # quarter as wide, and LLVM spends half its time on putting pairs together.
 SPLIT = tl.constexpr(
@@ -40,17 +38,6 @@ def split(tile, OPERAND: tl.constexpr, PARTS: tl.constexpr):
             SPLIT, "=&r,=&r,=&r,r,r", [tile.to(tl.float32)],
             dtype=(tl.bfloat16, tl.bfloat16, tl.bfloat16), is_pure=True, pack=2,
         )  # fmt: skip
-
-
-@triton.jit
-def split_bounded(tile, OPERAND: tl.constexpr, PARTS: tl.constexpr):
-    """`split`, with infinite numbers as the largest one: an infinity is not the sum of parts.
-
-    For products whose sums saturate, where both come to the same. NaN stays NaN.
-    """
-    if PARTS > 1:
-        tile = tl.clamp(tile, -LARGEST, LARGEST, propagate_nan=tl.PropagateNan.ALL)
-    return split(tile, OPERAND, PARTS)
 
 
 @triton.jit

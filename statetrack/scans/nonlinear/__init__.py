@@ -73,8 +73,8 @@ def nonlinear_scan(
         product a token for all networks, words and gates.
     precision : {"ieee", "tf32x3", "tf32"}
         Rounding of products in the kernel. On a GPU, "ieee" multiplies three bfloat16 parts of
-        every float32 number on tensor cores, as exactly as float32 units do; an infinite
-        state counts there as the largest finite one, an infinite weight as NaN.
+        every float32 number on tensor cores, as exactly as float32 units do; infinite
+        weights and hidden states count there as NaN.
 
     Returns
     -------

@@ -23,7 +23,7 @@ from statetrack.scans.nonlinear.kernel_tiles import (
     pairs_of,
     store_tiles,
 )
-from statetrack.scans.products import dot, split, split_bounded
+from statetrack.scans.products import dot, split
 
 
 @triton.jit
@@ -33,7 +33,7 @@ def step(
     QUICK: tl.constexpr,
 ):  # fmt: skip
     """The state after a token, and what is kept of it, all in pairs."""
-    hidden = split_bounded(in_rows(state[0], UNITS), OPERAND, OPERANDS)
+    hidden = split(in_rows(state[0], UNITS), OPERAND, OPERANDS)
     u = ()
     for gate in tl.static_range(GATES):
         total = dot(hidden, weights[gate], STATE, PRECISION) + biases[gate][None, :]

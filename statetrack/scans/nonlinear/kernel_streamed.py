@@ -19,7 +19,7 @@ from statetrack.scans.nonlinear.kernel_tiles import (
     network_and_row,
     store_tiles,
 )
-from statetrack.scans.products import dot, split, split_bounded
+from statetrack.scans.products import dot, split
 
 
 @triton.jit(do_not_specialize=[*SIZES, "num_sequences", *INPUT_STRIDES])
@@ -57,7 +57,7 @@ def scan_forward(
                     old + sequence * (PARTS * D) + source[None, :],
                     mask=valid & (source[None, :] < D), other=0,
                 )  # fmt: skip
-                hidden = split_bounded(hidden, OPERAND, OPERANDS)
+                hidden = split(hidden, OPERAND, OPERANDS)
                 sums = ()
                 for gate in tl.static_range(GATES):
                     square = load_square(r_pointer + gate * D * D, source, unit, D, 1, D, STATE)
