@@ -191,23 +191,24 @@ def test_kernel_is_the_loop_over_many_tokens_factors_and_blocks(
 
 @pytest.mark.parametrize(("factors", "kind"), [(1, "none"), (3, "token"), (5, "channel")])
 def test_many_small_states_come_out_as_few_do(kernel_device, monkeypatch, factors, kind):
-    tensors = inputs(11, factors, leading=(2,), keys=9, values=16, dtype=torch.float32)
+    tensors = inputs(11, factors, leading=(2,), keys=9, values=16)
     if kind != "none":
-        tensors["decay"] = decays(kind, 11, leading=(2,), keys=9).float()
+        tensors["decay"] = decays(kind, 11, leading=(2,), keys=9)
     results = []
-    for many in (sequential.MANY, 0):
+    few = sequential.MANY
+    for backend, many in (("reference", few), ("triton", few), ("triton", 0)):
         monkeypatch.setattr(sequential, "MANY", many)
-        leaves = {n: t.to(kernel_device).requires_grad_() for n, t in tensors.items()}
-        outputs, final = householder_scan(**leaves, backend="triton")
+        dtype = torch.float64 if backend == "reference" else torch.float32
+        leaves = {
+            n: t.to(kernel_device, dtype).detach().requires_grad_() for n, t in tensors.items()
+        }
+        outputs, final = householder_scan(**leaves, backend=backend)
         (outputs.sin().sum() + final.square().sum()).backward()
         results.append([outputs, final, *(t.grad for t in leaves.values())])
-    exact = {n: t.double().requires_grad_() for n, t in tensors.items()}
-    outputs, final = householder_scan(**exact, backend="reference")
-    (outputs.sin().sum() + final.square().sum()).backward()
-    truth = [outputs, final, *(t.grad for t in exact.values())]
-    for few, many, expected in zip(*results, truth, strict=True):
-        torch.testing.assert_close(many, few, rtol=1e-6, atol=1e-6 * float(few.detach().abs().max()))
-        torch.testing.assert_close(many.cpu().double(), expected, rtol=1e-4, atol=1e-5)
+    for truth, few_found, many_found in zip(*results, strict=True):
+        scale = float(truth.detach().abs().max())
+        torch.testing.assert_close(many_found, few_found, rtol=0, atol=1e-6 * scale)
+        torch.testing.assert_close(many_found.double(), truth, rtol=0, atol=4e-6 * scale)
 
 
 def test_kernel_refuses_what_it_cannot_do(kernel_device):
