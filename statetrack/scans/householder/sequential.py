@@ -185,9 +185,12 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     def room(*shape: int) -> Tensor:
         return torch.empty(shape, dtype=state, device=q.device)
 
+    def parts_of(grad: Tensor) -> Tensor:
+        return grad[None] if blocks == 1 and grad.dtype == state else room(blocks, *grad.shape)
+
     u, du = room(*v.shape), room(*v.shape)
-    read = room(blocks, *k.shape)
-    parts = [room(blocks, *one.shape) for one in (beta, write, decay)]
+    summed = (grad_beta, grad_write, grad_decay)
+    read, *parts = map(parts_of, (grad_k, *summed))
     strides = [row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
     all_strides = [stride for row in strides for stride in row]
     o_strides, final_strides = row_strides(grad_o, 2), row_strides(grad_final, 2)
@@ -212,8 +215,9 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
             ALIGNED=multiples_of_four([strides[1], *of_decay, o_strides, initial_strides]),
             **tiles.options(),
         )  # fmt: skip
-    for grad, part in zip((grad_beta, grad_write, grad_decay), parts, strict=True):
-        grad.copy_(part[0] if blocks == 1 else part.sum(0))
+    for grad, part in zip(summed, parts, strict=True):
+        if part.data_ptr() != grad.data_ptr():
+            grad.copy_(part.sum(0))
 
 
 def _power_of_two(size: int, least: int = 4) -> int:
