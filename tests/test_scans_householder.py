@@ -190,7 +190,7 @@ def test_kernel_is_the_loop_over_many_tokens_factors_and_blocks(
 
 
 @pytest.mark.parametrize(("factors", "kind"), [(1, "none"), (3, "token"), (5, "channel")])
-def test_many_small_states_come_out_as_few_do(kernel_device, monkeypatch, factors, kind):
+def test_few_and_many_small_states_are_the_float64_loop(kernel_device, monkeypatch, factors, kind):
     tensors = inputs(11, factors, leading=(2,), keys=9, values=16)
     if kind != "none":
         tensors["decay"] = decays(kind, 11, leading=(2,), keys=9)
@@ -205,10 +205,10 @@ def test_many_small_states_come_out_as_few_do(kernel_device, monkeypatch, factor
         outputs, final = householder_scan(**leaves, backend=backend)
         (outputs.sin().sum() + final.square().sum()).backward()
         results.append([outputs, final, *(t.grad for t in leaves.values())])
-    for truth, few_found, many_found in zip(*results, strict=True):
+    for truth, *found in zip(*results, strict=True):
         scale = float(truth.detach().abs().max())
-        torch.testing.assert_close(many_found, few_found, rtol=0, atol=1e-6 * scale)
-        torch.testing.assert_close(many_found.double(), truth, rtol=0, atol=4e-6 * scale)
+        for one in found:
+            torch.testing.assert_close(one.double(), truth, rtol=0, atol=4e-6 * scale)
 
 
 def test_kernel_refuses_what_it_cannot_do(kernel_device):

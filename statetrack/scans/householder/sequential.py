@@ -97,12 +97,17 @@ def tiles_of_reads(
     num_rows: int, num_columns: int, num_factors: int, state: torch.dtype, columns: int, ahead: int
 ) -> Tiles:
     """Sizes for a pass that sums over rows alone; small states are in one program whole."""
-    rows = 16
+    rows = rows_of(num_rows, ahead)
     if num_rows <= 16:
         columns = 16
     elif num_rows <= 32:
         rows, columns = 8, 32
     return choose_tiles(num_rows, num_columns, num_factors, state, columns, rows=rows, ahead=ahead)
+
+
+def rows_of(num_rows: int, ahead: int) -> int:
+    """Rows of a part, of which a lane holds four: 8 share a column between two lanes, 16 four."""
+    return 8 if num_rows <= 16 and ahead > 1 else 16
 
 
 def iterations_ahead(k: Tensor, v: Tensor, sequences: int) -> int:
@@ -176,10 +181,10 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     sizes = (*leading[1:], length, num_factors, sequences)
     mode = min(decay.shape[-1], 2)
     ahead = iterations_ahead(k, v, sequences)
-    columns = 16 if mode > 0 or k.shape[-1] <= 16 else 32
-    tiles = choose_tiles(
-        k.shape[-1], v.shape[-1], num_factors, state, columns, steps=2, ahead=ahead
-    )
+    size = k.shape[-1]
+    columns = 16 if mode > 0 or size <= 16 else 32
+    rows = rows_of(size, ahead)
+    tiles = choose_tiles(size, v.shape[-1], num_factors, state, columns, 2, rows, ahead)
     blocks = tiles.blocks(v.shape[-1])
 
     def room(*shape: int) -> Tensor:
