@@ -18,7 +18,7 @@ from statetrack.scans.launches import Launches
 MAX_SIZE = 128
 CHUNK = 16  # tokens between the states that are kept for the gradient of decays
 UNROLLED_FACTORS = 4
-MANY = 16  # sequences a multiprocessor
+MANY = 12  # sequences a multiprocessor
 
 
 @dataclass(frozen=True)
@@ -96,18 +96,13 @@ def choose_tiles(
 def tiles_of_reads(
     num_rows: int, num_columns: int, num_factors: int, state: torch.dtype, columns: int, ahead: int
 ) -> Tiles:
-    """Sizes for a pass that sums over rows alone; small states are in one program whole."""
-    rows = rows_of(num_rows, ahead)
+    """Sizes for a pass that sums over rows alone; small states are in one program where that pays."""
+    rows = 16
     if num_rows <= 16:
-        columns = 16
+        columns = 16 if ahead == 1 else 8
     elif num_rows <= 32:
         rows, columns = 8, 32
     return choose_tiles(num_rows, num_columns, num_factors, state, columns, rows=rows, ahead=ahead)
-
-
-def rows_of(num_rows: int, ahead: int) -> int:
-    """Rows of a part, of which a lane holds four: 8 share a column between two lanes, 16 four."""
-    return 8 if num_rows <= 16 and ahead > 1 else 16
 
 
 def iterations_ahead(k: Tensor, v: Tensor, sequences: int) -> int:
@@ -182,9 +177,8 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     mode = min(decay.shape[-1], 2)
     ahead = iterations_ahead(k, v, sequences)
     size = k.shape[-1]
-    columns = 16 if mode > 0 or size <= 16 else 32
-    rows = rows_of(size, ahead)
-    tiles = choose_tiles(size, v.shape[-1], num_factors, state, columns, 2, rows, ahead)
+    columns = 8 if size <= 16 and ahead > 1 else 16 if mode > 0 or size <= 16 else 32
+    tiles = choose_tiles(size, v.shape[-1], num_factors, state, columns, steps=2, ahead=ahead)
     blocks = tiles.blocks(v.shape[-1])
 
     def room(*shape: int) -> Tensor:
