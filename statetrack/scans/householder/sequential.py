@@ -96,7 +96,7 @@ def choose_tiles(
 def tiles_of_reads(
     num_rows: int, num_columns: int, num_factors: int, state: torch.dtype, columns: int, ahead: int
 ) -> Tiles:
-    """Sizes for a pass that sums over rows alone; small states are in one program where that pays."""
+    """Sizes for a pass that sums over rows alone; most small states are in one program whole."""
     rows = 16
     if num_rows <= 16:
         columns = 16 if ahead == 1 else 8
