@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 
 from automata.errors import InputError
 from statetrack.scans import householder_scan, matrix_scan
+from statetrack.scans.householder import sequential
 
 LENGTHS = (0, 1, 2, 15, 31, 32, 33, 64, 65, 101)
 
@@ -186,6 +187,28 @@ def test_kernel_is_the_loop_over_many_tokens_factors_and_blocks(
         results.append([outputs, final, *(t.grad for t in leaves.values())])
     for expected, found in zip(*results, strict=True):
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("factors", "kind"), [(1, "none"), (3, "token"), (5, "channel")])
+def test_few_and_many_small_states_are_the_float64_loop(kernel_device, monkeypatch, factors, kind):
+    tensors = inputs(11, factors, leading=(2,), keys=9, values=16)
+    if kind != "none":
+        tensors["decay"] = decays(kind, 11, leading=(2,), keys=9)
+    results = []
+    few = sequential.MANY
+    for backend, many in (("reference", few), ("triton", few), ("triton", 0)):
+        monkeypatch.setattr(sequential, "MANY", many)
+        dtype = torch.float64 if backend == "reference" else torch.float32
+        leaves = {
+            n: t.to(kernel_device, dtype).detach().requires_grad_() for n, t in tensors.items()
+        }
+        outputs, final = householder_scan(**leaves, backend=backend)
+        (outputs.sin().sum() + final.square().sum()).backward()
+        results.append([outputs, final, *(t.grad for t in leaves.values())])
+    for truth, *found in zip(*results, strict=True):
+        scale = float(truth.detach().abs().max())
+        for one in found:
+            torch.testing.assert_close(one.double(), truth, rtol=0, atol=4e-6 * scale)
 
 
 def test_kernel_refuses_what_it_cannot_do(kernel_device):

@@ -4,7 +4,9 @@ Columns of the state do not see each other, so a program of one warp owns `COLS`
 along time. Its tile is [ROWS, COLS, PARTS], row r of part p being key channel ``ROWS p + r``: with
 `ROWS` = 16 and states stored keys innermost, Triton puts four neighbouring rows of all parts on a
 lane and each row on four lanes. A read of the state then sums in registers first and takes two
-exchanges, and vectors come from shared memory four numbers at once, several tokens ahead.
+exchanges. Few sequences wait for memory, so their vectors come through shared memory, several
+tokens ahead (`AHEAD`); many hide each other's waiting and are bound by instructions, so theirs are
+loaded to registers, those of a token together: a load that follows a store would wait alone.
 
 Legend: T tokens, R factors of a token, K key channels, V value columns.
 """
@@ -80,8 +82,13 @@ def tile_places(
 
 @triton.jit
 def read(state, vector):
-    """S^T k for a vector along the rows."""
-    return tl.sum(tl.sum(state * vector[:, None, :], 2), 0)
+    """S^T k for a vector along the rows: what a lane holds is summed first, by one chain."""
+    LANES: tl.constexpr = state.shape[0] // 4
+    COLS: tl.constexpr = state.shape[1]
+    PARTS: tl.constexpr = state.shape[2]
+    products = tl.reshape(state * vector[:, None, :], [LANES, 4, COLS, PARTS])
+    products = tl.reshape(tl.permute(products, [0, 2, 3, 1]), [LANES, COLS, 4 * PARTS])
+    return tl.sum(tl.sum(products, 2), 0)
 
 
 @triton.jit
@@ -104,16 +111,20 @@ def decayed(
 
 
 @triton.jit
-def apply_factor(
-    state, k_pointer, v_pointer, b_pointer, w_pointer, y_pointer, column, K: tl.constexpr,
-    V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
-    SAVE: tl.constexpr, STATE: tl.constexpr,
+def load_factor(
+    k_pointer, v_pointer, b_pointer, w_pointer, column, K: tl.constexpr, V: tl.constexpr,
+    ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
-    """S + k (w v - beta S^T k)^T; with SAVE what was read is written."""
+    """Key, value, beta and write of one factor."""
     key = load_rows(k_pointer, K, ROWS, PARTS).to(STATE)
     value = load_columns(v_pointer, column, V, COLS).to(STATE)
-    beta = tl.load(b_pointer).to(STATE)
-    write = tl.load(w_pointer).to(STATE)
+    return key, value, tl.load(b_pointer).to(STATE), tl.load(w_pointer).to(STATE)
+
+
+@triton.jit
+def apply_factor(state, factor, y_pointer, column, V: tl.constexpr, SAVE: tl.constexpr):
+    """S + k (w v - beta S^T k)^T; with SAVE what was read is written."""
+    key, value, beta, write = factor
     y = read(state, key)
     if SAVE:
         store_columns(y_pointer, column, y, V)
@@ -125,24 +136,34 @@ def forward_token(
     state, t, q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, o_pointer,
     y_pointer, num_factors, k_factor, v_factor, column, K: tl.constexpr, V: tl.constexpr,
     ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr,
-    DECAY: tl.constexpr, SAVE: tl.constexpr, STATE: tl.constexpr,
+    TOGETHER: tl.constexpr, DECAY: tl.constexpr, SAVE: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
     """The state after token t, whose inputs the pointers are at and whose output is written."""
     state = decayed(state, a_pointer, K, ROWS, PARTS, DECAY, STATE)
     y_pointer += t * num_factors * V
     if FACTORS > 0:
-        for r in tl.static_range(FACTORS):
-            state = apply_factor(
-                state, k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r,
-                w_pointer + r, y_pointer + r * V, column, K, V, ROWS, COLS, PARTS, SAVE, STATE,
-            )  # fmt: skip
+        for first in tl.static_range(0, FACTORS, TOGETHER):
+            factors = ()
+            for r in tl.static_range(first, first + TOGETHER):
+                factors = factors + (
+                    load_factor(
+                        k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r,
+                        w_pointer + r, column, K, V, ROWS, COLS, PARTS, STATE,
+                    ),
+                )  # fmt: skip
+            if first + TOGETHER == FACTORS:
+                query = load_rows(q_pointer, K, ROWS, PARTS).to(STATE)
+            for i in tl.static_range(TOGETHER):
+                at = y_pointer + (first + i) * V
+                state = apply_factor(state, factors[i], at, column, V, SAVE)
     else:
         for r in tl.range(0, num_factors, num_stages=STAGES):
-            state = apply_factor(
-                state, k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r,
-                w_pointer + r, y_pointer + r * V, column, K, V, ROWS, COLS, PARTS, SAVE, STATE,
+            factor = load_factor(
+                k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r, w_pointer + r,
+                column, K, V, ROWS, COLS, PARTS, STATE,
             )  # fmt: skip
-    query = load_rows(q_pointer, K, ROWS, PARTS).to(STATE)
+            state = apply_factor(state, factor, y_pointer + r * V, column, V, SAVE)
+        query = load_rows(q_pointer, K, ROWS, PARTS).to(STATE)
     store_columns(o_pointer + t * V, column, read(state, query), V)
     return state
 
@@ -161,13 +182,15 @@ def scan_forward(
     i0: tl.int64, i1: tl.int64, i2: tl.int64, i_step: tl.int64,
     K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
     FACTORS: tl.constexpr, TOKENS: tl.constexpr, DECAY: tl.constexpr, SAVE: tl.constexpr,
-    CHUNK: tl.constexpr, STATE: tl.constexpr, ALIGNED: tl.constexpr,
+    CHUNK: tl.constexpr, STATE: tl.constexpr, ALIGNED: tl.constexpr, AHEAD: tl.constexpr,
+    TOGETHER: tl.constexpr,
 ):  # fmt: skip
     """Outputs [B, T, V] and final state [B, V, K].
 
     With SAVE also what every factor read, [B, T, R, V], and with CHUNK > 0 the states before every
     `CHUNK` tokens, [B, C, V, K]. `FACTORS` is R, or 0 where R is too large to be unrolled; `TOKENS`
-    tokens are taken at once.
+    tokens are taken at once, and loaded `AHEAD` - 1 iterations before,
+    `TOGETHER` factors before the first of them is used.
     """
     BLOCKS: tl.constexpr = (V + COLS - 1) // COLS
     sequence = tl.program_id(0) // BLOCKS
@@ -194,7 +217,7 @@ def scan_forward(
     state = tl.load(initial_pointer + offsets, mask=inside, other=0.0).to(STATE)
     offsets, inside = tile_places(column, K, K, V, ROWS, PARTS)
     whole = length // TOKENS * TOKENS
-    for start in tl.range(0, whole, TOKENS, num_stages=STAGES):
+    for start in tl.range(0, whole, TOKENS, num_stages=AHEAD):
         if CHUNK > 0:
             if start % CHUNK == 0:
                 at = states_pointer + wide(start // CHUNK) * (K * V)
@@ -203,7 +226,7 @@ def scan_forward(
             state = forward_token(
                 state, wide(start + i), q_pointer, k_pointer, v_pointer, b_pointer, w_pointer,
                 a_pointer, o_pointer, y_pointer, num_factors, k_factor, v_factor, column, K, V,
-                ROWS, COLS, PARTS, FACTORS, DECAY, SAVE, STATE,
+                ROWS, COLS, PARTS, FACTORS, TOGETHER, DECAY, SAVE, STATE,
             )  # fmt: skip
             q_pointer += q_step
             k_pointer += k_step
@@ -219,7 +242,7 @@ def scan_forward(
         state = forward_token(
             state, wide(t), q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer,
             o_pointer, y_pointer, num_factors, k_factor, v_factor, column, K, V, ROWS, COLS, PARTS,
-            FACTORS, DECAY, SAVE, STATE,
+            FACTORS, TOGETHER, DECAY, SAVE, STATE,
         )  # fmt: skip
         q_pointer += q_step
         k_pointer += k_step

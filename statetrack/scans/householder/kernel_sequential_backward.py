@@ -26,6 +26,7 @@ from statetrack.scans.householder.kernel_sequential import (
     aligned,
     decayed,
     load_columns,
+    load_factor,
     load_rows,
     read,
     store_columns,
@@ -100,17 +101,12 @@ def kept_state(
 
 @triton.jit
 def factor_backward(
-    adjoint, k_pointer, v_pointer, b_pointer, w_pointer, y_pointer, place_V, place_K, place_1,
-    u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer, dw_pointer, column,
-    K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
-    STATE: tl.constexpr,
+    adjoint, factor, y, place_V, place_K, place_1, u_pointer, du_pointer, dv_pointer, read_pointer,
+    db_pointer, dw_pointer, column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr,
+    PARTS: tl.constexpr,
 ):  # fmt: skip
     """The adjoint before one factor; everything that follows from the one after it is written."""
-    key = load_rows(k_pointer, K, ROWS, PARTS).to(STATE)
-    value = load_columns(v_pointer, column, V, COLS).to(STATE)
-    y = load_columns(y_pointer + place_V, column, V, COLS)
-    beta = tl.load(b_pointer).to(STATE)
-    write = tl.load(w_pointer).to(STATE)
+    key, value, beta, write = factor
     u = write * value - beta * y
     du = read(adjoint, key)
     store_rows(read_pointer + place_K, tl.sum(adjoint * u[None, :, None], 1), K, ROWS, PARTS)
@@ -128,7 +124,7 @@ def token_backward(
     do_pointer, y_pointer, u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer,
     dw_pointer, da_pointer, num_factors, k_factor, v_factor, column, K: tl.constexpr,
     V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
-    FACTORS: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
+    FACTORS: tl.constexpr, TOGETHER: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
     """The adjoint before token t, whose inputs the pointers are at.
 
@@ -138,22 +134,36 @@ def token_backward(
     do = load_columns(do_pointer, column, V, COLS).to(STATE)
     adjoint = add_outer(adjoint, query, do)
     if FACTORS > 0:
-        for back in tl.static_range(FACTORS):
-            r = FACTORS - 1 - back
-            i = t * FACTORS + r
-            adjoint = factor_backward(
-                adjoint, k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r,
-                w_pointer + r, y_pointer, i * V, i * K, i, u_pointer, du_pointer, dv_pointer,
-                read_pointer, db_pointer, dw_pointer, column, K, V, ROWS, COLS, PARTS, STATE,
-            )  # fmt: skip
+        for back in tl.static_range(0, FACTORS, TOGETHER):
+            factors = ()
+            reads = ()
+            for r in tl.static_range(FACTORS - 1 - back, FACTORS - 1 - back - TOGETHER, -1):
+                factors = factors + (
+                    load_factor(
+                        k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r,
+                        w_pointer + r, column, K, V, ROWS, COLS, PARTS, STATE,
+                    ),
+                )  # fmt: skip
+                at = y_pointer + (t * FACTORS + r) * V
+                reads = reads + (load_columns(at, column, V, COLS),)
+            for j in tl.static_range(TOGETHER):
+                i = t * FACTORS + FACTORS - 1 - back - j
+                adjoint = factor_backward(
+                    adjoint, factors[j], reads[j], i * V, i * K, i, u_pointer, du_pointer,
+                    dv_pointer, read_pointer, db_pointer, dw_pointer, column, K, V, ROWS, PARTS,
+                )  # fmt: skip
     else:
         for back in tl.range(0, num_factors, num_stages=STAGES):
             r = num_factors - 1 - back
             i = t * num_factors + r
+            factor = load_factor(
+                k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r, w_pointer + r,
+                column, K, V, ROWS, COLS, PARTS, STATE,
+            )  # fmt: skip
+            y = load_columns(y_pointer + i * V, column, V, COLS)
             adjoint = factor_backward(
-                adjoint, k_pointer + r * k_factor, v_pointer + r * v_factor, b_pointer + r,
-                w_pointer + r, y_pointer, i * V, i * K, i, u_pointer, du_pointer, dv_pointer,
-                read_pointer, db_pointer, dw_pointer, column, K, V, ROWS, COLS, PARTS, STATE,
+                adjoint, factor, y, i * V, i * K, i, u_pointer, du_pointer, dv_pointer,
+                read_pointer, db_pointer, dw_pointer, column, K, V, ROWS, PARTS,
             )  # fmt: skip
     if DECAY == HEAD:
         tl.store(da_pointer + t, tl.sum(tl.sum(tl.sum(adjoint * before, 2), 0), 0))
@@ -185,7 +195,7 @@ def scan_backward(
     z0: tl.int64, z1: tl.int64, z2: tl.int64, z_step: tl.int64,
     K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
     FACTORS: tl.constexpr, TOKENS: tl.constexpr, DECAY: tl.constexpr, CHUNK: tl.constexpr,
-    STATE: tl.constexpr, ALIGNED: tl.constexpr,
+    STATE: tl.constexpr, ALIGNED: tl.constexpr, AHEAD: tl.constexpr, TOGETHER: tl.constexpr,
 ):  # fmt: skip
     """Adjoints of a block of value columns, from the last token to the first.
 
@@ -248,8 +258,8 @@ def scan_backward(
         adjoint = token_backward(
             adjoint, before, wide(t), q_at, k_at, v_at, b_at, w_at, a_at, do_at, y_pointer,
             u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer, dw_pointer, da_pointer,
-            num_factors, k_factor, v_factor, column, K, V, ROWS, COLS, PARTS, FACTORS, DECAY,
-            STATE,
+            num_factors, k_factor, v_factor, column, K, V, ROWS, COLS, PARTS, FACTORS,
+            TOGETHER, DECAY, STATE,
         )  # fmt: skip
         q_at -= q_step
         k_at -= k_step
@@ -258,7 +268,7 @@ def scan_backward(
         w_at -= w_step
         a_at -= a_step
         do_at -= do_step
-    for back in tl.range(0, whole // TOKENS, num_stages=STAGES):
+    for back in tl.range(0, whole // TOKENS, num_stages=AHEAD):
         start = whole - TOKENS - back * TOKENS
         befores = ()
         if DECAY != NONE:
@@ -283,7 +293,7 @@ def scan_backward(
                 adjoint, befores[i] if DECAY != NONE else None, wide(start + i), q_at, k_at, v_at,
                 b_at, w_at, a_at, do_at, y_pointer, u_pointer, du_pointer, dv_pointer,
                 read_pointer, db_pointer, dw_pointer, da_pointer, num_factors, k_factor, v_factor,
-                column, K, V, ROWS, COLS, PARTS, FACTORS, DECAY, STATE,
+                column, K, V, ROWS, COLS, PARTS, FACTORS, TOGETHER, DECAY, STATE,
             )  # fmt: skip
             q_at -= q_step
             k_at -= k_step

@@ -27,20 +27,27 @@ from statetrack.scans.householder.kernel_sequential import (
 
 
 @triton.jit
-def rows_factor(
-    state, k_pointer, b_pointer, place_V, place_K, u_pointer, du_pointer, read_pointer,
-    dk_pointer, block_step, column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr,
-    COLS: tl.constexpr, PARTS: tl.constexpr, BLOCKS: tl.constexpr, STATE: tl.constexpr,
+def load_rows_factor(
+    k_pointer, b_pointer, place_V, place_K, u_pointer, du_pointer, read_pointer, block_step,
+    column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    PARTS: tl.constexpr, BLOCKS: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
-    """The state after one factor, whose gradient of the key is written."""
+    """Key, beta, u, du and Z u of one factor."""
     key = load_columns(k_pointer, column, K, COLS).to(STATE)
     beta = tl.load(b_pointer).to(STATE)
     u = load_rows(u_pointer + place_V, V, ROWS, PARTS)
     du = load_rows(du_pointer + place_V, V, ROWS, PARTS)
-    dk = -beta * read(state, du)
-    for block in tl.static_range(BLOCKS):
-        dk += load_columns(read_pointer + block * block_step + place_K, column, K, COLS)
-    store_columns(dk_pointer + place_K, column, dk, K)
+    sums = load_columns(read_pointer + place_K, column, K, COLS)
+    for block in tl.static_range(1, BLOCKS):
+        sums += load_columns(read_pointer + block * block_step + place_K, column, K, COLS)
+    return key, beta, u, du, sums
+
+
+@triton.jit
+def rows_factor(state, factor, dk_pointer, column, K: tl.constexpr):
+    """The state after one factor, whose gradient of the key is written."""
+    key, beta, u, du, sums = factor
+    store_columns(dk_pointer, column, sums - beta * read(state, du), K)
     return add_outer(state, u, key)
 
 
@@ -49,30 +56,38 @@ def rows_token(
     state, t, k_pointer, b_pointer, a_pointer, do_pointer, u_pointer, du_pointer, read_pointer,
     dq_pointer, dk_pointer, num_factors, block_step, k_factor, column, K: tl.constexpr,
     V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
-    BLOCKS: tl.constexpr, FACTORS: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
+    BLOCKS: tl.constexpr, FACTORS: tl.constexpr, TOGETHER: tl.constexpr, DECAY: tl.constexpr,
+    STATE: tl.constexpr,
 ):  # fmt: skip
     """The state after token t; the gradients of its query and keys are written."""
     if DECAY == HEAD:
         state = state * tl.load(a_pointer).to(STATE)
     if DECAY == CHANNEL:
         state = state * load_columns(a_pointer, column, K, COLS).to(STATE)[None, :, None]
+    do = load_rows(do_pointer, V, ROWS, PARTS).to(STATE)
     if FACTORS > 0:
-        for r in tl.static_range(FACTORS):
-            i = t * FACTORS + r
-            state = rows_factor(
-                state, k_pointer + r * k_factor, b_pointer + r, i * V, i * K, u_pointer,
-                du_pointer, read_pointer, dk_pointer, block_step, column, K, V, ROWS, COLS, PARTS,
-                BLOCKS, STATE,
-            )  # fmt: skip
+        for first in tl.static_range(0, FACTORS, TOGETHER):
+            factors = ()
+            for r in tl.static_range(first, first + TOGETHER):
+                i = t * FACTORS + r
+                factors = factors + (
+                    load_rows_factor(
+                        k_pointer + r * k_factor, b_pointer + r, i * V, i * K, u_pointer,
+                        du_pointer, read_pointer, block_step, column, K, V, ROWS, COLS, PARTS,
+                        BLOCKS, STATE,
+                    ),
+                )  # fmt: skip
+            for j in tl.static_range(TOGETHER):
+                at = dk_pointer + (t * FACTORS + first + j) * K
+                state = rows_factor(state, factors[j], at, column, K)
     else:
         for r in tl.range(0, num_factors, num_stages=STAGES):
             i = t * num_factors + r
-            state = rows_factor(
-                state, k_pointer + r * k_factor, b_pointer + r, i * V, i * K, u_pointer,
-                du_pointer, read_pointer, dk_pointer, block_step, column, K, V, ROWS, COLS, PARTS,
-                BLOCKS, STATE,
+            factor = load_rows_factor(
+                k_pointer + r * k_factor, b_pointer + r, i * V, i * K, u_pointer, du_pointer,
+                read_pointer, block_step, column, K, V, ROWS, COLS, PARTS, BLOCKS, STATE,
             )  # fmt: skip
-    do = load_rows(do_pointer, V, ROWS, PARTS).to(STATE)
+            state = rows_factor(state, factor, dk_pointer + i * K, column, K)
     store_columns(dq_pointer + t * K, column, read(state, do), K)
     return state
 
@@ -95,7 +110,7 @@ def rows_backward(
     i0: tl.int64, i1: tl.int64, i2: tl.int64, i_step: tl.int64,
     K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
     BLOCKS: tl.constexpr, FACTORS: tl.constexpr, TOKENS: tl.constexpr, DECAY: tl.constexpr,
-    STATE: tl.constexpr, ALIGNED: tl.constexpr,
+    STATE: tl.constexpr, ALIGNED: tl.constexpr, AHEAD: tl.constexpr, TOGETHER: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the queries [B, T, K] and keys [B, T, R, K] for a block of key channels.
 
@@ -124,12 +139,12 @@ def rows_backward(
     initial_pointer += aligned(s0 * i0 + s1 * i1 + s2 * i2, ALIGNED)
     state = tl.load(initial_pointer + offsets, mask=inside, other=0.0).to(STATE)
     whole = length // TOKENS * TOKENS
-    for start in tl.range(0, whole, TOKENS, num_stages=STAGES):
+    for start in tl.range(0, whole, TOKENS, num_stages=AHEAD):
         for i in tl.static_range(TOKENS):
             state = rows_token(
                 state, wide(start + i), k_pointer, b_pointer, a_pointer, do_pointer, u_pointer,
                 du_pointer, read_pointer, dq_pointer, dk_pointer, num_factors, block_step,
-                k_factor, column, K, V, ROWS, COLS, PARTS, BLOCKS, FACTORS, DECAY, STATE,
+                k_factor, column, K, V, ROWS, COLS, PARTS, BLOCKS, FACTORS, TOGETHER, DECAY, STATE,
             )  # fmt: skip
             k_pointer += k_step
             b_pointer += b_step
@@ -139,7 +154,7 @@ def rows_backward(
         state = rows_token(
             state, wide(t), k_pointer, b_pointer, a_pointer, do_pointer, u_pointer, du_pointer,
             read_pointer, dq_pointer, dk_pointer, num_factors, block_step, k_factor, column, K, V,
-            ROWS, COLS, PARTS, BLOCKS, FACTORS, DECAY, STATE,
+            ROWS, COLS, PARTS, BLOCKS, FACTORS, TOGETHER, DECAY, STATE,
         )  # fmt: skip
         k_pointer += k_step
         b_pointer += b_step

@@ -6,12 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statetrack.scans.kernels import leading_sizes, leading_strides, num_items, with_unit_stride
+from statetrack.scans.kernels import (
+    leading_sizes,
+    leading_strides,
+    multiprocessors,
+    num_items,
+    with_unit_stride,
+)
 from statetrack.scans.launches import Launches
 
 MAX_SIZE = 128
 CHUNK = 16  # tokens between the states that are kept for the gradient of decays
 UNROLLED_FACTORS = 4
+MANY = 12  # sequences a multiprocessor
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,10 @@ class Tiles:
         Factors that are unrolled, 0 where they are too many.
     tokens : int
         Tokens taken at once.
+    ahead : int
+        Iterations whose loads are under way, this one included; 1 loads to registers.
+    together : int
+        Factors that are loaded before the first of them is used.
     """
 
     rows: int
@@ -33,6 +44,8 @@ class Tiles:
     parts: int
     factors: int
     tokens: int
+    ahead: int
+    together: int
 
     def options(self) -> dict[str, Any]:
         """Compile-time arguments of a kernel."""
@@ -42,6 +55,8 @@ class Tiles:
             "PARTS": self.parts,
             "FACTORS": self.factors,
             "TOKENS": self.tokens,
+            "AHEAD": self.ahead,
+            "TOGETHER": self.together,
             "num_warps": 1,
             "num_stages": 1,
         }
@@ -58,22 +73,42 @@ def choose_tiles(
     state: torch.dtype,
     columns: int = 16,
     steps: int = 4,
+    rows: int = 16,
+    ahead: int = 3,
 ) -> Tiles:
     """Sizes for a state of `num_rows` and `num_columns`.
 
     Measured on one H200. With 16 columns two warps share a scheduler at 256 sequences of 64 by 64,
     which hides latency best where steps depend on each other; 32 need fewer instructions.
     """
-    rows = min(16, _power_of_two(num_rows))
+    rows = min(rows, _power_of_two(num_rows))
     parts = _power_of_two(-(-num_rows // rows), 1)
-    if num_rows <= 32:
-        columns = min(columns, 8 if num_rows <= 16 else 16)
     columns = min(columns if state == torch.float32 else 8, _power_of_two(num_columns))
     if num_rows > 64:
         steps = steps // 2
     unrolled = num_factors <= UNROLLED_FACTORS
     tokens = max(1, steps // num_factors) if unrolled else 1
-    return Tiles(rows, columns, parts, num_factors if unrolled else 0, tokens)
+    together = num_factors if unrolled and ahead == 1 else 1
+    factors = num_factors if unrolled else 0
+    return Tiles(rows, columns, parts, factors, tokens, ahead, together)
+
+
+def tiles_of_reads(
+    num_rows: int, num_columns: int, num_factors: int, state: torch.dtype, columns: int, ahead: int
+) -> Tiles:
+    """Sizes for a pass that sums over rows alone; most small states are in one program whole."""
+    rows = 16
+    if num_rows <= 16:
+        columns = 16 if ahead == 1 else 8
+    elif num_rows <= 32:
+        rows, columns = 8, 32
+    return choose_tiles(num_rows, num_columns, num_factors, state, columns, rows=rows, ahead=ahead)
+
+
+def iterations_ahead(k: Tensor, v: Tensor, sequences: int) -> int:
+    """One where small states are so many that instructions count, not the way to memory."""
+    small = max(k.shape[-1], v.shape[-1]) <= 16
+    return 1 if small and sequences >= MANY * multiprocessors(k.device) else 3
 
 
 def run_forward(
@@ -99,11 +134,12 @@ def run_forward(
     inputs = [inputs[0], inputs[1], *map(loadable_ahead, inputs[2:])]
     q, k, v, beta, write, decay, initial = inputs
     initial = with_unit_stride(initial.mT)
-    tiles = choose_tiles(k.shape[-1], v.shape[-1], k.shape[-2], final.dtype)
     strides = [row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
     all_strides = [stride for row in strides for stride in row]
     initial_strides = row_strides(initial, 2)
     leading = leading_sizes(v.shape[:-3])
+    ahead = iterations_ahead(k, v, num_items(leading))
+    tiles = tiles_of_reads(k.shape[-1], v.shape[-1], k.shape[-2], final.dtype, 16, ahead)
     mode = min(decay.shape[-1], 2)
     with torch.cuda.device_of(q):
         scan_forward[(num_items(leading) * tiles.blocks(v.shape[-1]),)](
@@ -139,17 +175,21 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     length, num_factors = k.shape[-3:-1]
     sizes = (*leading[1:], length, num_factors, sequences)
     mode = min(decay.shape[-1], 2)
-    tiles = choose_tiles(
-        k.shape[-1], v.shape[-1], num_factors, state, 16 if mode > 0 else 32, steps=2
-    )
+    ahead = iterations_ahead(k, v, sequences)
+    size = k.shape[-1]
+    columns = 8 if size <= 16 and ahead > 1 else 16 if mode > 0 or size <= 16 else 32
+    tiles = choose_tiles(size, v.shape[-1], num_factors, state, columns, steps=2, ahead=ahead)
     blocks = tiles.blocks(v.shape[-1])
 
     def room(*shape: int) -> Tensor:
         return torch.empty(shape, dtype=state, device=q.device)
 
+    def parts_of(grad: Tensor) -> Tensor:
+        return grad[None] if blocks == 1 and grad.dtype == state else room(blocks, *grad.shape)
+
     u, du = room(*v.shape), room(*v.shape)
-    read = room(blocks, *k.shape)
-    parts = [room(blocks, *one.shape) for one in (beta, write, decay)]
+    summed = (grad_beta, grad_write, grad_decay)
+    read, *parts = map(parts_of, (grad_k, *summed))
     strides = [row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
     all_strides = [stride for row in strides for stride in row]
     o_strides, final_strides = row_strides(grad_o, 2), row_strides(grad_final, 2)
@@ -165,7 +205,7 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
             ALIGNED=multiples_of_four([*strides[:3], *of_decay, o_strides, final_strides]),
             **tiles.options(),
         )  # fmt: skip
-        tiles = choose_tiles(v.shape[-1], k.shape[-1], num_factors, state, 32)
+        tiles = tiles_of_reads(v.shape[-1], k.shape[-1], num_factors, state, 32, ahead)
         launch(
             rows_backward, (sequences * tiles.blocks(k.shape[-1]),),
             k, beta, decay, initial, grad_o, u, du, read, grad_q, grad_k, *sizes,
@@ -174,8 +214,9 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
             ALIGNED=multiples_of_four([strides[1], *of_decay, o_strides, initial_strides]),
             **tiles.options(),
         )  # fmt: skip
-    for grad, part in zip((grad_beta, grad_write, grad_decay), parts, strict=True):
-        grad.copy_(part[0] if blocks == 1 else part.sum(0))
+    for grad, part in zip(summed, parts, strict=True):
+        if part.data_ptr() != grad.data_ptr():
+            grad.copy_(part.sum(0))
 
 
 def _power_of_two(size: int, least: int = 4) -> int:

@@ -112,8 +112,10 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
 
 
 def _tiles(num_rows: int, num_columns: int, state: torch.dtype, two_states: bool = False) -> Tiles:
-    """Sizes of a tile: 32 columns where the registers hold them, 16 elsewhere."""
+    """Sizes of a tile: 32 columns where the registers hold them, fewer where states are small."""
     columns = 32 if num_rows <= 64 and not two_states else 16
+    if num_rows <= 32:
+        columns = 8 if num_rows <= 16 else 16
     return choose_tiles(num_rows, num_columns, 1, state, columns)
 
 
