@@ -38,14 +38,13 @@ SMALL = [
 ]
 S5 = [
     *["task=s5", "model=lstm", *SHARED],
-    "model.width=128",
+    "model.width=256",
     "training.batch_size=512",
-    "training.steps=20000",
-    "training.learning_rate=0.005",
-    "training.weight_decay=0.3",
+    "training.steps=8000",
+    "training.learning_rate=0.002",
     "training.projections=tensorfloat32",
     "training.curriculum=doubling(start=4, threshold=0.2, tokens=8192)",
-    "training.schedule=settling(steps=4000, length=32)",
+    "training.schedule=settling(steps=3000, length=32)",
 ]
 
 
