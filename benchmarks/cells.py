@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from statetrack.benchmark.checks import relative_error
 from statetrack.benchmark.timing import time_calls
+from statetrack.models.torch_cells import CLASSES
 from statetrack.provenance import provenance
 from statetrack.scans import nonlinear_scan
 from statetrack.scans.nonlinear import CELLS
 
-CLASSES = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 SECONDS = 0.5
 BOUND = 1e-5
 

@@ -3,15 +3,20 @@
 Run ``python benchmarks/newton.py``; ``--tokens``, ``--units``, ``--words`` and ``--scales`` set the
 sizes and how large the recurrent weights are, ``--device`` where. Inputs, weights and biases are
 normal numbers, weights times the scale; for dense heads also over the root of their size.
+``--out FILE`` writes the rows as JSON.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from automata.errors import InputError
+from statetrack.provenance import provenance
 from statetrack.scans import newton_scan, nonlinear_scan
 from statetrack.scans.nonlinear import CELLS
 
@@ -26,6 +31,8 @@ def milliseconds(run: Callable[[], object], device: torch.device) -> float:
     """The lesser of two calls."""
     times = []
     for _ in range(2):
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         start = time.perf_counter()
         run()
         if device.type == "cuda":
@@ -34,7 +41,7 @@ def milliseconds(run: Callable[[], object], device: torch.device) -> float:
     return min(times)
 
 
-def line(cell: str, structure: str, scale: float, given: argparse.Namespace) -> str:
+def row(cell: str, structure: str, scale: float, given: argparse.Namespace) -> dict[str, Any]:
     """What one size gives, float32, the error against the loop in float64."""
     device = torch.device(given.device)
     generator = torch.Generator().manual_seed(0)
@@ -48,11 +55,18 @@ def line(cell: str, structure: str, scale: float, given: argparse.Namespace) -> 
     x, bias = draw(given.words, given.tokens, gates, size), draw(gates, size)
     weights = draw(gates, size) * scale if diagonal else draw(gates, size, size) * scale / size**0.5
     dense = torch.diag_embed(weights) if diagonal else weights
-    start = f"{cell} {structure} {size} units, weights {scale}"
+    sizes = {
+        "cell": cell,
+        "structure": structure,
+        "units": size,
+        "scale": scale,
+        "words": given.words,
+        "tokens": given.tokens,
+    }
     try:
         found = newton_scan(x, weights, bias, cell=cell, structure=structure)
     except InputError as error:
-        return f"{start}: {error}"
+        return {**sizes, "refused": str(error)}
     exact = nonlinear_scan(x.double(), dense.double(), bias.double(), cell=cell)[0]
     loop = nonlinear_scan(x, dense, bias, cell=cell)[0]
     with torch.no_grad():
@@ -60,10 +74,27 @@ def line(cell: str, structure: str, scale: float, given: argparse.Namespace) -> 
             lambda: newton_scan(x, weights, bias, cell=cell, structure=structure), device
         )
         by_loop = milliseconds(lambda: nonlinear_scan(x, dense, bias, cell=cell), device)
+    return {
+        **sizes,
+        "iterations": found.iterations,
+        "residuals": found.residuals,
+        "error": float((found.hidden - exact).abs().max()),
+        "loop_error": float((loop - exact).abs().max()),
+        "difference": float((found.hidden - loop).abs().max()),
+        "newton_ms": by_newton,
+        "loop_ms": by_loop,
+    }
+
+
+def line(one: dict[str, Any]) -> str:
+    """A row as text."""
+    start = f"{one['cell']} {one['structure']} {one['units']} units, weights {one['scale']}"
+    if "refused" in one:
+        return f"{start}: {one['refused']}"
     return (
-        f"{start}: {found.iterations} steps, residual {found.residuals[-1]:.0e}, error "
-        f"{float((found.hidden - exact).abs().max()):.1e} (loop "
-        f"{float((loop - exact).abs().max()):.1e}), {by_newton:.0f} ms (loop {by_loop:.0f} ms)"
+        f"{start}: {one['iterations']} steps, residual {one['residuals'][-1]:.0e}, error "
+        f"{one['error']:.1e} (loop {one['loop_error']:.1e}), difference {one['difference']:.1e}, "
+        f"{one['newton_ms']:.1f} ms (loop {one['loop_ms']:.1f} ms)"
     )
 
 
@@ -75,10 +106,16 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=1)
     parser.add_argument("--scales", nargs="+", type=float, default=[0.5, 1.0, 2.0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    rows = []
     for cell, structure in KINDS:
         for scale in given.scales:
-            print(line(cell, structure, scale, given), flush=True)
+            rows.append(row(cell, structure, scale, given))
+            print(line(rows[-1]), flush=True)
+            if given.out is not None:
+                content = {"rows": rows, "provenance": provenance(given.device)}
+                given.out.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -261,6 +261,7 @@ def test_the_committed_results_load_and_draw():
         ("group_recipes", "s3"),
         ("group_recipes", "s5"),
         ("horizon", "cpu"),
+        ("nonlinear", "cpu"),
     ],
 )
 def test_committed_results_are_of_the_runs_of_the_file(file, preset):
@@ -268,6 +269,28 @@ def test_committed_results_are_of_the_runs_of_the_file(file, preset):
     grid = preset_grid(load_experiment(FOLDER / f"{file}.py"), preset)
     stored = pd.read_csv(FOLDER / "results" / f"{file}-{preset}" / "runs.csv")
     assert set(stored.run_id) == {run.run_id for run in grid}
+
+
+def test_the_smoke_preset_of_nonlinear_runs_and_draws(tmp_path):
+    experiment = load_experiment(FOLDER / "nonlinear.py")
+    results = run_grid(preset_grid(experiment, "smoke"), tmp_path, launcher=Here())
+    assert results.runs.status.tolist() == ["finished"] * 2
+    (panel,) = experiment.figure(results).axes
+    assert panel.get_title() == "parity"
+    with pytest.raises(InputError, match="no run is finished"):
+        experiment.figure(results.only([]))
+
+
+def test_the_committed_results_of_nonlinear_reach_100000_letters():
+    experiment = load_experiment(FOLDER / "nonlinear.py")
+    results = load_results(FOLDER / "results" / "nonlinear-cpu")
+    assert results.finished.solved_step.notna().all()
+    assert set(results.table("curves").groupby("run_id").length.max()) == {100_000}
+    panels = experiment.figure(results).axes
+    assert [panel.get_title() for panel in panels] == ["parity", "S3"]
+    for entry in results.provenance:
+        assert entry["commit"]
+        assert entry["uncommitted_changes"] is False
 
 
 def test_loading_a_file_leaves_no_module_behind():

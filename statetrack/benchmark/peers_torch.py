@@ -1,15 +1,12 @@
 """Cells of torch.nn as contestants: one call a network, which on a GPU is a call of cuDNN."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from statetrack.benchmark.cases import Case
 from statetrack.benchmark.contestants import Contestant, Prepared, only
 from statetrack.benchmark.scan_rows import Inputs
-
-Cell = nn.RNN | nn.GRU | nn.LSTM
-
-CLASSES: dict[str, type[Cell]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+from statetrack.models.torch_cells import CLASSES
 
 
 def _one_after_another(case: Case, inputs: Inputs) -> Prepared:

@@ -1,0 +1,112 @@
+"""Nonlinear networks that never lose track: parity, S3 and S5, measured to 100,000 letters.
+
+One layer of an LSTM, beside it a GRU and a tanh RNN, all elements as tokens, a label at every
+position and nothing else. Words are short at first and twice as long whenever the loss falls below
+a threshold, to 128 letters; the learning rate falls (for S5 from 32 letters on), and the run ends.
+Report words are 780 times as long as any word of the training.
+Solved: 99 % of the selection words of length 128 right at every position.
+"""
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from automata.errors import InputError
+from statetrack.training import Grid, Results
+
+PRESETS = ("gpu", "cpu", "smoke")
+TITLES = {"parity": "parity", "s3": "S3", "s5": "S5"}
+LABELS = {"lstm": "LSTM", "gru": "GRU", "rnn": "tanh RNN"}
+
+SHARED = [
+    "training.length=128",
+    "training.warmup_steps=100",
+    "training.select_every=50",
+    "training.select_words=128",
+    "evaluation.max_length=100000",
+    "evaluation.read_transitions=false",
+]
+SMALL = [
+    *SHARED,
+    "model.width=64",
+    "training.batch_size=256",
+    "training.steps=4000",
+    "training.learning_rate=0.003",
+    "training.curriculum=doubling(start=4, threshold=0.1, tokens=8192)",
+    "training.schedule=settling(steps=600)",
+]
+S5 = [
+    *["task=s5", "model=lstm", *SHARED],
+    "model.width=256",
+    "training.batch_size=512",
+    "training.steps=8000",
+    "training.learning_rate=0.002",
+    "training.projections=tensorfloat32",
+    "training.curriculum=doubling(start=4, threshold=0.2, tokens=8192)",
+    "training.schedule=settling(steps=3000, length=32)",
+]
+
+
+def grid(preset: str) -> Grid:
+    """Runs of a preset.
+
+    ``gpu`` is five seeds each of an LSTM on S5, and of an LSTM, a GRU and a tanh RNN on parity and
+    S3; ``cpu`` is two smaller LSTMs each on parity and S3; ``smoke`` shows that everything works.
+    """
+    name = f"nonlinear-{preset}"
+    if preset == "smoke":
+        tiny = ["training.steps=20", "training.batch_size=8"]
+        tiny += ["evaluation.max_length=256", "evaluation.num_words=32"]
+        return Grid.product(name, ["task=parity", "model=lstm", *SMALL, *tiny], {"seed": range(2)})
+    if preset == "cpu":
+        small = ["model=lstm", *SMALL, "model.width=32", "training.batch_size=64"]
+        small += ["training.curriculum=doubling(start=4, threshold=0.1, tokens=2048)"]
+        small += ["evaluation.num_words=64"]
+        return Grid.product(
+            name, ["task=parity", *small], {"task": ["parity", "s3"], "seed": range(2)}
+        )
+    words, seeds = "evaluation.num_words=128", {"seed": range(5)}
+    first = Grid.product(
+        name,
+        ["task=parity", "model=lstm", *SMALL, words],
+        {"task": ["parity", "s3"], "model": list(LABELS), **seeds},
+    )
+    return first + Grid.product(name, [*S5, words], seeds)
+
+
+def figure(results: Results) -> Figure:
+    """Share of words right throughout over their length, one panel a task."""
+    runs = results.finished
+    if runs.empty:
+        raise InputError("no run is finished")
+    tasks = [name for name in TITLES if name in set(runs.task)]
+    models = [name for name in LABELS if name in set(runs.model)]
+    colors = dict(zip(LABELS, sns.color_palette("colorblind"), strict=False))
+    figure = Figure(figsize=(0.6 + 2.5 * len(tasks), 2.9), layout="constrained")
+    panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
+    curves = results.table("curves").merge(runs[["run_id", "task", "model"]], on="run_id")
+    trained = int(runs.training_length.max())
+    for panel, task in zip(panels, tasks, strict=True):
+        for model in models:
+            own = curves[(curves.task == task) & (curves.model == model)]
+            if not own.empty:
+                _curves(panel, own, colors[model], LABELS[model])
+        panel.axvline(trained, color="0.4", linewidth=1, linestyle=":")
+        panel.set_xscale("log")
+        panel.set_title(TITLES[task], fontsize=10)
+        panel.set_xlabel("length L (tokens)")
+        panel.set_ylim(-0.03, 1.03)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("share of words\nright at 1..L")
+    panels[0].text(trained, 0.02, "training length ", fontsize=7, color="0.3", ha="right")
+    panels[0].legend(frameon=False, fontsize=7, loc="center left")
+    return figure
+
+
+def _curves(axes: Axes, curves: pd.DataFrame, color: object, label: str) -> None:
+    """Every seed thin, their median thick."""
+    for _, one in curves.groupby("run_id"):
+        axes.plot(one.length, one.whole_prefix_accuracy, color=color, linewidth=0.6, alpha=0.4)
+    median = curves.groupby("length").whole_prefix_accuracy.median()
+    axes.plot(median.index, median, color=color, linewidth=2, label=label)
