@@ -176,7 +176,7 @@ def test_workers_take_the_devices_in_turn(monkeypatch):
             made.append(device)
             self.job = None
 
-        def hand_over(self):
+        def take(self, job):
             pass
 
     monkeypatch.setattr(local, "_Worker", Worker)
