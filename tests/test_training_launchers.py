@@ -177,7 +177,7 @@ def test_workers_take_the_devices_in_turn(monkeypatch):
             self.job = None
 
         def take(self, job):
-            pass
+            self.job = job
 
     monkeypatch.setattr(local, "_Worker", Worker)
     pool = local._Processes(["cuda:0", "cuda:1"], 3, Path(), None)
