@@ -176,8 +176,8 @@ def test_workers_take_the_devices_in_turn(monkeypatch):
             made.append(device)
             self.job = None
 
-        def hand_over(self):
-            pass
+        def take(self, job):
+            self.job = job
 
     monkeypatch.setattr(local, "_Worker", Worker)
     pool = local._Processes(["cuda:0", "cuda:1"], 3, Path(), None)

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import io
 import json
 import os
 import random
@@ -166,6 +167,25 @@ def test_shards_of_a_grid_without_a_collector_are_merged_at_the_next_start(tmp_p
     assert results.runs.status.tolist() == ["finished"] * 3
     assert first.run_id not in launcher.ran
     assert len(launcher.ran) == 2
+
+
+@pytest.mark.parametrize("num_left", [0, 1])
+def test_what_was_killed_before_it_let_go_of_a_finished_pack_is_cleared_away(tmp_path, num_left):
+    grid = small_grid(2)
+    packs = [[run.run_id] for run in grid.runs]
+    PlanFile(tmp_path).publish(packs)
+    done = packs[: len(packs) - num_left]
+    for (run_id,) in done:
+        with Store(tmp_path) as store:
+            store.add(record(run_id))
+        claim = Claims(tmp_path).take(pack_id_of([run_id]))
+        claim.release()
+        place = tmp_path / "progress" / f"{pack_id_of([run_id])}.json"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("{}")
+    run_grid(grid, tmp_path, launcher=Here(), progress=GridProgress(io.StringIO()))
+    assert not list((tmp_path / "claims").iterdir())
+    assert not list((tmp_path / "progress").iterdir())
 
 
 # The plan

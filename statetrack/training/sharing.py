@@ -92,10 +92,23 @@ class SharedGrid:
             known.add(record.run_id)
 
         with self._watch(store, known):
+            self._clear_finished(store)
             if len(known) < len(self._runs):
                 self._make_plan(look)
                 self._work(look, keep, lambda: False)
+                self._clear_finished(store)
         return self._results(store)
+
+    def _clear_finished(self, store: Store) -> None:
+        """Delete what was killed after the last record of a pack and before its claim ended."""
+        stored = set(store.statuses())
+        for pack in self._plan.earlier():
+            identity = pack_id_of(pack)
+            if set(pack) <= stored and self._claims.was_taken(identity):
+                claim = self._claims.take(identity)
+                if claim is not None:
+                    self._files.end(identity)
+                    claim.release(finished=True)
 
     def join(self) -> Results | None:
         """Help the process that has the store open.

@@ -215,7 +215,7 @@ def _stored(folder: Path) -> dict[str, tuple[str, dict[str, object]]]:
     if not (folder / FILE_NAME).exists():
         return {}
     with Store(folder, read_only=True) as store:
-        overview = store.overview()
+        overview = store.overview(columns=("run_id", "status", "solved_step", "seconds", "error"))
     rows = (
         dict(zip(overview, values, strict=True)) for values in zip(*overview.values(), strict=True)
     )

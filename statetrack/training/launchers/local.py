@@ -147,8 +147,7 @@ class _Processes:
             device = self._devices[len(self._workers) % len(self._devices)]
             idle = _Worker(device, self._num_workers, *self._places)
             self._workers.append(idle)
-        idle.job = job
-        idle.hand_over()
+        idle.take(job)
 
     def collect(self, progress: "GridProgress") -> Outcome:
         by_connection: dict[Any, _Worker] = {
@@ -181,13 +180,20 @@ class _Worker:
         self._launch()
 
     def _launch(self) -> None:
+        self._is_ready = False
         context = multiprocessing.get_context(START_METHOD)
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, *self._arguments), daemon=True)
         self._process.start()
         theirs.close()
 
-    def hand_over(self) -> None:
+    def take(self, job: PackJob) -> None:
+        """Give it a pack; it is sent when the process has started, which nobody waits for."""
+        self.job = job
+        if self._is_ready:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
         """Send the pack it was given, with the claim on it."""
         if self.job is None:
             return
@@ -213,6 +219,10 @@ class _Worker:
             self._launch()
             self.job = None
             return lost(job, f"the worker process died (exit code {code})", self._device)
+        if kind == "ready":
+            self._is_ready = True
+            self._hand_over()
+            return [], []
         self.job, records = take_message(job, kind, body, progress)
         return records, []
 
@@ -246,6 +256,10 @@ def _work(
     def send(kind: str, body: Any) -> None:
         connection.send_bytes(json.dumps([kind, body]).encode())
 
+    try:
+        send("ready", None)
+    except (BrokenPipeError, ConnectionResetError):
+        return
     while not stopping.is_set():
         if not connection.poll(SECONDS_BETWEEN_MESSAGES):
             continue
