@@ -156,6 +156,48 @@ def slopes(frame: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "slope", "low", "high", "draws"])
 
 
+def fitted_slopes(
+    frame: pd.DataFrame, level: float = 0.95, *, resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Slope of log horizon over log error of trained models, one fit a group and commutant.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row a model: group, drift_directions, draw (its seed), error, horizon.
+    level : float
+    resamples, seed : int
+        Of the bootstrap over seeds, all models of one seed together.
+
+    Returns
+    -------
+    DataFrame
+        group, drift_directions, predicted (-1 with drift directions, else -2), slope, intercept
+        (of the natural logarithms), low, high, models, draws; of kinds with models of at least
+        three seeds.
+    """
+    rows = []
+    random = np.random.default_rng(seed)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    for (group, drift), own in frame.groupby(["group", "drift_directions"], sort=False):
+        draws = [np.log(one[["error", "horizon"]].to_numpy()) for _, one in own.groupby("draw")]
+        if len(draws) < 3:
+            continue
+        fit = linregress(*np.concatenate(draws).T)
+        slopes = []
+        for _ in range(resamples):
+            chosen = np.concatenate([draws[i] for i in random.integers(len(draws), size=len(draws))])
+            if np.ptp(chosen[:, 0]) > 0:
+                slopes.append(linregress(*chosen.T).slope)
+        low, high = np.quantile(slopes, tails)
+        predicted = -1 if drift else -2
+        rows.append(
+            (group, drift, predicted, fit.slope, fit.intercept, low, high, len(own), len(draws))
+        )
+    names = "group drift_directions predicted slope intercept low high models draws"
+    return pd.DataFrame(rows, columns=names.split())
+
+
 def _horizon(
     recurrence: AffineRecurrence,
     dfa: DFA,
