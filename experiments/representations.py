@@ -61,3 +61,89 @@ def grid(preset: str) -> Grid:
         for group, factors in FACTORS.items()
     ]
     return sum(grids[1:], start=grids[0])
+
+
+def overview(results: Results) -> pd.DataFrame:
+    """One row a group: how many runs learned it, and what they use.
+
+    Returns
+    -------
+    DataFrame
+        group, runs, learned (whole-prefix accuracy >= .99 on the report words at the training
+        length), median_prefix_length (longest length with that), representations (that a head of
+        most learned runs holds, trivial parts left out), faithful (learned runs whose heads
+        together tell all elements apart), covers, same_automaton, reflections (median share of
+        factors with beta within .1 of 2), key_dimension (median).
+    """
+    limits = results.table("thresholds")
+    limits = limits[(limits.metric == "whole_prefix_accuracy") & (limits.threshold == 0.99)]
+    runs = results.finished.merge(limits, on="run_id")
+    runs["learned"] = runs.length >= runs.training_length
+    rows = []
+    for group, own in runs.groupby(runs.run_id.map(_groups(results)), sort=False):
+        ids = set(own.run_id[own.learned])
+        heads = _of(results, "representations", ids)
+        layers = _of(results, "layers", ids)
+        factors = _of(results, "factors", ids).drop_duplicates(["run_id", "head"])
+        automata = _of(results, "automaton", ids)
+        seen = _without_trivial(heads)
+        rows.append(
+            {
+                "group": group,
+                "runs": len(own),
+                "learned": len(ids),
+                "median_prefix_length": own.length.median(),
+                "representations": "; ".join(seen.value_counts().head(3).index),
+                "faithful": int((layers.kernel_order == 1).sum()),
+                "covers": int(heads[heads.cover_degree > 1].run_id.nunique()),
+                "same_automaton": int(automata.equivalent.sum()),
+                "reflections": factors.reflections.median(),
+                "key_dimension": factors.key_dimension.median(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _of(results: Results, name: str, run_ids: set[str]) -> pd.DataFrame:
+    table = results.table(name)
+    if table.empty:
+        raise InputError(f"the results have no table {name}: run statetrack read first")
+    return table[table.run_id.isin(run_ids)]
+
+
+def _without_trivial(heads: pd.DataFrame) -> pd.Series:
+    """Formulas of heads that are representations, trivial parts left out."""
+    good = heads[~heads.verdict.isin(["trivial", "not a representation"])]
+    parts = good.representation.str.split(" \\+ ")
+    return parts.map(lambda one: " + ".join(part for part in one if "trivial" not in part))
+
+
+def figure(results: Results) -> Figure:
+    """For every group: how often each irreducible representation is used, by learned runs."""
+    irreps = results.table("irreps")
+    groups = overview(results)
+    if irreps.empty or not groups.learned.any():
+        raise InputError("no run has learned its group, so there is nothing to draw")
+    irreps = irreps[(irreps.irrep != "trivial") & (irreps.verdict != "not a representation")]
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = figure.subplots(2, 4).ravel()
+    names = _groups(results)
+    color = sns.color_palette("colorblind")[0]
+    for axis, row in zip(axes, groups.itertuples(), strict=False):
+        own = irreps[irreps.run_id.map(names) == row.group]
+        shares = own.groupby("irrep").run_id.nunique() / max(1, row.learned)
+        axis.bar(range(len(shares)), shares, color=color)
+        axis.set_xticks(range(len(shares)), shares.index, fontsize=7)
+        axis.set_title(f"{row.group}: {row.learned} of {row.runs} learned", fontsize=8)
+        axis.set_ylim(0, 1.05)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.supylabel("share of learned runs with such a head", fontsize=8)
+    return figure
+
+
+def _groups(results: Results) -> pd.Series:
+    """The group of every run, by run id."""
+    heads = results.table("representations")
+    if heads.empty:
+        raise InputError("nothing was read of these runs: run statetrack read first")
+    return heads.drop_duplicates("run_id").set_index("run_id").group

@@ -50,6 +50,26 @@ def drift_directions(group: FiniteGroup, matrices: FloatArray) -> int:
     return round(float(np.mean(character**2 - character[squares]) / 2))
 
 
+def commutant_drift(kind: str, multiplicity: int) -> int:
+    """Dimension of the skew matrices that commute with copies of one irreducible representation.
+
+    Parameters
+    ----------
+    kind : {"R", "C", "H"}
+        Type of the representation.
+    multiplicity : int
+        Copies m. The commutant is that of m x m matrices over the type, of which the skew ones are
+        so(m), u(m) or sp(m).
+
+    Examples
+    --------
+    >>> [commutant_drift(kind, 1) for kind in "RCH"], commutant_drift("R", 2)
+    ([0, 1, 3], 1)
+    """
+    m = multiplicity
+    return {"R": m * (m - 1) // 2, "C": m * m, "H": m * (2 * m + 1)}[kind]
+
+
 def predicted_slope(group: FiniteGroup, matrices: FloatArray) -> int:
     """Exponent of the horizon in the error: -1 where errors drift, -2 where they do not."""
     return -1 if drift_directions(group, matrices) > 0 else -2
@@ -186,7 +206,9 @@ def fitted_slopes(
         fit = linregress(*np.concatenate(draws).T)
         slopes = []
         for _ in range(resamples):
-            chosen = np.concatenate([draws[i] for i in random.integers(len(draws), size=len(draws))])
+            chosen = np.concatenate(
+                [draws[i] for i in random.integers(len(draws), size=len(draws))]
+            )
             if np.ptp(chosen[:, 0]) > 0:
                 slopes.append(linregress(*chosen.T).slope)
         low, high = np.quantile(slopes, tails)
