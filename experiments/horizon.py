@@ -19,7 +19,7 @@ from statetrack.analysis.horizon_scores import horizon_scores
 from statetrack.training import Grid, Results
 
 PRESETS = ("cpu", "gpu", "full", "smoke")
-READINGS = ("horizon", "automaton")
+READINGS = ("automaton", "horizon")
 PREDICTORS = {
     "weights, ensemble": "predicted",
     "weights, moments": "moments",
