@@ -19,6 +19,7 @@ from statetrack.analysis.horizon_scores import horizon_scores
 from statetrack.training import Grid, Results
 
 PRESETS = ("cpu", "gpu", "full", "smoke")
+READINGS = ("automaton", "horizon")
 PREDICTORS = {
     "weights, ensemble": "predicted",
     "weights, moments": "moments",
@@ -45,10 +46,10 @@ def grid(preset: str) -> Grid:
 
     ``cpu`` is 12 small models; ``gpu`` is 117 models of 8 groups, 36 of them on S4, A5 and S5;
     ``full`` has twice the seeds; ``smoke`` shows that everything works. Prediction, search and
-    proof run on the CPU after the training of each pack.
+    proof are read from the trained models afterwards, on the CPU.
     """
     name = f"horizon-{preset}"
-    shared = ["model.width=32", "evaluation.predict_horizon=true"]
+    shared = ["model.width=32"]
     if preset == "smoke":
         tiny = ["training.steps=100", "training.length=4", "training.learning_rate=0.01"]
         tiny += ["evaluation.max_length=32", "evaluation.num_words=64"]
@@ -71,7 +72,7 @@ def grid(preset: str) -> Grid:
         "training.length=32",
         "training.steps=1500",
         "training.learning_rate=0.003",
-        "evaluation.max_length=8192",
+        "evaluation.max_length=4096",
         "evaluation.num_words=10000",
     ]
     grids = _small(name, small, range(6 * scale))
@@ -106,10 +107,9 @@ def _large(name: str, scale: int) -> Grid:
             "training.weight_decay=0.2",
             "training.curriculum=doubling(start=4, threshold=0.2)",
             "training.schedule=settling(steps=1000, length=128)",
-            "evaluation.max_length=8192",
+            "evaluation.max_length=4096",
             "evaluation.num_words=10000",
             "evaluation.read_transitions=false",
-            "evaluation.predict_horizon=true",
         ]
         householder = [
             "model=householder",

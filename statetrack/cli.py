@@ -17,6 +17,7 @@ from statetrack.command_parser import (
     with_text,
 )
 from statetrack.grid_command import EXIT_FAILED_RUNS, add_grid
+from statetrack.read_command import add_read
 from statetrack.results_commands import add_figure, add_report, add_results, add_status
 
 EXIT_BAD_INPUT = 2
@@ -69,6 +70,7 @@ def _parse(given: list[str]) -> argparse.Namespace:
         _add_data,
         _add_train,
         add_grid,
+        add_read,
         add_status,
         add_results,
         add_figure,

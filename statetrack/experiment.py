@@ -35,6 +35,8 @@ class Experiment:
         ``grid(preset) -> Grid``.
     figure : callable
         ``figure(results) -> matplotlib Figure``.
+    readings : tuple of str
+        ``READINGS`` of the file, which the figure needs: what `statetrack read` reads of the runs.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Experiment:
     presets: tuple[str, ...]
     grid: Callable[[str], Grid]
     figure: Callable[[Results], "Figure"]
+    readings: tuple[str, ...] = ()
 
 
 def load_experiment(path: str | Path) -> Experiment:
@@ -66,7 +69,13 @@ def load_experiment(path: str | Path) -> Experiment:
         )
     title, _, question = (module.__doc__ or file.stem).strip().partition("\n")
     return Experiment(
-        file, title.rstrip("."), _unwrap(question), tuple(presets), module.grid, module.figure
+        file,
+        title.rstrip("."),
+        _unwrap(question),
+        tuple(presets),
+        module.grid,
+        module.figure,
+        tuple(getattr(module, "READINGS", ())),
     )
 
 

@@ -50,7 +50,8 @@ def add_grid(commands: Commands) -> None:
     parser = add_command(
         commands,
         "grid",
-        "Run what is missing of an experiment, then write its figure, table and report.",
+        "Run what is missing of an experiment, read what it reads of the trained models, and write "
+        "its figure, table and report.",
         EXAMPLES,
         _grid,
     )
@@ -115,8 +116,9 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _grid(options: argparse.Namespace) -> int:
-    from statetrack.experiment import load_experiment, preset_grid, write_products
-    from statetrack.training import export_results, run_grid
+    from statetrack.experiment import load_experiment, preset_grid
+    from statetrack.read_command import write_what_was_read
+    from statetrack.training import run_grid
     from statetrack.training.loggers import make_logger
 
     _check_options(options)
@@ -143,10 +145,7 @@ def _grid(options: argparse.Namespace) -> int:
         retry_failed=options.retry_failed,
         loggers=[make_logger(name, folder, grid.name) for name in names],
     )
-    export_results(results, folder)
-    products = write_products(experiment, results, folder, grid_command_line(options))
-    for name, path in {**products, "results": folder}.items():
-        print(f"{name:<8} {path}")
+    write_what_was_read(experiment, grid, folder, grid_command_line(options), options.workers)
     failed = len(results.runs) - len(results.finished)
     if failed:
         print(f"{failed} of {len(results.runs)} runs failed: the report says why", file=sys.stderr)

@@ -95,7 +95,7 @@ def write_model_report(
     tell("reading representations, states and the automaton")
     algebra = algebra_report(model, task, _lengths(config, max_length), num_words=num_words)
     tell("predicting the horizon, looking for words that break the model, certifying")
-    horizon = horizon_tables(model, task, curve)
+    horizon = horizon_tables(model, task, curve.thresholds())
     sections = [
         ReportSection("In short", "", [ReportList(_findings(curve, algebra.tables, horizon))]),
         ReportSection("Algebra", "", [*algebra.figures, *algebra.tables]),

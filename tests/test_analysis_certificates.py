@@ -279,7 +279,7 @@ def test_trained_models_end_where_their_weights_say(task):
     shared += ["training.learning_rate=0.005", f"task={task.split()[0]}"]
     trained = train(RunConfig.from_pairs([*shared, *pairs]))
     curve = evaluate(trained.model, trained.task, max_length=1024, num_words=1024)
-    row = horizon_tables(trained.model, trained.task, curve)["horizon"].iloc[0]
+    row = horizon_tables(trained.model, trained.task, curve.thresholds())["horizon"].iloc[0]
     if row.measured_censored:
         assert row.predicted > row.measured / 1.15
     else:

@@ -60,7 +60,6 @@ OTHER_VALUES = [
     "evaluation.seed=1",
     'evaluation.families=["repeated"]',
     "evaluation.read_transitions=false",
-    "evaluation.predict_horizon=true",
     "seed=1",
 ]
 

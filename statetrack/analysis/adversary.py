@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_PERIODIC = 4096
 _MOST_LAST_LETTERS = 8
-_MOST_IN_A_STEP = 2**10
+_MOST_IN_A_STEP = 2**14
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +93,8 @@ def adversarial_word(
     cap : int
         Longest word tried.
     beam : int
-        Words kept for each state of the automaton in the beam search, up to 1,024 in all; 0 leaves
-        it out.
+        Words kept for each state of the automaton in the beam search, fewer where more than 16,384
+        would be tried at a letter; 0 leaves it out.
     beam_length : int
         Longest word of the beam search.
     centre_length : int
@@ -363,7 +363,8 @@ def _beam_search(
                 break
             order = np.lexsort((margin, targets))
             ranks = np.arange(len(order)) - np.searchsorted(targets[order], targets[order])
-            kept = order[ranks < max(1, min(beam, _MOST_IN_A_STEP // dfa.num_states))]
+            most = _MOST_IN_A_STEP // (dfa.num_states * dfa.num_symbols)
+            kept = order[ranks < max(1, min(beam, most))]
             memory = [tuple(part[torch.from_numpy(kept)] for part in layer) for layer in after]
             words = np.concatenate([words[parents[kept]], letters[kept][:, None]], axis=1)
             states = targets[kept]

@@ -125,7 +125,9 @@ def read_affine(model: nn.Module, num_tokens: int) -> AffineRecurrence:
 
     Notes
     -----
-    Two passes of ``num_tokens * (D + 3)`` single steps for a state of D numbers.
+    For a state of D numbers in blocks of N ``D + 3`` single steps find the blocks of a token, and
+    ``N + 3`` the maps of another that mixes no more, since all blocks are asked at once: the random
+    states show whether it does.
 
     Examples
     --------
@@ -143,27 +145,8 @@ def read_affine(model: nn.Module, num_tokens: int) -> AffineRecurrence:
             f"the state has {size} numbers and there are {num_tokens} tokens: their affine maps "
             "are too many to read; take a smaller model"
         )
-    pattern = np.zeros((size, size), dtype=np.bool_)
-    for token in range(num_tokens):
-        matrix_DD, _ = _probe(double, codec, token)
-        pattern |= matrix_DD != 0
-    blocks_GN = _blocks(pattern)
-    count, width = blocks_GN.shape
-    if num_tokens * count * width * width > _MOST_NUMBERS:
-        raise InputError(
-            f"{count} blocks of {width} numbers for {num_tokens} tokens are too many to hold; take "
-            "a smaller model"
-        )
-    matrix_PGNN = np.zeros((num_tokens, count, width, width))
-    offset_PGN = np.zeros((num_tokens, count, width))
+    blocks_GN, matrix_PGNN, offset_PGN = _all_maps(double, codec, num_tokens)
     used_GN = blocks_GN >= 0
-    for token in range(num_tokens):
-        matrix_DD, offset_D = _probe(double, codec, token)
-        for block, (places_N, used_N) in enumerate(zip(blocks_GN, used_GN, strict=True)):
-            inside = places_N[used_N]
-            rows = np.flatnonzero(used_N)
-            matrix_PGNN[token, block][np.ix_(rows, rows)] = matrix_DD[np.ix_(inside, inside)]
-        offset_PGN[token][used_GN] = offset_D[blocks_GN[used_GN]]
     start_D = codec.flatten(codec.initial).numpy()[0]
     initial_GN = np.where(used_GN, start_D[blocks_GN], 0.0)
     order_UV = _rows_that_move_alike(matrix_PGNN)
@@ -283,13 +266,80 @@ def _double_copy(model: nn.Module) -> nn.Module:
     return double
 
 
+def _all_maps(
+    model: nn.Module, codec: _Codec, num_tokens: int
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Blocks [G, N] of places, and of every token the matrices [P, G, N, N] and offsets [P, G, N].
+
+    The blocks are those of the tokens asked in full so far; a token that mixes more is asked in
+    full as well, and all begin anew.
+    """
+    matrix_DD, _ = _probe(model, codec, 0)
+    pattern = matrix_DD != 0
+    token = 0
+    while True:
+        blocks_GN = _blocks(pattern)
+        count, width = blocks_GN.shape
+        if num_tokens * count * width * width > _MOST_NUMBERS:
+            raise InputError(
+                f"{count} blocks of {width} numbers for {num_tokens} tokens are too many to hold; "
+                "take a smaller model"
+            )
+        matrices = np.zeros((num_tokens, count, width, width))
+        offsets = np.zeros((num_tokens, count, width))
+        for token in range(num_tokens):
+            found = _probe_blocks(model, codec, token, blocks_GN)
+            if found is None:
+                break
+            matrices[token], offsets[token] = found
+        else:
+            return blocks_GN, matrices, offsets
+        matrix_DD, _ = _probe(model, codec, token)
+        grown = pattern | (matrix_DD != 0)
+        if (grown == pattern).all():
+            raise _not_affine(model, "")
+        pattern = grown
+
+
+def _probe_blocks(
+    model: nn.Module, codec: _Codec, token: int, blocks_GN: IntArray
+) -> tuple[FloatArray, FloatArray] | None:
+    """Matrices [G, N, N] and offsets [G, N] of a token; None if it mixes other numbers too."""
+    used_GN = blocks_GN >= 0
+    width = blocks_GN.shape[1]
+    random = np.random.default_rng(token).standard_normal((2, codec.size))
+    units = np.zeros((width, codec.size))
+    for place in range(width):
+        units[place, blocks_GN[used_GN[:, place], place]] = 1.0
+    after = _after(model, codec, token, np.concatenate([np.zeros_like(random[:1]), units, random]))
+    in_blocks = np.where(used_GN, after[:, blocks_GN], 0.0)
+    offset_GN, matrix_GNN = in_blocks[0], (in_blocks[1 : width + 1] - in_blocks[0]).swapaxes(0, 1)
+    matrix_GNN = np.where(used_GN[:, :, None], matrix_GNN, 0.0)
+    small = np.abs(matrix_GNN) < _SAME * np.abs(offset_GN)[:, None]
+    matrix_GNN[small] = 0.0
+    state_MGN = np.where(used_GN, random[:, blocks_GN], 0.0)
+    moved = (state_MGN[:, :, None] @ matrix_GNN)[:, :, 0] + offset_GN
+    gap = np.abs(moved - in_blocks[width + 1 :]).max()
+    return (matrix_GNN, offset_GN) if gap <= _AFFINE * (1.0 + np.abs(after).max()) else None
+
+
 def _probe(model: nn.Module, codec: _Codec, token: int) -> tuple[FloatArray, FloatArray]:
     """Matrix in row form [D, D] and offset [D] of a token; checked on two random states."""
     size = codec.size
     random = np.random.default_rng(token).standard_normal((2, size))
-    rows = np.concatenate([np.zeros((1, size)), np.eye(size), random])
+    after = _after(model, codec, token, np.concatenate([np.zeros((1, size)), np.eye(size), random]))
+    offset, matrix = after[0], after[1 : size + 1] - after[0]
+    matrix[np.abs(matrix) < _SAME * np.abs(offset)] = 0.0
+    gap = np.abs(random @ matrix + offset - after[size + 1 :]).max()
+    if not gap <= _AFFINE * (1.0 + np.abs(after).max()):
+        raise _not_affine(model, f" (a random state is off by {gap:.1e})")
+    return matrix, offset
+
+
+def _after(model: nn.Module, codec: _Codec, token: int, rows: FloatArray) -> FloatArray:
+    """States [M, D] after one token."""
     after = np.empty_like(rows)
-    per_call = max(1, _NUMBERS_PER_CALL // size)
+    per_call = max(1, _NUMBERS_PER_CALL // codec.size)
     read: Any = model
     with torch.no_grad():
         for start in range(0, len(rows), per_call):
@@ -300,15 +350,14 @@ def _probe(model: nn.Module, codec: _Codec, token: int) -> tuple[FloatArray, Flo
             if flat.shape != piece.shape:
                 raise InputError("the state grows with the word: it does not move by affine maps")
             after[start : start + per_call] = flat.numpy()
-    offset, matrix = after[0], after[1 : size + 1] - after[0]
-    matrix[np.abs(matrix) < _SAME * np.abs(offset)] = 0.0
-    gap = np.abs(random @ matrix + offset - after[size + 1 :]).max()
-    if not gap <= _AFFINE * (1.0 + np.abs(after).max()):
-        raise InputError(
-            f"{type(model).__name__} does not move its state by affine maps (a random state is off "
-            f"by {gap:.1e}): an LSTM, or a gate that sees the state, has none"
-        )
-    return matrix, offset
+    return after
+
+
+def _not_affine(model: nn.Module, measured: str) -> InputError:
+    return InputError(
+        f"{type(model).__name__} does not move its state by affine maps{measured}: an LSTM, or a "
+        "gate that sees the state, has none"
+    )
 
 
 def _blocks(pattern: NDArray[np.bool_]) -> IntArray:

@@ -106,7 +106,9 @@ def word_states(
     Longer words are joined from blocks: those of 2 L letters are pairs of those of L in two random
     orders, so that every word of M letters or more is a fresh random one for all that its blocks
     tell, and what all words have in common (a drift) has a relative error of about
-    ``sqrt(length / (256 M))`` of the spread between words. Costs ``M U N^2 (N + V)`` a doubling.
+    ``sqrt(length / (256 M))`` of the spread between words. What is left over is joined from the
+    first 1, 2, 4, ... letters of the blocks. Costs ``M U N^2 (N + V)`` a letter to 256 and a
+    doubling.
 
     Examples
     --------
@@ -126,6 +128,7 @@ def word_states(
     long = [length for length in lengths if length > LETTER_BY_LETTER]
     block = _empty(recurrence, dfa, num_words)
     done = 0
+    short_blocks: dict[int, LetterProducts] = {}
     last = LETTER_BY_LETTER + 1 if long else max(short, default=1)
     for length in range(1, last + 1):
         drawn = _equal_shares(random, len(letters.targets), num_words)
@@ -133,6 +136,8 @@ def word_states(
             yield _follow(recurrence, dfa, block, length, drawn)
         if length < last:
             block, done = _scaled(recurrence, block.then(letters.chosen(drawn))), length
+            if length & (length - 1) == 0:
+                short_blocks[length] = block
     blocks = {0: block}
     for length in long:
         whole, rest = divmod(length - 1, done)
@@ -145,9 +150,10 @@ def word_states(
             if whole >> bit & 1:
                 piece = blocks[bit].chosen(random.permutation(num_words))
                 joined = _scaled(recurrence, joined.then(piece))
-        for _ in range(rest):
-            drawn = _equal_shares(random, len(letters.targets), num_words)
-            joined = _scaled(recurrence, joined.then(letters.chosen(drawn)))
+        for size in short_blocks:
+            if rest & size:
+                piece = short_blocks[size].chosen(random.permutation(num_words))
+                joined = _scaled(recurrence, joined.then(piece))
         drawn = _equal_shares(random, len(letters.targets), num_words)
         yield _follow(recurrence, dfa, joined, length, drawn)
 

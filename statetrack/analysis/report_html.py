@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LONG_TEXT = 36
-_MOST_SVG_BYTES = 60_000
+_MOST_SVG_BYTES = 40_000
 _DOTS_PER_INCH = 200
 _REM_PER_INCH = (6, 9.5)
 _HASH_SALT = "statetrack"

@@ -50,6 +50,26 @@ def drift_directions(group: FiniteGroup, matrices: FloatArray) -> int:
     return round(float(np.mean(character**2 - character[squares]) / 2))
 
 
+def commutant_drift(kind: str, multiplicity: int) -> int:
+    """Dimension of the skew matrices that commute with copies of one irreducible representation.
+
+    Parameters
+    ----------
+    kind : {"R", "C", "H"}
+        Type of the representation.
+    multiplicity : int
+        Copies m. The commutant is that of m x m matrices over the type, of which the skew ones are
+        so(m), u(m) or sp(m).
+
+    Examples
+    --------
+    >>> [commutant_drift(kind, 1) for kind in "RCH"], commutant_drift("R", 2)
+    ([0, 1, 3], 1)
+    """
+    m = multiplicity
+    return {"R": m * (m - 1) // 2, "C": m * m, "H": m * (2 * m + 1)}[kind]
+
+
 def predicted_slope(group: FiniteGroup, matrices: FloatArray) -> int:
     """Exponent of the horizon in the error: -1 where errors drift, -2 where they do not."""
     return -1 if drift_directions(group, matrices) > 0 else -2
@@ -154,6 +174,50 @@ def slopes(frame: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         mean = float(fits.mean())
         rows.append((group, mean, mean - float(half), mean + float(half), len(fits)))
     return pd.DataFrame(rows, columns=["group", "slope", "low", "high", "draws"])
+
+
+def fitted_slopes(
+    frame: pd.DataFrame, level: float = 0.95, *, resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Slope of log horizon over log error of trained models, one fit a group and commutant.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row a model: group, drift_directions, draw (its seed), error, horizon.
+    level : float
+    resamples, seed : int
+        Of the bootstrap over seeds, all models of one seed together.
+
+    Returns
+    -------
+    DataFrame
+        group, drift_directions, predicted (-1 with drift directions, else -2), slope, intercept
+        (of the natural logarithms), low, high, models, draws; of kinds with models of at least
+        three seeds.
+    """
+    rows = []
+    random = np.random.default_rng(seed)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    for (group, drift), own in frame.groupby(["group", "drift_directions"], sort=False):
+        draws = [np.log(one[["error", "horizon"]].to_numpy()) for _, one in own.groupby("draw")]
+        if len(draws) < 3:
+            continue
+        fit = linregress(*np.concatenate(draws).T)
+        slopes = []
+        for _ in range(resamples):
+            chosen = np.concatenate(
+                [draws[i] for i in random.integers(len(draws), size=len(draws))]
+            )
+            if np.ptp(chosen[:, 0]) > 0:
+                slopes.append(linregress(*chosen.T).slope)
+        low, high = np.quantile(slopes, tails)
+        predicted = -1 if drift else -2
+        rows.append(
+            (group, drift, predicted, fit.slope, fit.intercept, low, high, len(own), len(draws))
+        )
+    names = "group drift_directions predicted slope intercept low high models draws"
+    return pd.DataFrame(rows, columns=names.split())
 
 
 def _horizon(

@@ -165,9 +165,8 @@ class EvaluationConfig(Frozen):
 
     Uniform words always are; `families` names others that are measured too. The learned transition
     matrices are read as well, on the CPU, unless `read_transitions` is false: with many tokens that
-    takes seconds a run, and a checkpoint can be read later. With `predict_horizon` the weights are
-    asked how far the model carries, which word breaks it and what can be proved, which takes from
-    seconds to minutes a run.
+    takes seconds a run. What takes longer is read from the checkpoints afterwards
+    (`statetrack read`).
     """
 
     max_length: Whole = PydanticField(default=256, ge=1, le=2**20)
@@ -175,7 +174,6 @@ class EvaluationConfig(Frozen):
     seed: Whole = PydanticField(default=0, ge=0, lt=2**32)
     families: tuple[str, ...] = ()
     read_transitions: bool = True
-    predict_horizon: bool = False
 
     @field_validator("families")
     @classmethod

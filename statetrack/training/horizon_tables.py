@@ -10,14 +10,15 @@ from statetrack.analysis.affine import read_affine, require_plain
 from statetrack.analysis.certificates import certify
 from statetrack.analysis.error_ratio import ratio_crossing
 from statetrack.analysis.horizon_prediction import predict_horizon
-from statetrack.training.report_curve import ReportCurve
 
 THRESHOLD = 0.9
 SEARCH_STEPS = 1000
 MOST_MOMENTS = 2**16
 
 
-def horizon_tables(model: nn.Module, task: Task, curve: ReportCurve) -> dict[str, pd.DataFrame]:
+def horizon_tables(
+    model: nn.Module, task: Task, thresholds: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
     """Predict the horizon of a model on the CPU, look for the word that breaks it, certify it.
 
     Parameters
@@ -25,8 +26,8 @@ def horizon_tables(model: nn.Module, task: Task, curve: ReportCurve) -> dict[str
     model : torch.nn.Module
         In float32 on the CPU.
     task : Task
-    curve : ReportCurve
-        What was measured on uniform words.
+    thresholds : DataFrame
+        What was measured on uniform words, of `ReportCurve.thresholds`.
 
     Returns
     -------
@@ -46,8 +47,9 @@ def horizon_tables(model: nn.Module, task: Task, curve: ReportCurve) -> dict[str
         plain = require_plain(task, "horizon_tables")
     except InputError:
         return {}
-    cap = int(curve.lengths[-1])
-    measured = curve.horizon(THRESHOLD)
+    cap = int(thresholds.longest.iloc[0])
+    reached = thresholds.set_index(["metric", "threshold"]).length
+    measured = int(reached["token_accuracy", THRESHOLD])
     predicted = predict_horizon(model, task, threshold=THRESHOLD, cap=4 * cap)
     row: dict[str, object] = {
         "group": plain.name if plain.group is None else plain.group.name,
@@ -63,10 +65,10 @@ def horizon_tables(model: nn.Module, task: Task, curve: ReportCurve) -> dict[str
     if plain.dfa.num_states * recurrence.initial.size**2 <= MOST_MOMENTS:
         exact = predict_horizon(model, task, threshold=THRESHOLD, cap=cap, method="moments")
         row |= {"moments": exact.length, "moments_censored": exact.censored}
-    first = int(curve.first_error.min())
+    first = int(reached["whole_prefix_accuracy", 1.0]) + 1
     row |= {
         "first_random_failure": first if first <= cap else None,
-        "random_words": curve.num_words,
+        "random_words": int(thresholds.num_words.iloc[0]),
     }
     word = adversarial_word(model, task, cap=cap)
     row |= {

@@ -12,7 +12,6 @@ from automata.errors import InputError
 from statetrack.models.config import model_config, model_label
 from statetrack.provenance import provenance
 from statetrack.training.config import RunConfig
-from statetrack.training.horizon_tables import horizon_tables
 from statetrack.training.loop import TrainedModel
 from statetrack.training.report_curve import ReportCurve
 from statetrack.training.transition_tables import transition_tables
@@ -125,8 +124,6 @@ def finished_record(
     trained.model.to("cpu")
     if config.evaluation.read_transitions:
         tables |= transition_tables(trained.model, trained.task)
-    if config.evaluation.predict_horizon:
-        tables |= horizon_tables(trained.model, trained.task, curves[0])
     summary = run_identity(config) | {
         "num_parameters": sum(p.numel() for p in trained.model.parameters()),
         "state_size": getattr(trained.model, "state_size", None),
@@ -145,7 +142,7 @@ def finished_record(
 
 
 def curve_tables(curves: Sequence[ReportCurve], lengths: Sequence[int]) -> dict[str, pd.DataFrame]:
-    """Tables of report curves: ``curves`` on uniform words, ``family_curves`` on others.
+    """Tables of report curves: ``curves`` and ``thresholds`` on uniform words, ``family_curves``.
 
     Parameters
     ----------
@@ -166,7 +163,7 @@ def curve_tables(curves: Sequence[ReportCurve], lengths: Sequence[int]) -> dict[
             )
     if not curves or curves[0].family != "uniform":
         raise InputError("the first curve of a record is the one on uniform words")
-    tables = {"curves": curves[0].to_frame(lengths)}
+    tables = {"curves": curves[0].to_frame(lengths), "thresholds": curves[0].thresholds()}
     others = [curve.to_frame(lengths).assign(family=curve.family) for curve in curves[1:]]
     if others:
         tables["family_curves"] = pd.concat(others, ignore_index=True)

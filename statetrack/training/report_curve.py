@@ -11,6 +11,8 @@ from automata.validation import FloatArray, IntArray, read_only
 from statetrack.analysis.extrapolation import METRICS, horizon
 from statetrack.analysis.intervals import order_statistic_interval, share_interval
 
+THRESHOLDS = (0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+
 EVALUATE = object()
 """Given by `evaluate` alone, so that no other numbers pass for a report."""
 
@@ -137,6 +139,23 @@ class ReportCurve:
         """
         _check_metric(metric)
         return horizon(self.to_frame(), threshold, metric)
+
+    def thresholds(self) -> pd.DataFrame:
+        """How far the accuracy stays above each of `THRESHOLDS`, of all positions measured.
+
+        Returns
+        -------
+        DataFrame
+            metric, threshold, length (of `horizon`), longest (the last length measured; a horizon
+            of that length is a lower bound), num_words.
+        """
+        frame, longest = self.to_frame(), int(self.lengths[-1])
+        rows = [
+            (metric, threshold, horizon(frame, threshold, metric), longest, self.num_words)
+            for metric in METRICS
+            for threshold in THRESHOLDS
+        ]
+        return pd.DataFrame(rows, columns=["metric", "threshold", "length", "longest", "num_words"])
 
     def intervals(
         self,

@@ -180,6 +180,31 @@ class Store:
                 self._database.execute("ROLLBACK")
             raise InputError(f"results store {self.folder}: {error}") from None
 
+    def add_tables(self, run_id: str, tables: Mapping[str, Mapping[str, list[Any]]]) -> None:
+        """Write tables that were read of a finished run later, all or none.
+
+        Parameters
+        ----------
+        run_id : str
+        tables : mapping of str to dict
+            Columns by table; none that the run has already.
+
+        Raises
+        ------
+        InputError
+            The run is not in the store or has such a table, or the disk does not take it.
+        """
+        rows = [(run_id, name, json.dumps(table)) for name, table in tables.items()]
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("INSERT INTO tables VALUES (?, ?, ?)", rows)
+            self._database.executemany(ADD_TABLE_NAME, [(name,) for name in tables])
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise InputError(f"results store {self.folder}: {error}") from None
+
     def forget_failed(self, run_ids: Iterable[str]) -> None:
         """Delete the records of runs that failed, so that they are missing again.
 
