@@ -89,7 +89,7 @@ def test_values_of_a_record_are_plain(mru_record):
 def test_a_task_without_a_group_has_spectra_and_no_homomorphism():
     config = tiny("diagonal", "task=random_dfa")
     record = execute(config)
-    assert set(record.tables) == {"curves", "history", "spectra"}
+    assert set(record.tables) == {"curves", "thresholds", "history", "spectra"}
 
 
 def test_a_model_without_transitions_has_no_tables():

@@ -180,7 +180,7 @@ def test_a_record_takes_report_curves_alone():
     curve = evaluate(Reader(6), task, **arguments)
     repeated = evaluate(Reader(6), task, **arguments, family="repeated")
     good = RunRecord.finished(config, {}, [curve, repeated], {}, "cpu")
-    assert list(good.tables) == ["curves", "family_curves"]
+    assert list(good.tables) == ["curves", "thresholds", "family_curves"]
     score = SelectionScore(20, 8, 1.0, 1.0)
     for bad in ([score], [curve, score], [curve.to_frame()], [{"length": [20]}]):
         with pytest.raises(InputError, match="a ReportCurve, and was given a"):

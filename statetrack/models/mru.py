@@ -16,6 +16,7 @@ from statetrack.models.config import BackboneConfig, Preset, register_model, req
 from statetrack.models.modules import Projection, RMSNorm
 from statetrack.models.mru_matrices import INPUT_METHODS
 from statetrack.scans import ScaledStates, matrix_scan
+from statetrack.scans.inputs import in_full_precision
 
 READOUTS = ("normalised", "linear")
 INITIALISATIONS = ("small", "identity")
@@ -84,7 +85,7 @@ class MRUMixer(nn.Module):
         heads, size = config.num_heads, config.head_size
         self.heads, self.size = heads, size
         self.scale_free_state = config.readout == "normalised" and not config.additive
-        self.to_matrix = INPUT_METHODS[config.input_method].matrix
+        self.to_matrix = in_full_precision(INPUT_METHODS[config.input_method].matrix)
         self.to_elements = Projection(config.width, heads * size * size, bias=False)
         nn.init.normal_(self.to_elements.weight, std=0.5 / math.sqrt(config.width * size))
         self.to_addition = (

@@ -24,6 +24,7 @@ from statetrack.models.modules import Projection
 from statetrack.models.mru_matrices import INPUT_METHODS
 from statetrack.models.softmax import causal_attention
 from statetrack.scans import matrix_scan
+from statetrack.scans.inputs import in_full_precision
 
 ORTHOGONAL_METHODS = tuple(name for name, one in INPUT_METHODS.items() if one.orthogonal)
 
@@ -68,7 +69,7 @@ class MRUAttentionMixer(nn.Module):
         super().__init__()
         heads, size = config.num_heads, config.head_size
         self.heads, self.size = heads, size
-        self.to_matrix = INPUT_METHODS[config.input_method].matrix
+        self.to_matrix = in_full_precision(INPUT_METHODS[config.input_method].matrix)
         self.to_elements = Projection(config.width, heads * size * size, bias=False)
         nn.init.normal_(self.to_elements.weight, std=0.5 / math.sqrt(config.width * size))
         self.to_query = Projection(config.width, heads * size, bias=False)

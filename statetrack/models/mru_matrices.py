@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from statetrack.models.matrix_exponential import matrix_exponential
+
 
 def _identity_like(x_NN: Tensor) -> Tensor:
     return torch.eye(x_NN.shape[-1], dtype=x_NN.dtype, device=x_NN.device)
@@ -48,17 +50,17 @@ def exponential_matrix(x_NN: Tensor) -> Tensor:
 
     Reached many times (angles are periodic). Cannot: reflections, shears, forgetting.
     """
-    return torch.linalg.matrix_exp(_skew(x_NN))
+    return matrix_exponential(_skew(x_NN))
 
 
 def cayley_matrix(x_NN: Tensor) -> Tensor:
     """``(I - S)^-1 (I + S)`` of the skew part S: rotations without the eigenvalue -1, once each.
 
     Half turns, so parity and every element of even order with such an eigenvalue, are approached as
-    S grows and never reached.
+    S grows and never reached. ``I - S`` is never singular, so nothing waits to see whether it was.
     """
     skew, identity = _skew(x_NN), _identity_like(x_NN)
-    return torch.linalg.solve(identity - skew, identity + skew)
+    return torch.linalg.solve_ex(identity - skew, identity + skew).result
 
 
 def ldu_matrix(x_NN: Tensor) -> Tensor:

@@ -100,9 +100,16 @@ class SharedGrid:
         return self._results(store)
 
     def _clear_finished(self, store: Store) -> None:
-        """Delete what was killed after the last record of a pack and before its claim ended."""
+        """Delete what was killed after the last record of a pack and before its claim ended.
+
+        A damaged plan says nothing of that; it is refused where runs are left.
+        """
+        try:
+            packs = self._plan.earlier()
+        except InputError:
+            return
         stored = set(store.statuses())
-        for pack in self._plan.earlier():
+        for pack in packs:
             identity = pack_id_of(pack)
             if set(pack) <= stored and self._claims.was_taken(identity):
                 claim = self._claims.take(identity)
