@@ -132,6 +132,8 @@ def test_the_overview_follows_what_is_added_replaced_and_forgotten(tmp_path):
             store.overview({"tsk": "s3"})
         with pytest.raises(InputError, match="unknown column 'sed'"):
             store.overview(columns=("sed",))
+        assert store.overview(columns=()) == {}
+        assert store.overview(columns=("label", "run_id"))["run_id"] == ["b", "a"]
         assert store.overview({"seed": 1}, columns=("status", "run_id")) == {
             "status": ["finished"] * 2,
             "run_id": ["b", "a"],
@@ -189,6 +191,7 @@ def test_questions_about_very_many_runs_are_answered_at_once(tmp_path, count):
             "statuses": store.statuses,
             "solved": store.solved,
             "failures": lambda: store.overview({"status": "failed"}),
+            "all columns": store.overview,
             "solved, slowest, failed": lambda: store.overview(
                 columns=("run_id", "status", "solved_step", "seconds", "error")
             ),
@@ -201,9 +204,12 @@ def test_questions_about_very_many_runs_are_answered_at_once(tmp_path, count):
         answers = {name: ask() for name, ask in questions.items()}
         taken = {name: fastest(ask) for name, ask in questions.items()}
         print({name: f"{seconds:.3f} s" for name, seconds in taken.items()})
+        order = store.overview(columns=("label", "task"))["label"]
         assert max(taken.values()) < PATIENCE * ANSWERS_SECONDS, taken
     assert len(answers["statuses"]) == count
     assert len(answers["failures"]["run_id"]) == count // 1000
+    assert answers["all columns"]["label"] == [f"label {number % 20}" for number in range(count)]
+    assert order == [f"label {number % 20}" for number in range(count)]
     assert len(answers["one label"]["run_id"]) == count // 20
     assert [run["run_id"] for run in answers["a hundred runs"]] == some
     assert len(answers["a hundred curves"]) == 100

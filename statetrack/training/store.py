@@ -229,8 +229,9 @@ class Store:
         """Status of every run in the store, by run id, in the order they were added."""
         if self._is_old():
             return dict(self._rows("SELECT run_id, status FROM runs ORDER BY rowid"))
-        found = dict.fromkeys(self._column("run_id"), "finished")
-        failed = self._column("run_id", "WHERE status = 'failed'")
+        (every,) = self._columns(["run_id"])
+        (failed,) = self._columns(["run_id"], "WHERE status = 'failed'")
+        found = dict.fromkeys(every, "finished")
         return found | dict.fromkeys(failed, "failed")
 
     def solved(self) -> set[str]:
@@ -239,7 +240,8 @@ class Store:
             overview = self.overview()
             pairs = zip(overview["run_id"], overview["solved_step"], strict=True)
             return {run_id for run_id, step in pairs if step is not None}
-        return set(self._column("run_id", "WHERE solved_step IS NOT NULL"))
+        (solved,) = self._columns(["run_id"], "WHERE solved_step IS NOT NULL")
+        return set(solved)
 
     def overview(
         self, where: Mapping[str, object] | None = None, columns: Sequence[str] = OVERVIEW
@@ -251,7 +253,7 @@ class Store:
         where : mapping of str to value, optional
             Values that columns must have, such as ``{"task": "s3"}``.
         columns : sequence of str
-            These alone: of 100,000 runs each takes about 0.03 s.
+            These alone: of 100,000 runs each takes about 0.02 s.
 
         Returns
         -------
@@ -274,14 +276,21 @@ class Store:
             rows = [row for row in every if all(row[place] == value for place, value in places)]
             return {name: [row[OVERVIEW.index(name)] for row in rows] for name in columns}
         condition = f"WHERE {' AND '.join(f'{name} = ?' for name in wanted)}" if wanted else ""
-        return {name: self._column(name, condition, *wanted.values()) for name in columns}
+        return dict(zip(columns, self._columns(columns, condition, *wanted.values()), strict=True))
 
-    def _column(self, name: str, condition: str = "", *values: object) -> list[Any]:
-        """A column of the overview, as one JSON text: several times faster than row by row."""
-        ordered = f"SELECT {name} FROM overview {condition} ORDER BY place"
-        ((text,),) = self._rows(f"SELECT json_group_array({name}) FROM ({ordered})", *values)
-        found: list[Any] = json.loads(text)
-        return found
+    def _columns(
+        self, names: Sequence[str], condition: str = "", *values: object
+    ) -> list[list[Any]]:
+        """Columns of the overview, each as one JSON text: several times faster than row by row."""
+        if not names:
+            return []
+        if condition:
+            chosen = f"(SELECT {', '.join(names)} FROM overview {condition} ORDER BY place)"
+        else:
+            chosen = "overview NOT INDEXED"  # read from first to last place, which sorts it
+        arrays = ", ".join(f"json_group_array({name})" for name in names)
+        ((*texts,),) = self._rows(f"SELECT {arrays} FROM {chosen}", *values)
+        return [json.loads(text) for text in texts]
 
     def summaries(self, run_ids: Collection[str] | None = None) -> list[dict[str, Any]]:
         """One dict a run: run_id, status and its summary, in the order they were added.
