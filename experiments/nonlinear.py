@@ -1,4 +1,4 @@
-"""Nonlinear networks that never lose track: parity, S3 and S5, measured to 100,000 letters.
+"""Do nonlinear networks lose track? Parity, S3 and S5, measured to 100,000 letters.
 
 One layer of an LSTM, beside it a GRU and a tanh RNN, all elements as tokens, a label at every
 position and nothing else. Words are short at first and twice as long whenever the loss falls below

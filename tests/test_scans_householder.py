@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from automata.errors import InputError
 from statetrack.scans import householder_scan, matrix_scan
-from statetrack.scans.householder import sequential
+from statetrack.scans.householder import tiles
 
 LENGTHS = (0, 1, 2, 15, 31, 32, 33, 64, 65, 101)
 
@@ -195,9 +195,9 @@ def test_few_and_many_small_states_are_the_float64_loop(kernel_device, monkeypat
     if kind != "none":
         tensors["decay"] = decays(kind, 11, leading=(2,), keys=9)
     results = []
-    few = sequential.MANY
+    few = tiles.MANY
     for backend, many in (("reference", few), ("triton", few), ("triton", 0)):
-        monkeypatch.setattr(sequential, "MANY", many)
+        monkeypatch.setattr(tiles, "MANY", many)
         dtype = torch.float64 if backend == "reference" else torch.float32
         leaves = {
             n: t.to(kernel_device, dtype).detach().requires_grad_() for n, t in tensors.items()

@@ -1,11 +1,11 @@
-"""The Householder recurrence token after token on a GPU: tile sizes and launches."""
+"""The Householder recurrence token after token on a GPU: its launches."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from statetrack.scans.householder.tiles import Problem
 from statetrack.scans.kernels import (
     leading_sizes,
     leading_strides,
@@ -17,98 +17,6 @@ from statetrack.scans.launches import Launches
 
 MAX_SIZE = 128
 CHUNK = 16  # tokens between the states that are kept for the gradient of decays
-UNROLLED_FACTORS = 4
-MANY = 12  # sequences a multiprocessor
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """Sizes of one launch.
-
-    Parameters
-    ----------
-    rows, columns, parts : int
-        The tile of a program, as in `kernel_sequential`.
-    factors : int
-        Factors that are unrolled, 0 where they are too many.
-    tokens : int
-        Tokens taken at once.
-    ahead : int
-        Iterations whose loads are under way, this one included; 1 loads to registers.
-    together : int
-        Factors that are loaded before the first of them is used.
-    """
-
-    rows: int
-    columns: int
-    parts: int
-    factors: int
-    tokens: int
-    ahead: int
-    together: int
-
-    def options(self) -> dict[str, Any]:
-        """Compile-time arguments of a kernel."""
-        return {
-            "ROWS": self.rows,
-            "COLS": self.columns,
-            "PARTS": self.parts,
-            "FACTORS": self.factors,
-            "TOKENS": self.tokens,
-            "AHEAD": self.ahead,
-            "TOGETHER": self.together,
-            "num_warps": 1,
-            "num_stages": 1,
-        }
-
-    def blocks(self, size: int) -> int:
-        """Blocks of columns that cover `size`."""
-        return -(-size // self.columns)
-
-
-def choose_tiles(
-    num_rows: int,
-    num_columns: int,
-    num_factors: int,
-    state: torch.dtype,
-    columns: int = 16,
-    steps: int = 4,
-    rows: int = 16,
-    ahead: int = 3,
-) -> Tiles:
-    """Sizes for a state of `num_rows` and `num_columns`.
-
-    Measured on one H200. With 16 columns two warps share a scheduler at 256 sequences of 64 by 64,
-    which hides latency best where steps depend on each other; 32 need fewer instructions.
-    """
-    rows = min(rows, _power_of_two(num_rows))
-    parts = _power_of_two(-(-num_rows // rows), 1)
-    columns = min(columns if state == torch.float32 else 8, _power_of_two(num_columns))
-    if num_rows > 64:
-        steps = steps // 2
-    unrolled = num_factors <= UNROLLED_FACTORS
-    tokens = max(1, steps // num_factors) if unrolled else 1
-    together = num_factors if unrolled and ahead == 1 else 1
-    factors = num_factors if unrolled else 0
-    return Tiles(rows, columns, parts, factors, tokens, ahead, together)
-
-
-def tiles_of_reads(
-    num_rows: int, num_columns: int, num_factors: int, state: torch.dtype, columns: int, ahead: int
-) -> Tiles:
-    """Sizes for a pass that sums over rows alone; most small states are in one program whole."""
-    rows = 16
-    if num_rows <= 16:
-        columns = 16 if ahead == 1 else 8
-    elif num_rows <= 32:
-        rows, columns = 8, 32
-    return choose_tiles(num_rows, num_columns, num_factors, state, columns, rows=rows, ahead=ahead)
-
-
-def iterations_ahead(k: Tensor, v: Tensor, sequences: int) -> int:
-    """One where small states are so many that instructions count, not the way to memory."""
-    small = max(k.shape[-1], v.shape[-1]) <= 16
-    return 1 if small and sequences >= MANY * multiprocessors(k.device) else 3
 
 
 def run_forward(
@@ -138,8 +46,7 @@ def run_forward(
     all_strides = [stride for row in strides for stride in row]
     initial_strides = row_strides(initial, 2)
     leading = leading_sizes(v.shape[:-3])
-    ahead = iterations_ahead(k, v, num_items(leading))
-    tiles = tiles_of_reads(k.shape[-1], v.shape[-1], k.shape[-2], final.dtype, 16, ahead)
+    tiles = problem(k, v, decay, final.dtype).forward()
     mode = min(decay.shape[-1], 2)
     with torch.cuda.device_of(q):
         scan_forward[(num_items(leading) * tiles.blocks(v.shape[-1]),)](
@@ -175,10 +82,8 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     length, num_factors = k.shape[-3:-1]
     sizes = (*leading[1:], length, num_factors, sequences)
     mode = min(decay.shape[-1], 2)
-    ahead = iterations_ahead(k, v, sequences)
-    size = k.shape[-1]
-    columns = 8 if size <= 16 and ahead > 1 else 16 if mode > 0 or size <= 16 else 32
-    tiles = choose_tiles(size, v.shape[-1], num_factors, state, columns, steps=2, ahead=ahead)
+    chosen = problem(k, v, decay, state)
+    tiles = chosen.backward()
     blocks = tiles.blocks(v.shape[-1])
 
     def room(*shape: int) -> Tensor:
@@ -205,7 +110,7 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
             ALIGNED=multiples_of_four([*strides[:3], *of_decay, o_strides, final_strides]),
             **tiles.options(),
         )  # fmt: skip
-        tiles = tiles_of_reads(v.shape[-1], k.shape[-1], num_factors, state, 32, ahead)
+        tiles = chosen.backward_of_rows()
         launch(
             rows_backward, (sequences * tiles.blocks(k.shape[-1]),),
             k, beta, decay, initial, grad_o, u, du, read, grad_q, grad_k, *sizes,
@@ -219,8 +124,17 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
             grad.copy_(part.sum(0))
 
 
-def _power_of_two(size: int, least: int = 4) -> int:
-    return max(least, 1 << (size - 1).bit_length())
+def problem(k: Tensor, v: Tensor, decay: Tensor, state: torch.dtype) -> Problem:
+    """What the tiles of these inputs are chosen by; shapes as in `run_forward`."""
+    return Problem(
+        keys=k.shape[-1],
+        values=v.shape[-1],
+        factors=k.shape[-2],
+        decays=decay.shape[-1] > 0,
+        state=state,
+        sequences=num_items(leading_sizes(v.shape[:-3])),
+        multiprocessors=multiprocessors(k.device),
+    )
 
 
 def loadable_ahead(tensor: Tensor) -> Tensor:

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 from statetrack.scans.householder.sequential import (
-    Tiles,
-    choose_tiles,
     loadable_ahead,
     multiples_of_four,
     row_strides,
     type_of,
 )
+from statetrack.scans.householder.tiles import Tiles, choose_tiles
 from statetrack.scans.kernels import leading_sizes, num_items, with_unit_stride
 from statetrack.scans.launches import Launches
 
@@ -116,7 +115,7 @@ def _tiles(num_rows: int, num_columns: int, state: torch.dtype, two_states: bool
     columns = 32 if num_rows <= 64 and not two_states else 16
     if num_rows <= 32:
         columns = 8 if num_rows <= 16 else 16
-    return choose_tiles(num_rows, num_columns, 1, state, columns)
+    return choose_tiles(num_rows, num_columns, 1, state, rows=16, columns=columns)
 
 
 def _options(
