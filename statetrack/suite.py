@@ -228,4 +228,4 @@ def _heat_map(axes: Axes, table: pd.DataFrame, column: str, title: str) -> None:
     axes.tick_params(axis="x", rotation=40, labelsize=8)
     axes.tick_params(axis="y", rotation=0, labelsize=8)
     for label in axes.get_xticklabels():
-        label.set_ha("right")
+        label.set_horizontalalignment("right")
