@@ -24,6 +24,7 @@ HELD = 0.99
 """Share of words that are right throughout, from which an automaton counts as held."""
 
 _LEAST_ERROR = 1e-3
+_CLASS_NAMES = {"r_trivial": "R-trivial"}
 
 
 def suite_grid(
@@ -202,14 +203,14 @@ def suite_figure(results: Results) -> Figure:
     models = table.model.nunique()
     figure = Figure(figsize=(9.2, 1.6 + 0.3 * models), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    _heat_map(left, table, "score", f"errors of guessing avoided, to {MULTIPLE} x training length")
-    _heat_map(right, table, "carried", f"automata held at {MULTIPLE} x training length")
+    _heat_map(left, table, "score", f"errors of guessing avoided, to {MULTIPLE} × training length")
+    _heat_map(right, table, "carried", f"share of automata held at {MULTIPLE} × training length")
     return figure
 
 
 def _heat_map(axes: Axes, table: pd.DataFrame, column: str, title: str) -> None:
     wide = table.pivot_table(column, "model", "algebraic_class", sort=False, dropna=False)
-    wide.columns = [str(name).replace("_", " ") for name in wide.columns]
+    wide.columns = [_CLASS_NAMES.get(name, str(name).replace("_", " ")) for name in wide.columns]
     sns.heatmap(
         wide,
         ax=axes,

@@ -116,7 +116,7 @@ def test_the_table_has_the_best_model_first_and_all_classes_last():
     figure = suite_figure(found)
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["good", "bad"]
-    assert right.get_title() == "automata held at 4 x training length"
+    assert right.get_title() == "share of automata held at 4 × training length"
 
 
 def test_other_runs_are_refused():
