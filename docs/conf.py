@@ -32,10 +32,12 @@ autodoc_typehints = "none"  # the docstrings give types with shapes
 numpydoc_show_class_members = False  # autodoc lists them
 
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"header_links_before_dropdown": 8, "navigation_with_keys": False}
+html_theme_options = {"header_links_before_dropdown": 5, "navigation_with_keys": False}
 html_sidebars = {"*": []}  # only the reference, api/*, has a second level
 html_title = f"statetrack {release}"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_extra_path = ["../experiments/results"]  # reports and tables, which the gallery links to
 
 

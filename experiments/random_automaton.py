@@ -1,8 +1,8 @@
 """Which models follow a random automaton with four states.
 
-Its two letters permute the states: one swaps two pairs, the other is a turn through all four, so
-the group is Z4. A quarter turn is a product of two reflections and of no fewer. Trained on words of
-32 letters, read to 256.
+Its two letters permute the states: one swaps two pairs, the other is a
+turn through all four, so the group is Z4. A quarter turn is a product of
+two reflections and of no fewer. Trained on 32 letters, read to 256.
 """
 
 from statetrack.analysis import curves_and_spectra
@@ -13,17 +13,23 @@ SIZES = {
     "smoke": fixed("training.steps=10", "evaluation.num_words=64"),
 }
 PRESETS = tuple(SIZES)
-TASK = fixed("task=random_dfa", "task.num_states=4", "task.kind=permutation", "task.seed=1")
-MODELS = fixed("model=diagonal") + fixed("model=lstm")
-MODELS = MODELS + fixed("model=householder") * product({"model.num_factors": [1, 2]})
+TASK = fixed(
+    "task=random_dfa",
+    "task.num_states=4",
+    "task.kind=permutation",
+    "task.seed=1",
+    "training.length=32",
+)
+FACTORS = product({"model.num_factors": [1, 2]})
+MODELS = product({"model": ["diagonal", "lstm"]}) + fixed("model=householder") * FACTORS
 
 
 def grid(preset):
-    """Twelve runs on two cores, or four that only show that everything works."""
-    axes = TASK * fixed("training.length=32") * MODELS * SIZES[preset]
-    return Grid.of(f"random_automaton-{preset}", axes)
+    """Twelve runs; or four that only show that everything works."""
+    return Grid.of(f"random_automaton-{preset}", TASK * MODELS * SIZES[preset])
 
 
 def figure(results):
-    """Accuracy over length, and the eigenvalues of the learned matrices."""
-    return curves_and_spectra(results.named_tables(), orders={"random_dfa": (2, 4)})
+    """Accuracy over length, and eigenvalues of the learned matrices."""
+    tables = results.named_tables()
+    return curves_and_spectra(tables, orders={"random_dfa": (2, 4)})

@@ -2,12 +2,16 @@
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from statetrack.cli import main
 from statetrack.experiment import load_experiment, preset_grid
 from statetrack.source_files import import_file
+from statetrack.training.execute import execute_pack
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -83,3 +87,28 @@ def test_every_page_is_in_a_list_of_pages():
             entries = [line for line in block.splitlines() if line and not line.startswith(":")]
             listed |= {page.parent / f"{entry}.md" for entry in entries}
     assert set(PAGES) == listed
+
+
+def test_the_file_of_the_tutorial_runs_from_anywhere(monkeypatch, capsys, tmp_path):
+    def run(launcher, jobs, checkpoints, progress, source=None):
+        for job in jobs:
+            yield from execute_pack(job.runs, known=job.known, checkpoints=checkpoints)
+
+    monkeypatch.setattr("statetrack.training.LocalLauncher.run", run)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "experiments" / "random_automaton.py", "mine.py")
+    assert main(["grid", "mine.py", "--preset", "smoke", "--device", "cpu"]) == 0
+    names = dict(line.split() for line in capsys.readouterr().out.splitlines()[-4:])
+    assert list(names) == ["figure", "table", "report", "results"]
+    assert all((tmp_path / path).exists() for path in names.values())
+
+
+def test_the_matrices_of_the_tutorial_are_as_its_page_says():
+    runs = pd.read_csv(RESULTS / "random_automaton-cpu" / "runs.csv")
+    turns = pd.read_csv(RESULTS / "random_automaton-cpu" / "spectra.csv").query("token == 1")
+    near = turns[(turns.real.abs() < 0.05) & ((turns.imag.abs() - 1).abs() < 0.05)]
+    labels = set(runs.set_index("run_id").label[near.run_id])
+    assert labels == {"Householder n_h=2 [-1,1]"}
+    best = runs.groupby("label", sort=False).token_horizon.apply(lambda of: sorted(of)[::-1])
+    assert best["LSTM"] == [256] * 3
+    assert best["Householder n_h=2 [-1,1]"] == [256, 68, 6]
