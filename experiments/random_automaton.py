@@ -1,8 +1,9 @@
 """Which models follow a random automaton with four states.
 
-Its two letters permute the states: one swaps two pairs, the other is a
-turn through all four, so the group is Z4. A quarter turn is a product of
-two reflections and of no fewer. Trained on 32 letters, read to 256.
+Its two letters permute the states: one swaps two pairs, the other
+turns through all four, so the group is Z4. A quarter turn is a
+product of two reflections and of no fewer. Trained on words of 32
+letters, read to 256.
 """
 
 from statetrack.analysis import curves_and_spectra
@@ -21,12 +22,14 @@ TASK = fixed(
     "training.length=32",
 )
 FACTORS = product({"model.num_factors": [1, 2]})
-MODELS = product({"model": ["diagonal", "lstm"]}) + fixed("model=householder") * FACTORS
+OTHERS = product({"model": ["diagonal", "lstm"]})
+MODELS = OTHERS + fixed("model=householder") * FACTORS
 
 
 def grid(preset):
     """Twelve runs; or four that only show that everything works."""
-    return Grid.of(f"random_automaton-{preset}", TASK * MODELS * SIZES[preset])
+    axes = TASK * MODELS * SIZES[preset]
+    return Grid.of(f"random_automaton-{preset}", axes)
 
 
 def figure(results):
