@@ -19,6 +19,7 @@ Names tell what the construction makes sure of: a draw of ``aperiodic`` may happ
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ __all__ = ["ALGEBRAIC_CLASSES", "StratifiedDraw", "possible_classes", "stratifie
 _MAX_TRIALS: Final = 1000
 _MAX_CASCADE_STATES: Final = 128
 _MAX_TABLE: Final = 2**22
+_MAX_KEPT: Final = 2**12
 
 
 class StratifiedDraw(NamedTuple):
@@ -113,8 +115,7 @@ def stratified_dfa(
             f"to {_MAX_TABLE} cells"
         )
     possible = possible_classes(num_states, num_symbols)
-    item = num_states << 32 | num_symbols
-    source = PhiloxSource(seed=seed, stream=Stream.ALGEBRAIC_CLASS, item=item)
+    source = _source(num_states, num_symbols, seed)
     drawn = possible[int(random_integers(source, len(possible), 1)[0])]
     if algebraic_class is None:
         algebraic_class = drawn
@@ -125,9 +126,29 @@ def stratified_dfa(
             f"no automaton with {num_states} states and {num_symbols} symbols is drawn in class "
             f"{algebraic_class!r}: possible here are {', '.join(possible)}"
         )
-    table = _LAWS[algebraic_class](num_states, num_symbols, source)
-    dfa = with_random_accepting(table, seed, item)
+    small = num_states * num_symbols <= _MAX_KEPT
+    law = _kept if small else _automaton
+    dfa = law(num_states, num_symbols, seed, algebraic_class)
     return StratifiedDraw(dfa, algebraic_class, None if classify is None else classify(dfa))
+
+
+def _automaton(num_states: int, num_symbols: int, seed: int, algebraic_class: str) -> DFA:
+    source = _source(num_states, num_symbols, seed)
+    random_integers(source, len(possible_classes(num_states, num_symbols)), 1)  # the class
+    table = _LAWS[algebraic_class](num_states, num_symbols, source)
+    return with_random_accepting(table, seed, _item(num_states, num_symbols))
+
+
+_kept = lru_cache(maxsize=1024)(_automaton)
+
+
+def _source(num_states: int, num_symbols: int, seed: int) -> PhiloxSource:
+    item = _item(num_states, num_symbols)
+    return PhiloxSource(seed=seed, stream=Stream.ALGEBRAIC_CLASS, item=item)
+
+
+def _item(num_states: int, num_symbols: int) -> int:
+    return num_states << 32 | num_symbols
 
 
 def possible_classes(num_states: int, num_symbols: int) -> tuple[str, ...]:
