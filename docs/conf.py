@@ -1,7 +1,12 @@
 """Sphinx configuration: MyST pages, numpydoc docstrings, no network."""
 
+import sys
 import tomllib
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from results_gallery import gallery_markdown
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
@@ -27,7 +32,21 @@ autodoc_typehints = "none"  # the docstrings give types with shapes
 numpydoc_show_class_members = False  # autodoc lists them
 
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"header_links_before_dropdown": 8, "navigation_with_keys": False}
+html_theme_options = {"header_links_before_dropdown": 5, "navigation_with_keys": False}
 html_sidebars = {"*": []}  # only the reference, api/*, has a second level
 html_title = f"statetrack {release}"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_extra_path = ["../experiments/results"]  # reports and tables, which the gallery links to
+
+
+def fill_gallery(app, docname, source):
+    """Put the committed results into their page, so that new ones appear by themselves."""
+    if docname == "gallery":
+        source[0] = source[0].replace("<!-- results -->", gallery_markdown())
+
+
+def setup(app):
+    app.connect("source-read", fill_gallery)
+    app.connect("env-get-outdated", lambda *_: ["gallery"])
