@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from automata.errors import InputError
 from statetrack.analysis.horizon_axes import horizon_scatter
 from statetrack.analysis.horizon_scores import horizon_scores
+from statetrack.analysis.reading_scores import adversary_scores, extraction_scores
 from statetrack.training import Grid, Results
 
 PRESETS = ("cpu", "gpu", "full", "smoke")
@@ -147,6 +148,23 @@ def predictions(results: Results) -> pd.DataFrame:
         for predictor, column in PREDICTORS.items()
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def tables(results: Results) -> dict[str, pd.DataFrame]:
+    """Scores of the predictors, of the words that break models, and of extracted automata.
+
+    Adversarial words are of the models that `predictions` keeps, automata of those with
+    whole-prefix accuracy of at least .99 to four times the training length.
+    """
+    frame = predictions(results)
+    horizons = results.table("horizon")
+    return {
+        "predictions": horizon_scores(frame),
+        "adversarial_words": adversary_scores(horizons[horizons.run_id.isin(frame.run_id)]),
+        "automata": extraction_scores(
+            results.finished, results.table("thresholds"), results.table("automaton")
+        ),
+    }
 
 
 def figure(results: Results) -> Figure:

@@ -17,6 +17,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from automata.errors import InputError
+from statetrack.analysis.reading_scores import extraction_scores
 from statetrack.training import Grid, Results
 
 PRESETS = ("gpu", "smoke")
@@ -106,6 +107,14 @@ def overview(results: Results) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def tables(results: Results) -> dict[str, pd.DataFrame]:
+    """Count what learned runs use, and what automata those far beyond training follow."""
+    automata = extraction_scores(
+        results.finished, results.table("thresholds"), results.table("automaton")
+    )
+    return {"representations": overview(results), "automata": automata}
 
 
 def _with_learned(results: Results) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -191,6 +192,20 @@ def test_the_exported_files_draw_the_same_table(smoke, tmp_path):
     assert failure_table(loaded.runs).empty
 
 
+def test_tables_of_an_experiment_are_written_and_shown(smoke, tmp_path):
+    experiment, results, _ = smoke
+    frame = pd.DataFrame({"who": ["one & all"], "share": [0.123456]})
+    own = replace(experiment, tables=lambda results: {"what_came_out": frame})
+    products = write_products(own, results, tmp_path, "")
+    written = products["tables"] / "what_came_out.csv"
+    assert written.read_text() == "who,share\none & all,0.1235\n"
+    page = products["report"].read_text()
+    assert "what came out" in page
+    assert "one &amp; all" in page
+    write_products(own, results, tmp_path, "")
+    assert "tables" not in write_products(experiment, results, tmp_path, "")
+
+
 def test_nothing_finished_is_nothing_to_draw(smoke, tmp_path):
     experiment, results, _ = smoke
     with pytest.raises(InputError, match="no run is finished"):
@@ -345,7 +360,8 @@ def read_representations() -> Results:
         limit = {"metric": "whole_prefix_accuracy", "threshold": 0.99, "length": length}
         limits += [{"run_id": run_id, **limit}, {"run_id": run_id, **limit, "threshold": 0.5}]
         layers.append({"run_id": run_id, "kernel_order": 1})
-        automata.append({"run_id": run_id, "equivalent": run_id != "b"})
+        automata.append({"run_id": run_id, "task": group, "equivalent": run_id != "b"})
+        automata[-1]["distinguishing_word"] = ""
         for head, (verdict, formula, reflections, keys) in enumerate(own):
             place = {"run_id": run_id, "head": head}
             name = {"2Ca": "rotations of a 5-gon", "3Rb": "rotations of a cube"}.get(formula, "")
@@ -391,6 +407,9 @@ def test_representations_are_counted_over_learned_runs_alone():
         "3Rb\nrotations\nof a cube",
     ]
     assert not any(axis.axison for axis in rest)
+    tables = module.tables(results)
+    assert tables["automata"].query("task == 'all'")[["models", "same"]].values.tolist() == [[0, 0]]
+    assert tables["representations"].equals(module.overview(results))
 
 
 def test_representations_that_nobody_learned_or_read_are_said():
