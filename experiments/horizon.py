@@ -192,7 +192,10 @@ def _errors(axes: Axes, frame: pd.DataFrame) -> None:
         text = f"median |log10| {row.median_log10:.2f}"
         if np.isfinite(row.spearman):
             text += f", rank corr. {row.spearman:.2f}"
-        axes.text(0.01, place + 0.4, text, fontsize=6.5, transform=axes.get_yaxis_transform())
+        note = axes.text(
+            0.01, place + 0.4, text, fontsize=6.5, transform=axes.get_yaxis_transform()
+        )
+        note.set_bbox({"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"})
     axes.axvline(0.0, color="0.45", linewidth=1)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)

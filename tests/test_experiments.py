@@ -419,3 +419,18 @@ def test_representations_that_nobody_learned_or_read_are_said():
         module.figure(results.only(["c"]))
     with pytest.raises(InputError, match="statetrack read"):
         module.overview(Results(results.runs, {}, []))
+
+
+def test_the_committed_horizons_sum_up_as_written():
+    """Tables of the committed small preset: certificates hold, automata are the true ones."""
+    experiment = load_experiment(FOLDER / "horizon.py")
+    folder = FOLDER / "results" / "horizon-cpu"
+    tables = experiment.tables(load_results(folder))
+    assert set(tables) == {file.stem for file in (folder / "tables").iterdir()}
+    words = tables["adversarial_words"].set_index("group").loc["all"]
+    assert words[["models", "found", "violations"]].tolist() == [8, 7, 0]
+    assert words.periods_within == words.periods == 4
+    automata = tables["automata"].set_index("task").loc["all"]
+    assert automata[["models", "same", "failures"]].tolist() == [6, 6, ""]
+    best = tables["predictions"].query("group == 'all'").set_index("predictor").median_log10
+    assert best["weights, ensemble"] < 0.02
