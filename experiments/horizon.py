@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from automata.errors import InputError
 from statetrack.analysis.horizon_axes import horizon_scatter
 from statetrack.analysis.horizon_scores import horizon_scores
+from statetrack.analysis.reading_scores import adversary_scores, extraction_scores
 from statetrack.training import Grid, Results
 
 PRESETS = ("cpu", "gpu", "full", "smoke")
@@ -149,6 +150,23 @@ def predictions(results: Results) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def tables(results: Results) -> dict[str, pd.DataFrame]:
+    """Scores of the predictors, of the words that break models, and of extracted automata.
+
+    Adversarial words are of the models that `predictions` keeps, automata of those with
+    whole-prefix accuracy of at least .99 to four times the training length.
+    """
+    frame = predictions(results)
+    horizons = results.table("horizon")
+    return {
+        "predictions": horizon_scores(frame),
+        "adversarial_words": adversary_scores(horizons[horizons.run_id.isin(frame.run_id)]),
+        "automata": extraction_scores(
+            results.finished, results.table("thresholds"), results.table("automaton")
+        ),
+    }
+
+
 def figure(results: Results) -> Figure:
     """Predicted against measured horizons, and how far off each predictor is."""
     frame = predictions(results)
@@ -174,7 +192,10 @@ def _errors(axes: Axes, frame: pd.DataFrame) -> None:
         text = f"median |log10| {row.median_log10:.2f}"
         if np.isfinite(row.spearman):
             text += f", rank corr. {row.spearman:.2f}"
-        axes.text(0.01, place + 0.4, text, fontsize=6.5, transform=axes.get_yaxis_transform())
+        note = axes.text(
+            0.01, place + 0.4, text, fontsize=6.5, transform=axes.get_yaxis_transform()
+        )
+        note.set_bbox({"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"})
     axes.axvline(0.0, color="0.45", linewidth=1)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)

@@ -9,15 +9,21 @@ arXiv 2502.10297: for S4 the rotations of a cube, with beta near 2 and keys in t
 a plane, Q8 its four dimensions, S5 four or five.
 """
 
+import math
+import textwrap
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
 from automata.errors import InputError
+from statetrack.analysis.reading_scores import extraction_scores
 from statetrack.training import Grid, Results
 
 PRESETS = ("gpu", "smoke")
 READINGS = ("representations", "factors", "automaton")
+COLUMNS = 4
+BLIND = ("trivial", "not a representation")
 FACTORS = {"Z5": 2, "D5": 2, "S3": 2, "A4": 2, "S4": 2, "A5": 2, "S5": 4, "Q8": 4}
 
 RECIPE = [
@@ -70,30 +76,29 @@ def overview(results: Results) -> pd.DataFrame:
     -------
     DataFrame
         group, runs, learned (whole-prefix accuracy >= .99 on the report words at the training
-        length), median_prefix_length (longest length with that), representations (that a head of
-        most learned runs holds, trivial parts left out), faithful (learned runs whose heads
-        together tell all elements apart), covers, same_automaton, reflections (median share of
-        factors with beta within .1 of 2), key_dimension (median).
+        length), median_prefix_length (longest length with that); of the learned runs:
+        representations (the three that most of them have in a head, trivial parts left out, with
+        the number of runs), faithful (runs whose heads together tell all elements apart), covers,
+        same_automaton, and over their faithful heads reflections (median share of factors with beta
+        within .1 of 2) and key_dimension (median).
     """
-    limits = results.table("thresholds")
-    limits = limits[(limits.metric == "whole_prefix_accuracy") & (limits.threshold == 0.99)]
-    runs = results.finished.merge(limits, on="run_id")
-    runs["learned"] = runs.length >= runs.training_length
+    runs = _with_learned(results)
     rows = []
-    for group, own in runs.groupby(runs.run_id.map(_groups(results)), sort=False):
+    for group, own in runs.groupby("group", sort=False):
         ids = set(own.run_id[own.learned])
         heads = _of(results, "representations", ids)
+        heads = heads[~heads.verdict.isin(BLIND)]
+        faithful = heads.loc[heads.verdict == "faithful", ["run_id", "head"]]
+        factors = _of(results, "factors", ids).drop_duplicates(["run_id", "head"]).merge(faithful)
         layers = _of(results, "layers", ids)
-        factors = _of(results, "factors", ids).drop_duplicates(["run_id", "head"])
         automata = _of(results, "automaton", ids)
-        seen = _without_trivial(heads)
         rows.append(
             {
                 "group": group,
                 "runs": len(own),
                 "learned": len(ids),
                 "median_prefix_length": own.length.median(),
-                "representations": "; ".join(seen.value_counts().head(3).index),
+                "representations": _most_used(heads),
                 "faithful": int((layers.kernel_order == 1).sum()),
                 "covers": int(heads[heads.cover_degree > 1].run_id.nunique()),
                 "same_automaton": int(automata.equivalent.sum()),
@@ -104,6 +109,26 @@ def overview(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def tables(results: Results) -> dict[str, pd.DataFrame]:
+    """Count what learned runs use, and what automata those far beyond training follow."""
+    automata = extraction_scores(
+        results.finished, results.table("thresholds"), results.table("automaton")
+    )
+    return {"representations": overview(results), "automata": automata}
+
+
+def _with_learned(results: Results) -> pd.DataFrame:
+    """Finished runs whose matrices were read, with group, length and learned."""
+    heads = results.table("representations")
+    if heads.empty:
+        raise InputError("nothing was read of these runs: run statetrack read first")
+    limits = results.table("thresholds")
+    limits = limits[(limits.metric == "whole_prefix_accuracy") & (limits.threshold == 0.99)]
+    groups = heads.drop_duplicates("run_id")[["run_id", "group"]]
+    runs = results.finished.merge(limits, on="run_id").merge(groups, on="run_id")
+    return runs.assign(learned=runs.length >= runs.training_length)
+
+
 def _of(results: Results, name: str, run_ids: set[str]) -> pd.DataFrame:
     table = results.table(name)
     if table.empty:
@@ -112,38 +137,57 @@ def _of(results: Results, name: str, run_ids: set[str]) -> pd.DataFrame:
 
 
 def _without_trivial(heads: pd.DataFrame) -> pd.Series:
-    """Formulas of heads that are representations, trivial parts left out."""
-    good = heads[~heads.verdict.isin(["trivial", "not a representation"])]
-    parts = good.representation.str.split(" \\+ ")
+    """Formulas of heads, trivial parts left out."""
+    parts = heads.representation.str.split(" \\+ ")
     return parts.map(lambda one: " + ".join(part for part in one if "trivial" not in part))
+
+
+def _most_used(heads: pd.DataFrame) -> str:
+    runs = heads.run_id.groupby(_without_trivial(heads)).nunique()
+    most = runs.sort_values(ascending=False, kind="stable").head(3)
+    return "; ".join(f"{formula} in {count}" for formula, count in most.items())
 
 
 def figure(results: Results) -> Figure:
     """For every group: how often each irreducible representation is used, by learned runs."""
-    irreps = results.table("irreps")
-    groups = overview(results)
-    if irreps.empty or not groups.learned.any():
+    runs = _with_learned(results)
+    if not runs.learned.any():
         raise InputError("no run has learned its group, so there is nothing to draw")
-    irreps = irreps[(irreps.irrep != "trivial") & (irreps.verdict != "not a representation")]
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
-    axes = figure.subplots(2, 4).ravel()
-    names = _groups(results)
+    learned = set(runs.run_id[runs.learned])
+    irreps = _of(results, "irreps", learned)
+    irreps = irreps[(irreps.irrep != "trivial") & ~irreps.verdict.isin(BLIND)]
+    irreps = irreps.merge(runs[["run_id", "group"]], on="run_id")
+    names = _names(_of(results, "representations", learned))
+    groups = runs.groupby("group", sort=False).learned
+    rows = math.ceil(groups.ngroups / COLUMNS)
+    figure = Figure(figsize=(7.6, 0.3 + 1.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel()
     color = sns.color_palette("colorblind")[0]
-    for axis, row in zip(axes, groups.itertuples(), strict=False):
-        own = irreps[irreps.run_id.map(names) == row.group]
-        shares = own.groupby("irrep").run_id.nunique() / max(1, row.learned)
-        axis.bar(range(len(shares)), shares, color=color)
-        axis.set_xticks(range(len(shares)), shares.index, fontsize=7)
-        axis.set_title(f"{row.group}: {row.learned} of {row.runs} learned", fontsize=8)
+    for axis, (group, own) in zip(axes, groups, strict=False):
+        used = irreps[irreps.group == group]
+        shares = used.groupby("irrep").run_id.nunique() / max(1, int(own.sum()))
+        axis.bar(range(len(shares)), shares, width=0.6, color=color)
+        ticks = [_tick(irrep, names.get((group, irrep))) for irrep in shares.index]
+        axis.set_xticks(range(len(shares)), ticks, fontsize=5.5)
+        axis.set_xlim(-0.6, max(3, len(shares)) - 0.4)
+        axis.set_title(f"{group}: {own.sum()} of {len(own)} learned", fontsize=8)
+        axis.tick_params(axis="y", labelsize=7)
         axis.set_ylim(0, 1.05)
         axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[groups.ngroups :]:
+        axis.set_axis_off()
     figure.supylabel("share of learned runs with such a head", fontsize=8)
     return figure
 
 
-def _groups(results: Results) -> pd.Series:
-    """The group of every run, by run id."""
-    heads = results.table("representations")
-    if heads.empty:
-        raise InputError("nothing was read of these runs: run statetrack read first")
-    return heads.drop_duplicates("run_id").set_index("run_id").group
+def _names(heads: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """What heads that hold one irreducible representation alone are called."""
+    alone = heads.assign(irrep=_without_trivial(heads))
+    return {
+        (row.group, row.irrep): row.name
+        for row in alone[["group", "irrep", "name"]].itertuples(index=False)
+    }
+
+
+def _tick(irrep: str, name: str | None) -> str:
+    return irrep if name in (None, irrep) else f"{irrep}\n{textwrap.fill(name, 11)}"

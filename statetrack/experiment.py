@@ -17,7 +17,15 @@ from statetrack.training.grid import Grid
 from statetrack.training.results import OVERVIEW_NAME, Results
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
+
+TABLES_NAME = "tables"
+
+
+def no_tables(results: Results) -> Mapping[str, "pd.DataFrame"]:
+    """What an experiment has that makes no tables of its own."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,9 @@ class Experiment:
         ``figure(results) -> matplotlib Figure``.
     readings : tuple of str
         ``READINGS`` of the file, which the figure needs: what `statetrack read` reads of the runs.
+    tables : callable
+        ``tables(results) -> mapping of name to DataFrame`` of the file: its own tables, none by
+        default.
     """
 
     path: Path
@@ -46,6 +57,7 @@ class Experiment:
     grid: Callable[[str], Grid]
     figure: Callable[[Results], "Figure"]
     readings: tuple[str, ...] = ()
+    tables: Callable[[Results], Mapping[str, "pd.DataFrame"]] = no_tables
 
 
 def load_experiment(path: str | Path) -> Experiment:
@@ -76,6 +88,7 @@ def load_experiment(path: str | Path) -> Experiment:
         module.grid,
         module.figure,
         tuple(getattr(module, "READINGS", ())),
+        getattr(module, "tables", no_tables),
     )
 
 
@@ -116,7 +129,7 @@ def write_products(
     command: str,
     num_runs: int | None = None,
 ) -> dict[str, Path]:
-    """Write the figure, the table and the report.
+    """Write the figure, the tables and the report.
 
     Parameters
     ----------
@@ -131,7 +144,8 @@ def write_products(
     Returns
     -------
     dict of str to Path
-        What was written: "figure", "table", "report".
+        What was written: "figure", "table", "report", and "tables", the folder of the experiment's
+        own, where it has some.
 
     Raises
     ------
@@ -147,6 +161,12 @@ def write_products(
     table = accuracy_overview(results)
     table_path = place / OVERVIEW_NAME
     write_atomically(table_path, table.to_csv(index=False, float_format="%.4f").encode())
+    own_tables = experiment.tables(results)
+    if own_tables:
+        (place / TABLES_NAME).mkdir(exist_ok=True)
+    for name, frame in own_tables.items():
+        content = frame.to_csv(index=False, float_format="%.4f").encode()
+        write_atomically(place / TABLES_NAME / f"{name}.csv", content)
     report_path = write_grid_report(
         place / "report.html",
         experiment.title,
@@ -155,8 +175,10 @@ def write_products(
         results,
         command,
         num_runs,
+        own_tables,
     )
-    return {"figure": figure_path, "table": table_path, "report": report_path}
+    written = {"figure": figure_path, "table": table_path, "report": report_path}
+    return written | ({"tables": place / TABLES_NAME} if own_tables else {})
 
 
 def save_figure(figure: "Figure", path: Path) -> None:

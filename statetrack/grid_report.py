@@ -1,6 +1,6 @@
 """The report of a grid: what it asked, what came out and how sure that is, from what, and again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,7 @@ def write_grid_report(
     results: Results,
     command: str,
     num_runs: int | None = None,
+    tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> Path:
     """Write the report of a grid as one HTML page.
 
@@ -73,6 +74,8 @@ def write_grid_report(
         The command line that makes the results again.
     num_runs : int, optional
         Runs of the grid, where some may be missing among the results.
+    tables : mapping of str to DataFrame, optional
+        The experiment's own tables by name.
 
     Returns
     -------
@@ -86,6 +89,7 @@ def write_grid_report(
     sections = [
         ReportSection("In short", "", [ReportList(findings(ended, reached, compared))]),
         ReportSection("The figure", "", [own]),
+        _own_tables(tables or {}),
         _failed(ended, command),
         _solved(ended),
         _horizons(reached, reached_horizons(results, "whole_prefix_accuracy")),
@@ -104,6 +108,13 @@ def write_grid_report(
         facts=facts(results, ended, num_runs or len(ended)),
         foot=_FOOT,
     )
+
+
+def _own_tables(tables: Mapping[str, pd.DataFrame]) -> ReportSection | None:
+    if not tables:
+        return None
+    parts = [ReportTable(name.replace("_", " "), frame) for name, frame in tables.items()]
+    return ReportSection("Tables of the experiment", "", parts)
 
 
 def facts(results: Results, ended: pd.DataFrame, num_runs: int) -> list[tuple[str, str]]:

@@ -223,6 +223,8 @@ def _rows(row: pd.Series) -> pd.DataFrame:
             _length(row["first_random_failure"]),
         ),
         ("word that breaks it", "none found" if pd.isna(row["adversarial_length"]) else word),
+        ("the first repeated block was predicted to", _length(row["period_predicted"])),
+        ("and did", _length(row["period_length"])),
         ("the cheapest cycle was predicted to", _length(row["cycle_predicted"])),
         ("and did", _length(row["cycle_length"])),
         (f"proved right up to ({row['certified_by']})", proved),

@@ -53,6 +53,8 @@ def write_what_was_read(
 ) -> None:
     """Read what is missing, then write tables, figure and report, and print where they are.
 
+    Of a grid that is not finished, what is there is read and written, and what is not is said.
+
     Parameters
     ----------
     experiment : Experiment
@@ -81,3 +83,6 @@ def write_what_was_read(
     products = write_products(experiment, results, folder, command, len(grid.runs))
     for name, path in {**products, "results": folder}.items():
         print(f"{name:<8} {path}")
+    left = len(grid.runs) - len(results.finished)
+    if left:
+        print(f"{left} of {len(grid.runs)} runs are not finished: these are results of the others")

@@ -32,8 +32,11 @@ _RUN_COLUMNS = {
 
 
 def accuracy_overview(results: Results) -> pd.DataFrame:
-    """Accuracy at the training length and up to the longest, best and median, with horizons."""
-    return _accuracy(results.finished, results, "token_accuracy")
+    """Accuracy at the training length and up to the longest, best and median, with horizons.
+
+    One row a task and label, to which the settings that vary within it are added.
+    """
+    return _accuracy(with_variants(results.finished), results, "token_accuracy")
 
 
 def _accuracy(runs: pd.DataFrame, results: Results, metric: str) -> pd.DataFrame:

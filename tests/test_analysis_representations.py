@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from automata.automorphisms import class_automorphisms
 from automata.characters import character_table, real_irreps
 from automata.errors import InputError
-from automata.groups import alternating, cyclic, parse, symmetric
+from automata.groups import alternating, cyclic, from_permutations, parse, symmetric
 from automata.homomorphisms import homomorphism, quotient
 from automata.isomorphisms import find_isomorphism, isomorphisms
 from automata.tasks import get_task
@@ -24,6 +26,7 @@ from statetrack.analysis import (
     without_scale,
 )
 from statetrack.analysis.covers import find_cover
+from statetrack.analysis.homomorphism import Tolerances
 from statetrack.analysis.intertwiners import intertwiner
 from statetrack.analysis.isotypic import RealIrreps
 from statetrack.analysis.planted import (
@@ -32,6 +35,7 @@ from statetrack.analysis.planted import (
     planted_markdown,
     planted_table,
 )
+from statetrack.analysis.subspace import represented_subspace
 from statetrack.analysis.unitarising import as_real, nearest_representation, unitarise
 from statetrack.models.constructions import (
     group_by_matrices,
@@ -283,6 +287,51 @@ def test_what_does_not_close_is_no_representation():
     assert find_cover(generic, cyclic(2), [0, 1]) is None
     noise = np.random.default_rng(0).normal(size=(6, 4, 4))
     assert only(noise, symmetric(3), basis=None).verdict == "not a representation"
+
+
+def beside_unrelated_turns(seed, condition=1.0):
+    """The dihedral group of a pentagon, three fixed directions, four that follow no group."""
+    source = np.random.default_rng(seed)
+    turns = [turn(2 * np.pi * k / 5) for k in range(5)]
+    plane = np.stack([*turns, *(one @ np.diag([1.0, -1.0]) for one in turns)])
+    group = from_permutations([(1, 2, 3, 4, 0), (0, 4, 3, 2, 1)])
+    corners = np.stack([np.cos(0.4 * np.pi * np.arange(5)), np.sin(0.4 * np.pi * np.arange(5))], -1)
+    by_element = [
+        next(one for one in plane if np.allclose(corners @ one, corners[list(element)]))
+        for element in group.elements
+    ]
+    junk = scipy.stats.ortho_group.rvs(4, size=10, random_state=source)
+    blocks = zip(by_element, junk, strict=True)
+    apart = np.stack([scipy.linalg.block_diag(one, np.eye(3), other) for one, other in blocks])
+    bend = scipy.stats.ortho_group.rvs(9, random_state=source) * np.geomspace(1, condition, 9)
+    return group, np.linalg.inv(bend) @ apart @ bend, bend[:5]
+
+
+@pytest.mark.parametrize(("seed", "condition"), [(0, 1.0), (1, 1.0), (2, 30.0)])
+def test_a_representation_beside_unrelated_directions_is_found(seed, condition):
+    group, matrices, planted = beside_unrelated_turns(seed, condition)
+    rows = represented_subspace(matrices, group.table)
+    assert scipy.linalg.subspace_angles(rows.T, planted.T).max() < 1e-6
+    whole = only(matrices, group, basis=None, tolerances=Tolerances(represented=0.0))
+    assert (whole.verdict, whole.dimension) == ("not a representation", 9)
+    part = only(matrices, group, basis=None)
+    assert (part.verdict, part.dimension, part.subspace) == ("faithful", 5, 9)
+    assert part.name == "symmetries of a 5-gon"
+    assert part.multiplicities[0] == 3
+    assert part.error < 1e-6
+    assert part.leakage < 1e-6
+
+
+@given(seed=st.integers(0, 2**16), noise=st.floats(0, 0.03))
+@settings(max_examples=10, deadline=None)
+def test_noise_leaves_the_represented_part_where_it_is(seed, noise):
+    group, matrices, planted = beside_unrelated_turns(seed)
+    bent = matrices + noise / 3 * np.random.default_rng(seed).normal(size=matrices.shape)
+    part = only(bent, group, basis=None)
+    assert part.verdict == "faithful"
+    rows = represented_subspace(bent, group.table)
+    assert len(rows) == 5
+    assert scipy.linalg.subspace_angles(rows.T, planted.T).max() <= 10 * noise + 1e-6
 
 
 def test_nearest_representation_against_the_known_answer():

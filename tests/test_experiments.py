@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from statetrack.report_tables import (
     homomorphism_overview,
     provenance_rows,
 )
+from statetrack.source_files import import_file
 from statetrack.training import Results, export_results, load_results, run_grid
 from statetrack.training.execute import execute_pack
 
@@ -190,6 +192,20 @@ def test_the_exported_files_draw_the_same_table(smoke, tmp_path):
     assert failure_table(loaded.runs).empty
 
 
+def test_tables_of_an_experiment_are_written_and_shown(smoke, tmp_path):
+    experiment, results, _ = smoke
+    frame = pd.DataFrame({"who": ["one & all"], "share": [0.123456]})
+    own = replace(experiment, tables=lambda results: {"what_came_out": frame})
+    products = write_products(own, results, tmp_path, "")
+    written = products["tables"] / "what_came_out.csv"
+    assert written.read_text() == "who,share\none & all,0.1235\n"
+    page = products["report"].read_text()
+    assert "what came out" in page
+    assert "one &amp; all" in page
+    write_products(own, results, tmp_path, "")
+    assert "tables" not in write_products(experiment, results, tmp_path, "")
+
+
 def test_nothing_finished_is_nothing_to_draw(smoke, tmp_path):
     experiment, results, _ = smoke
     with pytest.raises(InputError, match="no run is finished"):
@@ -326,3 +342,96 @@ def test_an_experiment_may_bring_its_own_model(tmp_path, monkeypatch):
     grid = preset_grid(load_experiment(file), "small")
     results = run_grid(grid, tmp_path / "results", launcher=LocalLauncher(1, "cpu"))
     assert results.runs.status.tolist() == ["finished"]
+
+
+REPRESENTATIONS_READ = {
+    "a": ("Z5", 200, [("faithful", "9 x trivial + 2Ca", 0.8, 3), ("trivial", "9 x trivial", 0, 9)]),
+    "b": ("Z5", 128, [("faithful", "2Cb", 0.6, 5), ("not a representation", "2Ca", 0.1, 8)]),
+    "c": ("Z5", 127, [("faithful", "2Ca", 0.2, 7), ("faithful", "2Cb", 0.2, 7)]),
+    "d": ("S4", 300, [("sees Z2", "1R", 0.5, 9), ("faithful", "3Rb", 1.0, 3)]),
+}
+"""By run: group, longest length with whole-prefix accuracy .99, and of two heads the verdict,
+representation, share of reflections and dimension of keys. Run c has not learned its group."""
+
+
+def read_representations() -> Results:
+    runs, limits, heads, irreps, factors, layers, automata = [], [], [], [], [], [], []
+    for run_id, (group, length, own) in REPRESENTATIONS_READ.items():
+        runs.append({"run_id": run_id, "status": "finished", "training_length": 128})
+        limit = {"metric": "whole_prefix_accuracy", "threshold": 0.99, "length": length}
+        limits += [{"run_id": run_id, **limit}, {"run_id": run_id, **limit, "threshold": 0.5}]
+        layers.append({"run_id": run_id, "kernel_order": 1})
+        automata.append({"run_id": run_id, "task": group, "equivalent": run_id != "b"})
+        automata[-1]["distinguishing_word"] = ""
+        for head, (verdict, formula, reflections, keys) in enumerate(own):
+            place = {"run_id": run_id, "head": head}
+            name = {"2Ca": "rotations of a 5-gon", "3Rb": "rotations of a cube"}.get(formula, "")
+            shown = {"representation": formula, "name": name or formula, "cover_degree": 1}
+            heads.append({**place, "group": group, "verdict": verdict, **shown})
+            irrep = formula.split(" + ")[-1]
+            irreps.append({**place, "irrep": "trivial", "verdict": verdict})
+            irreps.append({**place, "irrep": irrep, "verdict": verdict})
+            factors += [{**place, "reflections": reflections, "key_dimension": keys}] * 2
+    tables = {
+        "thresholds": limits,
+        "representations": heads,
+        "irreps": irreps,
+        "factors": factors,
+        "layers": layers,
+        "automaton": automata,
+    }
+    return Results(pd.DataFrame(runs), {k: pd.DataFrame(v) for k, v in tables.items()}, [])
+
+
+def test_representations_are_counted_over_learned_runs_alone():
+    """Run c holds both planes of Z5 and has not learned it: it counts nowhere but among runs."""
+    module = import_file(FOLDER / "representations.py")
+    results = read_representations()
+    rows = module.overview(results).set_index("group")
+    assert rows.loc["Z5", ["runs", "learned", "faithful", "same_automaton"]].tolist() == [
+        3,
+        2,
+        2,
+        1,
+    ]
+    assert rows.representations.to_dict() == {
+        "Z5": "2Ca in 1; 2Cb in 1",
+        "S4": "1R in 1; 3Rb in 1",
+    }
+    assert rows.reflections.to_dict() == {"Z5": pytest.approx(0.7), "S4": 1.0}
+    assert rows.key_dimension.to_dict() == {"Z5": 4.0, "S4": 3.0}
+    first, second, *rest = module.figure(results).axes
+    assert first.get_title() == "Z5: 2 of 3 learned"
+    assert [bar.get_height() for bar in first.patches] == [0.5, 0.5]
+    assert [tick.get_text() for tick in second.get_xticklabels()] == [
+        "1R",
+        "3Rb\nrotations\nof a cube",
+    ]
+    assert not any(axis.axison for axis in rest)
+    tables = module.tables(results)
+    assert tables["automata"].query("task == 'all'")[["models", "same"]].values.tolist() == [[0, 0]]
+    assert tables["representations"].equals(module.overview(results))
+
+
+def test_representations_that_nobody_learned_or_read_are_said():
+    module = import_file(FOLDER / "representations.py")
+    results = read_representations()
+    with pytest.raises(InputError, match="no run has learned"):
+        module.figure(results.only(["c"]))
+    with pytest.raises(InputError, match="statetrack read"):
+        module.overview(Results(results.runs, {}, []))
+
+
+def test_the_committed_horizons_sum_up_as_written():
+    """Tables of the committed small preset: certificates hold, automata are the true ones."""
+    experiment = load_experiment(FOLDER / "horizon.py")
+    folder = FOLDER / "results" / "horizon-cpu"
+    tables = experiment.tables(load_results(folder))
+    assert set(tables) == {file.stem for file in (folder / "tables").iterdir()}
+    words = tables["adversarial_words"].set_index("group").loc["all"]
+    assert words[["models", "found", "violations"]].tolist() == [8, 7, 0]
+    assert words.periods_within == words.periods == 4
+    automata = tables["automata"].set_index("task").loc["all"]
+    assert automata[["models", "same", "failures"]].tolist() == [6, 6, ""]
+    best = tables["predictions"].query("group == 'all'").set_index("predictor").median_log10
+    assert best["weights, ensemble"] < 0.02

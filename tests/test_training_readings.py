@@ -1,10 +1,13 @@
 """What is read of trained runs afterwards: kept beside them, once, and equal to reading at hand."""
 
 import pytest
+from matplotlib.figure import Figure
 
 from automata.errors import InputError
 from statetrack.analysis.extraction import extract_dfa
+from statetrack.experiment import Experiment
 from statetrack.models.loading import load_model
+from statetrack.read_command import write_what_was_read
 from statetrack.training import Grid, LocalLauncher, load_results, run_grid
 from statetrack.training.execute import CHECKPOINTS, run_checkpoint
 from statetrack.training.readings import missing_readings, read_grid, read_run
@@ -43,3 +46,23 @@ def test_readings_are_kept_once_and_failures_cost_themselves(tmp_path):
     thresholds = results.table("thresholds").set_index(["run_id", "metric", "threshold"])
     reached = results.finished.set_index("run_id").token_horizon
     assert thresholds.length[first.run_id, "token_accuracy", 0.99] == reached[first.run_id]
+
+
+def test_a_part_of_a_grid_is_read_and_what_is_left_is_said(tmp_path, capsys):
+    grid = Grid.product("part", PAIRS, {"seed": range(3)})
+    run_grid(Grid("part", grid.runs[:1]), tmp_path, launcher=LocalLauncher(1, "cpu"))
+    experiment = Experiment(
+        tmp_path / "part.py",
+        "Part",
+        "",
+        ("cpu",),
+        lambda preset: grid,
+        lambda results: Figure(),
+        ("automaton",),
+        lambda results: {"read": results.table("automaton")[["run_id"]]},
+    )
+    write_what_was_read(experiment, grid, tmp_path, "", 1)
+    printed = capsys.readouterr()
+    assert "2 of 3 runs are not finished" in printed.out
+    assert f"[1/1] automaton of {grid.runs[0].run_id}" in printed.err
+    assert (tmp_path / "tables" / "read.csv").read_text() == f"run_id\n{grid.runs[0].run_id}\n"

@@ -1,11 +1,13 @@
 """Results: store to tables to CSV and back, and what is said about their origin."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from automata.errors import InputError
+from statetrack.report_tables import accuracy_overview
 from statetrack.training import export_results, load_results
 from statetrack.training.records import RunRecord
 from statetrack.training.results import Results, results_of
@@ -75,6 +77,28 @@ def test_store_and_export_give_the_same_tables(tmp_path):
         "spectra.csv",
     ]
     assert_equal(load_results(tmp_path / "new" / "exported"), results)
+
+
+def test_parameters_of_the_task_tell_runs_apart(tmp_path):
+    """Two groups of one word problem and model are two rows of every table."""
+    curve = {"length": [1, 2], "token_accuracy": [1.0, 0.5], "majority_rate": [0.5, 0.5]}
+    results = stored(
+        tmp_path,
+        *(
+            replace(
+                record(run_id, tables={"curves": curve}, training_length=1),
+                config=json.dumps(
+                    {"task": {"name": "word_problem", "parameters": {"group": group}}}
+                ),
+            )
+            for run_id, group in [("00aa", "S3"), ("00bb", "A4")]
+        ),
+    )
+    assert results.runs["task.group"].tolist() == ["S3", "A4"]
+    assert accuracy_overview(results).label.tolist() == [
+        "diagonal [-1,1], group S3",
+        "diagonal [-1,1], group A4",
+    ]
 
 
 def test_a_second_export_is_the_same_bytes(tmp_path):

@@ -3,7 +3,6 @@
 Shape suffixes: Q automaton states, P tokens, U V N the state of a model, C classes, M words.
 """
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,15 +17,22 @@ from automata.errors import InputError
 from automata.pair_graph import minimum_mean_cycle
 from automata.validation import BoolArray, FloatArray, IntArray, as_integer, read_only
 from statetrack.analysis.affine import AffineRecurrence, read_affine, require_all_asked
-from statetrack.analysis.horizon_prediction import class_margins, is_right
+from statetrack.analysis.beam_search import beam_search
+from statetrack.analysis.horizon_prediction import is_right
 from statetrack.analysis.letter_products import word_states
+from statetrack.analysis.periodic_words import (
+    PeriodicFailure,
+    first_periodic_failure,
+    short_blocks,
+)
 
 if TYPE_CHECKING:
     from automata.tasks import AutomatonTask, Task
 
 _MOST_PERIODIC = 4096
+_MOST_PREDICTED = 512
 _MOST_LAST_LETTERS = 8
-_MOST_IN_A_STEP = 2**14
+_RANDOM_SHARES = (0.0, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +46,8 @@ class AdversarialWord:
         The answer after its last letter is wrong in float32, and right after every letter before.
     length : int
     found_by : str
-        "cycle" (the cheapest cycle of pairs of states, repeated), "periodic" or "beam".
+        "cycle" (the cheapest cycle of pairs of states, repeated), "periodic" (a block of one to
+        three letters, repeated) or "beam".
     float64_length : int or None
         Where the same letters, continued, first fail in float64; None if not within `cap`.
     predicted_length : float
@@ -50,6 +57,13 @@ class AdversarialWord:
         Letters of that cycle.
     cycle_length : int or None
         Where that cycle, repeated, first failed in float32; None if not within `cap`.
+    period : tuple of int
+        Letters of the block that fails first when it is repeated, of up to three letters or those
+        of the cycle, by the powers of its affine map in float64 (`first_periodic_failure`).
+    period_predicted : float
+        Where it was predicted to; infinite where no block is within `cap`.
+    period_length : int or None
+        Where it first failed in float32; None if not within `cap`.
     """
 
     task: str
@@ -60,6 +74,9 @@ class AdversarialWord:
     predicted_length: float
     cycle: tuple[int, ...]
     cycle_length: int | None
+    period: tuple[int, ...]
+    period_predicted: float
+    period_length: int | None
 
     def __post_init__(self) -> None:
         read_only(self.word)
@@ -67,8 +84,8 @@ class AdversarialWord:
     def to_frame(self) -> pd.DataFrame:
         """One row: all but the word, which is written as letters between blanks."""
         row = {name: value for name, value in vars(self).items() if name != "word"}
-        row["cycle"] = " ".join(map(str, self.cycle))
-        row["word"] = " ".join(map(str, self.word))
+        for name in ("word", "cycle", "period"):
+            row[name] = " ".join(map(str, getattr(self, name)))
         return pd.DataFrame([row])
 
 
@@ -78,7 +95,7 @@ def adversarial_word(
     *,
     cap: int = 2048,
     beam: int = 32,
-    beam_length: int = 256,
+    beam_length: int = 512,
     centre_length: int = 32,
     seed: int = 0,
 ) -> AdversarialWord | None:
@@ -93,10 +110,10 @@ def adversarial_word(
     cap : int
         Longest word tried.
     beam : int
-        Words kept for each state of the automaton in the beam search, fewer where more than 16,384
-        would be tried at a letter; 0 leaves it out.
+        Words kept for each state of the automaton in a beam search, fewer where more than 16,384
+        would be tried at a letter; 0 leaves them out.
     beam_length : int
-        Longest word of the beam search.
+        Longest word of a beam search.
     centre_length : int
         Length of the words whose mean states are the centres of the classes.
     seed : int
@@ -113,11 +130,13 @@ def adversarial_word(
 
     Notes
     -----
-    Three kinds of words are run through the model, in float32 and step by step, on the CPU, and the
+    Four kinds of words are run through the model, in float32 and step by step, on the CPU, and the
     one that fails first is returned: the cycle of least mean cost among pairs (true state, wrong
-    state) with the costs of `pair_costs`, repeated, after the shortest way to it; all words of
-    period one and two, as many of period three as fit; and a beam search that keeps, for each state
-    of the automaton, the words with the smallest margins.
+    state) with the costs of `pair_costs`, repeated, after the shortest way to it; the block of up
+    to three letters whose repetition is predicted to fail first (`first_periodic_failure`); all
+    words of period one and two, as many of period three as fit; and two beam searches
+    (`beam_search`) that keep, for each state of the automaton, the words with the smallest margins,
+    or half of them and as many random ones.
 
     Examples
     --------
@@ -136,16 +155,27 @@ def adversarial_word(
         cycle_length = first_failure(model, plain, cycle_word[None])[0]
         if cycle_length is not None:
             found.append((cycle_length, "cycle", cycle_word))
-    periodic = _periodic_words(task.num_tokens, min(cap, cycle_length or cap))
+    period = _first_period(recurrence, plain, cycle, cap)
+    period_length = None
+    if np.isfinite(period.length):
+        period_word = np.resize(np.array(period.block, dtype=np.int64), cap)
+        period_length = first_failure(model, plain, period_word[None])[0]
+        if period_length is not None:
+            found.append((period_length, "periodic", period_word))
+    known = min((length for length, _, _ in found), default=cap)
+    periodic = _periodic_words(task.num_tokens, known)
     for place, wrong_M in enumerate(_wrong_answers(model, plain, periodic), start=1):
         if wrong_M.any():
             found.append((place, "periodic", periodic[int(wrong_M.argmax())]))
             break
     shortest = min((length for length, _, _ in found), default=cap + 1)
     if beam > 0:
-        searched = _beam_search(model, plain, beam, min(beam_length, cap, shortest - 1))
-        if searched is not None:
-            found.append((len(searched), "beam", searched))
+        for share in _RANDOM_SHARES:
+            longest = min(beam_length, cap, shortest - 1)
+            searched = beam_search(model, plain, beam, longest, random_share=share, seed=seed)
+            if searched is not None:
+                shortest = len(searched)
+                found.append((shortest, "beam", searched))
     if not found:
         return None
     length, found_by, word = min(found, key=lambda one: one[0])
@@ -160,6 +190,9 @@ def adversarial_word(
         predicted,
         cycle,
         cycle_length,
+        period.block,
+        period.length,
+        period_length,
     )
 
 
@@ -329,43 +362,19 @@ def _shortest_way(task: "AutomatonTask", state: int) -> IntArray:
     return np.array(ways[state], dtype=np.int64)
 
 
+def _first_period(
+    recurrence: AffineRecurrence, task: "AutomatonTask", cycle: tuple[int, ...], cap: int
+) -> PeriodicFailure:
+    """The repeated block that is predicted to fail first, the cycle among them."""
+    blocks = short_blocks(task.num_tokens, _MOST_PREDICTED)
+    if cycle:
+        blocks.append(np.array([cycle], dtype=np.int64))
+    failures = [first_periodic_failure(recurrence, task, block, cap) for block in blocks]
+    return min(failures, key=lambda failure: failure.length)
+
+
 def _periodic_words(num_tokens: int, length: int) -> IntArray:
     """Words of period one, two and three, the shortest periods first, up to a number of them."""
-    blocks: Iterator[tuple[int, ...]] = itertools.chain.from_iterable(
-        itertools.product(range(num_tokens), repeat=period) for period in (1, 2, 3)
-    )
-    chosen = itertools.islice(blocks, min(_MOST_PERIODIC, 2**21 // max(1, length)))
-    return np.stack([np.resize(np.array(block, dtype=np.int64), length) for block in chosen])
-
-
-def _beam_search(
-    model: nn.Module, task: "AutomatonTask", beam: int, length: int
-) -> IntArray | None:
-    """Keep the words with the smallest margins for every state of the automaton."""
-    dfa, classes = task.dfa, task.state_classes
-    read: Any = model
-    words: IntArray = np.zeros((1, 0), dtype=np.int64)
-    states = np.array([dfa.initial])
-    result = None
-    with torch.no_grad():
-        memory = read.initial_state(1)
-        for _ in range(length):
-            parents = np.repeat(np.arange(len(words)), dfa.num_symbols)
-            letters = np.tile(np.arange(dfa.num_symbols), len(words))
-            before = [tuple(part[torch.from_numpy(parents)] for part in layer) for layer in memory]
-            logits, after = read.step(torch.from_numpy(letters), before)
-            values = logits.double().numpy()
-            targets = dfa.transitions[states[parents], letters]
-            margin = class_margins(values, classes[targets])
-            worst = int(np.argmin(margin))
-            if not is_right(values, classes[targets])[worst]:
-                result = np.append(words[parents[worst]], letters[worst])
-                break
-            order = np.lexsort((margin, targets))
-            ranks = np.arange(len(order)) - np.searchsorted(targets[order], targets[order])
-            most = _MOST_IN_A_STEP // (dfa.num_states * dfa.num_symbols)
-            kept = order[ranks < max(1, min(beam, most))]
-            memory = [tuple(part[torch.from_numpy(kept)] for part in layer) for layer in after]
-            words = np.concatenate([words[parents[kept]], letters[kept][:, None]], axis=1)
-            states = targets[kept]
-    return result
+    most = min(_MOST_PERIODIC, 2**21 // max(1, length))
+    blocks = short_blocks(num_tokens, most)
+    return np.stack([np.resize(block, length) for group in blocks for block in group])

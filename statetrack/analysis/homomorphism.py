@@ -148,6 +148,9 @@ class Tolerances:
         Separation below which all elements count as having the same matrix.
     ratio : float
         Error over separation above which the matrices count as no representation.
+    represented : float
+        Error of a single direction above which it is left out where the whole is no representation
+        (`represented_subspace`); 0 leaves nothing out.
     """
 
     persistent: float = 0.1
@@ -155,6 +158,7 @@ class Tolerances:
     kernel: float = 0.05
     trivial: float = 0.01
     ratio: float = 0.1
+    represented: float = 0.2
 
 
 def homomorphism_error(

@@ -135,7 +135,7 @@ def word_states(
         if length in short:
             yield _follow(recurrence, dfa, block, length, drawn)
         if length < last:
-            block, done = _scaled(recurrence, block.then(letters.chosen(drawn))), length
+            block, done = as_scaled(recurrence, block.then(letters.chosen(drawn))), length
             if length & (length - 1) == 0:
                 short_blocks[length] = block
     blocks = {0: block}
@@ -146,14 +146,14 @@ def word_states(
             if bit not in blocks:
                 half = blocks[bit - 1]
                 first, second = random.permutation(num_words), random.permutation(num_words)
-                blocks[bit] = _scaled(recurrence, half.chosen(first).then(half.chosen(second)))
+                blocks[bit] = as_scaled(recurrence, half.chosen(first).then(half.chosen(second)))
             if whole >> bit & 1:
                 piece = blocks[bit].chosen(random.permutation(num_words))
-                joined = _scaled(recurrence, joined.then(piece))
+                joined = as_scaled(recurrence, joined.then(piece))
         for size in short_blocks:
             if rest & size:
                 piece = short_blocks[size].chosen(random.permutation(num_words))
-                joined = _scaled(recurrence, joined.then(piece))
+                joined = as_scaled(recurrence, joined.then(piece))
         drawn = _equal_shares(random, len(letters.targets), num_words)
         yield _follow(recurrence, dfa, joined, length, drawn)
 
@@ -192,7 +192,8 @@ def _equal_shares(random: np.random.Generator, num_letters: int, num_words: int)
     return random.permutation(drawn)
 
 
-def _scaled(recurrence: AffineRecurrence, words: LetterProducts) -> LetterProducts:
+def as_scaled(recurrence: AffineRecurrence, words: LetterProducts) -> LetterProducts:
+    """The same words; without their scale where a recurrence does not see it."""
     return words.without_scale() if recurrence.scale_free else words
 
 

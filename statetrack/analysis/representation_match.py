@@ -14,6 +14,9 @@ from statetrack.analysis.covers import Cover
 from statetrack.analysis.homomorphism import table_errors
 from statetrack.analysis.naming import element_name
 
+NO_REPRESENTATION = "not a representation"
+"""Verdict on matrices whose products are not those of the group."""
+
 
 @dataclass(frozen=True)
 class IrrepShare:
@@ -93,6 +96,9 @@ class RepresentationMatch:
         Where the matrices come from, and their side.
     leakage : float
         Root mean square of what leaves the subspace read.
+    subspace : int
+        Dimension of the subspace looked at. Where `dimension` is less (and the state not complex),
+        the matrices are a representation on that part alone.
     """
 
     group: FiniteGroup
@@ -116,6 +122,12 @@ class RepresentationMatch:
     head: int = 0
     size: int = 0
     leakage: float = 0.0
+    subspace: int = 0
+
+    @property
+    def sees(self) -> bool:
+        """Whether it is a representation that tells elements apart."""
+        return self.verdict not in ("trivial", NO_REPRESENTATION)
 
     @property
     def multiplicities(self) -> tuple[int, ...]:
@@ -163,15 +175,17 @@ class RepresentationMatches:
         Returns
         -------
         DataFrame
-            Columns layer, head, size, dimension, representation (the sum of irreducible ones),
-            name, verdict, score, error, max_error, separation, distance, residual, condition,
-            leakage, kernel_order, quotient, cover, cover_degree (1 for none), automorphism.
+            Columns layer, head, size, subspace, dimension, representation (the sum of irreducible
+            ones), name, verdict, score, error, max_error, separation, distance, residual,
+            condition, leakage, kernel_order, quotient, cover, cover_degree (1 for none),
+            automorphism.
         """
         rows = [
             {
                 "layer": head.layer,
                 "head": head.head,
                 "size": head.size,
+                "subspace": head.subspace,
                 "dimension": head.dimension,
                 "representation": head.formula,
                 "name": head.name,
@@ -234,7 +248,7 @@ class RepresentationMatches:
         rows = []
         for layer in dict.fromkeys(head.layer for head in self.heads):
             own = [head for head in self.heads if head.layer == layer]
-            seeing = [head for head in own if head.verdict not in _BLIND]
+            seeing = [head for head in own if head.sees]
             kernel = set(range(self.group.order)).intersection(*(head.kernel for head in seeing))
             rows.append(
                 {
@@ -280,9 +294,6 @@ def product_errors(match: RepresentationMatch) -> pd.DataFrame:
             "error": error_GG.ravel(),
         }
     )
-
-
-_BLIND = ("trivial", "not a representation")
 
 
 def quotient_name(group: FiniteGroup, kernel: tuple[int, ...]) -> str:

@@ -5,6 +5,7 @@ Shape suffixes: P tokens, G elements, N state size, D dimension, I irreducible r
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,12 +20,18 @@ from statetrack.analysis.intertwiners import match_score
 from statetrack.analysis.isotypic import RealIrreps
 from statetrack.analysis.named_representations import name_representation
 from statetrack.analysis.representation_match import (
+    NO_REPRESENTATION,
     IrrepShare,
     RepresentationMatch,
     RepresentationMatches,
     quotient_name,
 )
-from statetrack.analysis.subspace import orthonormal_rows, persistent_subspace, restrict
+from statetrack.analysis.subspace import (
+    orthonormal_rows,
+    persistent_subspace,
+    represented_subspace,
+    restrict,
+)
 from statetrack.analysis.transitions import Transitions
 from statetrack.analysis.unitarising import (
     Unitarised,
@@ -80,6 +87,10 @@ def match_representation(
 
     Notes
     -----
+    Where the matrices are no representation on the whole subspace, the part of it is read on which
+    products are those of the group (`represented_subspace`), if it tells elements apart:
+    `dimension` is then less than `subspace`.
+
     Per head: the matrix of every element is the product over its shortest word; averaging
     ``M_g M_g^T`` gives an inner product that a representation keeps, and a basis in which it is
     orthogonal (`unitarise`); errors are measured there. Multiplicities are inner products of
@@ -107,19 +118,47 @@ def match_representation(
     )
     heads = []
     for layer, head, matrix_PNN in _heads(transitions):
-        rows_DN = _basis(matrix_PNN, basis, (layer, head), limits)
-        matrix_PDD, leakage_P = restrict(matrix_PNN, rows_DN)
-        heads.append(
-            _match(
-                as_real(matrix_PDD),
-                _start(matrix_PDD, rows_DN, starts, (layer, head)),
-                group,
-                elements,
-                covers,
-                limits,
-            ).placed(layer, head, matrix_PNN.shape[-1], float(np.sqrt(np.square(leakage_P).mean())))
-        )
+        place = layer, head
+        rows_DN = _basis(matrix_PNN, basis, place, limits)
+        match = _read(matrix_PNN, rows_DN, starts, place, group, elements, covers, limits)
+        if match.verdict == NO_REPRESENTATION:
+            part_DN = _represented_rows(matrix_PNN, rows_DN, group, elements, limits)
+            part = _read(matrix_PNN, part_DN, starts, place, group, elements, 1, limits)
+            match = part if part.sees else match
+        heads.append(replace(match, subspace=len(rows_DN)))
     return RepresentationMatches(group, tuple(heads))
+
+
+def _represented_rows(
+    matrix_PNN: NDArray[Any],
+    rows_DN: NDArray[Any],
+    group: FiniteGroup,
+    elements: NDArray[np.int64],
+    limits: Tolerances,
+) -> NDArray[Any]:
+    """State rows within a subspace on which products are those of the group."""
+    matrix_PDD, _ = restrict(matrix_PNN, rows_DN)
+    matrix_GDD = extend_to_group(matrix_PDD, group, elements)
+    part_KD = represented_subspace(matrix_GDD, group.table, tolerance=limits.represented)
+    return part_KD @ rows_DN
+
+
+def _read(
+    matrix_PNN: NDArray[Any],
+    rows_DN: NDArray[Any],
+    starts: Rows | None,
+    place: tuple[int, int],
+    group: FiniteGroup,
+    elements: NDArray[np.int64],
+    covers: int,
+    limits: Tolerances,
+) -> RepresentationMatch:
+    """What the matrices of one head are on a subspace."""
+    matrix_PDD, leakage_P = restrict(matrix_PNN, rows_DN)
+    start_KD = _start(matrix_PDD, rows_DN, starts, place)
+    match = _match(as_real(matrix_PDD), start_KD, group, elements, covers, limits)
+    leakage = float(np.sqrt(np.square(leakage_P).mean()))
+    return match.placed(*place, matrix_PNN.shape[-1], leakage)
 
 
 def _match(
@@ -152,7 +191,7 @@ def _match(
     if not number_I[1:].any() and apart <= limits.trivial:
         verdict = "trivial"
     elif not represents:
-        verdict = "not a representation"
+        verdict = NO_REPRESENTATION
     else:
         verdict = "faithful" if len(kernel) == 1 else f"sees {quotient_name(group, kernel)}"
     return RepresentationMatch(

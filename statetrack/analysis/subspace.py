@@ -1,7 +1,8 @@
-"""The parts of the state that carry memory, and that the tokens move.
+"""The parts of the state that carry memory, that the tokens move, and that keep a group's products.
 
-Directions that some token forgets hold nothing for long, and directions that every token leaves
-alone tell no element from another: both only blur errors. Shape suffixes: P tokens, G elements,
+Directions that some token forgets hold nothing for long, directions that every token leaves alone
+tell no element from another, and directions in which a model does not follow the group say nothing
+of how it does in the others: all of them only blur errors. Shape suffixes: P tokens, G elements,
 N state size, D dimension.
 """
 
@@ -157,6 +158,61 @@ def persistent_subspace(
     forgotten = 2 * np.log(tolerance) + min(0.0, float(log_energy_N[0]))
     kept = log_energy_N > max(forgotten, float(log_energy_N[0]) + _LOG_ROUNDING)
     rows: NDArray[Any] = vector_NN[:, ::-1].conj().T[kept]
+    return rows
+
+
+def represented_subspace(
+    matrices: NDArray[Any], table: NDArray[Any], *, tolerance: float = 0.2
+) -> NDArray[Any]:
+    """Find the state directions on which products of matrices are those of a group.
+
+    Rows v with ``v M_p M_q = v M_pq`` for all p and q: every M_p maps them into themselves, since
+    ``v M_r M_p M_q = v M_rp M_q = v M_rpq = v M_r M_pq``, and on them the matrices are a
+    representation. A model may track a group in two dimensions of its state and do as it likes in
+    the others.
+
+    Parameters
+    ----------
+    matrices : ndarray, real or complex [order, N, N]
+        One matrix for every group element, in row form.
+    table : ndarray of int [order, order]
+        Products of elements.
+    tolerance : float
+        Root mean square of ``|v (M_p M_q - M_pq)|`` over all pairs, for v of length 1, above which
+        a direction counts as not represented. A non-trivial irreducible orthogonal representation
+        moves a direction by sqrt(2) in that mean, unrelated orthogonal matrices err by as much.
+
+    Returns
+    -------
+    ndarray [D, N]
+        Orthonormal rows, the smallest error first; unmoved directions are among them.
+
+    Raises
+    ------
+    InputError
+        The matrices are not square.
+
+    Notes
+    -----
+    O(order^2 N^3).
+
+    Examples
+    --------
+    A sign, beside a direction that turns by an angle of its own:
+
+    >>> turn = np.array([[0.8, 0.6], [-0.6, 0.8]])
+    >>> second = np.block([[-np.eye(1), np.zeros((1, 2))], [np.zeros((2, 1)), turn]])
+    >>> rows = represented_subspace(np.stack([np.eye(3), second]), np.array([[0, 1], [1, 0]]))
+    >>> np.abs(rows)
+    array([[1., 0., 0.]])
+    """
+    _check_square(matrices)
+    moment_NN = np.zeros(matrices.shape[1:], dtype=matrices.dtype)
+    for first, products in zip(matrices, table, strict=True):
+        gap_GNN = first @ matrices - matrices[products]
+        moment_NN += (gap_GNN @ gap_GNN.conj().swapaxes(-1, -2)).mean(axis=0)
+    energy_N, vector_NN = np.linalg.eigh(moment_NN / len(matrices))
+    rows: NDArray[Any] = vector_NN.conj().T[energy_N <= tolerance**2]
     return rows
 
 

@@ -38,7 +38,8 @@ def horizon_tables(
         moments_censored (missing where the state is large); ratio_crossing (missing where there is
         none); first_random_failure (shortest wrong prefix among the report words, of which there
         are random_words; missing where all are right); adversarial_length, adversarial_found_by,
-        adversarial_word, adversarial_float64, cycle_predicted, cycle_length; certified,
+        adversarial_word, adversarial_float64, cycle_predicted, cycle_length, period_predicted,
+        period_length; longest (length measured or looked at); certified,
         certified_all_lengths, certified_by. ``predicted_curve``: length, token_accuracy. No table
         at all for a model or task to which this does not apply.
     """
@@ -78,6 +79,9 @@ def horizon_tables(
         "adversarial_float64": None if word is None else word.float64_length,
         "cycle_predicted": None if word is None else word.predicted_length,
         "cycle_length": None if word is None else word.cycle_length,
+        "period_predicted": None if word is None else word.period_predicted,
+        "period_length": None if word is None else word.period_length,
+        "longest": cap,
     }
     proof = certify(model, task, max_steps=SEARCH_STEPS, cap=cap)
     row |= {

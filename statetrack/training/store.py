@@ -293,7 +293,7 @@ class Store:
         return [json.loads(text) for text in texts]
 
     def summaries(self, run_ids: Collection[str] | None = None) -> list[dict[str, Any]]:
-        """One dict a run: run_id, status and its summary, in the order they were added.
+        """One dict a run: run_id, status, summary, parameters of its task; in the order added.
 
         Parameters
         ----------
@@ -302,11 +302,18 @@ class Store:
         """
         chosen, values = _among(run_ids)
         rows = self._rows(
-            f"SELECT run_id, status, summary FROM runs WHERE {chosen} ORDER BY rowid", *values
+            "SELECT run_id, status, summary, json_extract(config, '$.task.parameters') "
+            f"FROM runs WHERE {chosen} ORDER BY rowid",
+            *values,
         )
         return [
-            {"run_id": run_id, "status": status, **json.loads(summary)}
-            for run_id, status, summary in rows
+            {
+                "run_id": run_id,
+                "status": status,
+                **json.loads(summary),
+                **{f"task.{name}": value for name, value in json.loads(task or "{}").items()},
+            }
+            for run_id, status, summary, task in rows
         ]
 
     def provenances(self, run_ids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
