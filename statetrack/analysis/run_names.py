@@ -55,13 +55,13 @@ def _name(row: Mapping[str, object], asked: Mapping[str, Sequence[tuple[str, str
         if all(_is(row.get(key), text) for key, text in pairs):
             return name
     raise InputError(
-        f"run {row.get('run_id')} has the settings of none of {', '.join(asked)}: give a name for it"
+        f"run {row.get('run_id')} has the settings of none of {', '.join(asked)}: name it too"
     )
 
 
 def _is(value: object, text: str) -> bool:
     """Whether a cell of a table says what a pair says; tables hold whole numbers as floats."""
-    if value is None or isinstance(value, float) and math.isnan(value):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return False
     try:
         number = json.loads(text)
