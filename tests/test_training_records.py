@@ -19,7 +19,7 @@ from statetrack.training import progress as progresses
 from statetrack.training.execute import execute
 from statetrack.training.pack_training import Progress, TrainingStoppedError
 from statetrack.training.progress import GridProgress
-from statetrack.training.records import RunRecord, failed_record
+from statetrack.training.records import RunRecord, failed_record, run_identity
 from statetrack.training.transition_tables import transition_tables
 
 TINY = (
@@ -222,3 +222,13 @@ def test_a_bar_in_a_terminal_leaves_the_lines(monkeypatch):
         shown.advanced(Progress("a", 1, 2, 1.0))
         shown.finished(finished("a"))
     assert "householder [-1,1], seed 3: solved" in stream.getvalue()
+
+
+def test_what_a_task_is_asked_for_are_columns_of_its_run():
+    """Else runs of one task that differ by their generators could not be told apart."""
+    pairs = ["task.generators=[1, 3]", "task.tokens_per_element=2"]
+    row = run_identity(RunConfig.from_pairs(["task=s3", "model=lstm", *pairs]))
+    assert row["task.generators"] == "[1, 3]"
+    assert row["task.tokens_per_element"] == 2
+    assert row["task.supervision"] == "per_prefix"
+    assert {type(value) for value in row.values()} <= {str, int, float, bool, type(None)}

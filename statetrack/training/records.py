@@ -178,8 +178,17 @@ def failed_record(config: RunConfig, reason: str, device: str, pack_size: int = 
 
 
 def run_identity(config: RunConfig) -> dict[str, Any]:
-    """What a run is, as the first columns of its row: task, model, label, seed, settings."""
+    """What a run is, as the first columns of its row: task, model, label, seed, settings.
+
+    Where a file lies is no part of it, and a list is its JSON.
+    """
     parameters: Mapping[str, Any] = config.model.parameters
+    _, places = config.task.semantics_and_places
+    task = {
+        f"task.{name}": json.dumps(value) if isinstance(value, list) else value
+        for name, value in config.task.parameters.items()
+        if name not in places
+    }
     return {
         "task": config.task.name,
         "model": config.model.name,
@@ -188,6 +197,7 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
         "seed": config.seed,
         "training_length": config.training.length,
         "training_steps": config.training.steps,
+        **task,
         **{f"model.{name}": value for name, value in parameters.items()},
         **{f"training.{name}": value for name, value in config.training},
     }
