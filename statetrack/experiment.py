@@ -14,9 +14,10 @@ from statetrack.grid_report import write_grid_report
 from statetrack.report_tables import accuracy_overview
 from statetrack.source_files import import_file, raised_in
 from statetrack.training.grid import Grid
-from statetrack.training.results import OVERVIEW_NAME, Results
+from statetrack.training.results import OVERVIEW_NAME, PUBLISHED_NAME, Results
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 
@@ -37,6 +38,9 @@ class Experiment:
         ``figure(results) -> matplotlib Figure``.
     readings : tuple of str
         ``READINGS`` of the file, which the figure needs: what `statetrack read` reads of the runs.
+    table : callable, optional
+        ``table(results) -> DataFrame`` of the file: published numbers beside measured ones, as
+        `statetrack.analysis.compare_published` makes it.
     """
 
     path: Path
@@ -46,6 +50,7 @@ class Experiment:
     grid: Callable[[str], Grid]
     figure: Callable[[Results], "Figure"]
     readings: tuple[str, ...] = ()
+    table: "Callable[[Results], pd.DataFrame] | None" = None
 
 
 def load_experiment(path: str | Path) -> Experiment:
@@ -76,6 +81,7 @@ def load_experiment(path: str | Path) -> Experiment:
         module.grid,
         module.figure,
         tuple(getattr(module, "READINGS", ())),
+        getattr(module, "table", None),
     )
 
 
@@ -131,7 +137,7 @@ def write_products(
     Returns
     -------
     dict of str to Path
-        What was written: "figure", "table", "report".
+        What was written: "figure", "table", "report", and "published" where the file compares.
 
     Raises
     ------
@@ -147,6 +153,7 @@ def write_products(
     table = accuracy_overview(results)
     table_path = place / OVERVIEW_NAME
     write_atomically(table_path, table.to_csv(index=False, float_format="%.4f").encode())
+    published = experiment.table(results) if experiment.table else None
     report_path = write_grid_report(
         place / "report.html",
         experiment.title,
@@ -155,8 +162,14 @@ def write_products(
         results,
         command,
         num_runs,
+        published,
     )
-    return {"figure": figure_path, "table": table_path, "report": report_path}
+    written = {"figure": figure_path, "table": table_path, "report": report_path}
+    if published is not None:
+        written["published"] = place / PUBLISHED_NAME
+        content = published.to_csv(index=False, float_format="%.4f").encode()
+        write_atomically(written["published"], content)
+    return written
 
 
 def save_figure(figure: "Figure", path: Path) -> None:

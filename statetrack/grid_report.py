@@ -32,6 +32,7 @@ from statetrack.report_tables import (
     horizon_table,
     p_text,
     provenance_rows,
+    published_table,
     reached_horizons,
     run_table,
     setting_name,
@@ -57,6 +58,7 @@ def write_grid_report(
     results: Results,
     command: str,
     num_runs: int | None = None,
+    published: pd.DataFrame | None = None,
 ) -> Path:
     """Write the report of a grid as one HTML page.
 
@@ -73,6 +75,8 @@ def write_grid_report(
         The command line that makes the results again.
     num_runs : int, optional
         Runs of the grid, where some may be missing among the results.
+    published : DataFrame, optional
+        Published numbers beside measured ones, from `compare_published`.
 
     Returns
     -------
@@ -86,6 +90,7 @@ def write_grid_report(
     sections = [
         ReportSection("In short", "", [ReportList(findings(ended, reached, compared))]),
         ReportSection("The figure", "", [own]),
+        _published(published),
         _failed(ended, command),
         _solved(ended),
         _horizons(reached, reached_horizons(results, "whole_prefix_accuracy")),
@@ -186,6 +191,17 @@ def _real_differences(compared: pd.DataFrame) -> list[str]:
             + (f", {few} of them for want of seeds." if few else ".")
         )
     return sentences
+
+
+def _published(published: pd.DataFrame | None) -> ReportSection | None:
+    if published is None or published.empty:
+        return None
+    return ReportSection(
+        "Beside what was published",
+        "Values and tolerances were written down before the runs. A number is reproduced when the "
+        "same statistic of the seeds comes as near to it as its tolerance.",
+        [published_table(published)],
+    )
 
 
 def _failed(ended: pd.DataFrame, command: str) -> ReportSection | None:

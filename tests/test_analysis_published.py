@@ -126,6 +126,18 @@ def test_rows_come_in_the_order_of_the_published_values():
     assert nothing.empty and nothing.columns.equals(table.columns)
 
 
+def test_each_protocol_is_compared_on_its_own():
+    frame = pd.concat(
+        [measured([1.0, 1.0]).assign(protocol="ours"), measured([0.2]).assign(protocol="theirs")]
+    )
+    table = compare_published(frame, [published()], by="protocol")
+    assert table.columns[0] == "protocol"
+    shown = table[["protocol", "num_runs", "verdict"]].values.tolist()
+    assert shown == [["ours", 2, "reproduced"], ["theirs", 1, "not reproduced"]]
+    with pytest.raises(InputError, match="lacks the column\\(s\\) protocol"):
+        compare_published(measured([1.0]), [published()], by="protocol")
+
+
 def test_mistakes_are_named():
     with pytest.raises(InputError, match="lacks the column\\(s\\) scaled_accuracy"):
         compare_published(measured([1.0]), [published(metric="scaled_accuracy")])

@@ -16,6 +16,7 @@ from statetrack.training.store import FILE_NAME, Store
 
 PROVENANCE_NAME = "provenance.json"
 OVERVIEW_NAME = "table.csv"
+PUBLISHED_NAME = "published.csv"
 EXPORT_FORMATS = ("csv", "parquet")
 _IN_OVERVIEW = ("status", "task", "label")
 
@@ -115,7 +116,7 @@ def _load_exported(path: Path) -> Results:
             file.stem: _read_table(file)
             for kind in EXPORT_FORMATS
             for file in sorted(path.glob(f"*.{kind}"))
-            if file.name != OVERVIEW_NAME
+            if file.name not in (OVERVIEW_NAME, PUBLISHED_NAME)
         }
     except (OSError, ValueError) as error:
         raise InputError(f"results in {path}: {error}") from None
