@@ -76,13 +76,9 @@ class PublishedValue:
         return self.length if isinstance(self.length, tuple) else (self.length, self.length)
 
 
-<<<<<<< HEAD
-def compare_published(measured: pd.DataFrame, published: Sequence[PublishedValue]) -> pd.DataFrame:
-=======
 def compare_published(
     measured: pd.DataFrame, published: Sequence[PublishedValue], by: str | None = None
 ) -> pd.DataFrame:
->>>>>>> published-a
     """Put what was measured beside what was published.
 
     Parameters
@@ -91,30 +87,19 @@ def compare_published(
         One row a run and length: columns run_id, model, task, length and every metric. Lengths
         that are missing between two that are there are filled in on a straight line.
     published : sequence of PublishedValue
-<<<<<<< HEAD
-=======
     by : str, optional
         Column of `measured`, such as the protocol: the runs of each of its values are compared on
         their own.
->>>>>>> published-a
 
     Returns
     -------
     DataFrame
-<<<<<<< HEAD
-        A row a published value, in their order: paper, where, task, model, metric, length (as
-        text), statistic, published, tolerance; of the seeds median, deviation (median absolute
-        deviation from the median, not rescaled), best and num_runs; difference (that statistic of
-        the seeds less the published one) and verdict. Where no run of that model and task reaches
-        the length, the verdict is "not measured" and the numbers are missing.
-=======
         A row a published value, in their order, for every value of `by`: `by`, paper, where, task,
         model, metric, length (as text), statistic, published, tolerance; of the seeds median,
         deviation (median absolute deviation from the median, not rescaled), best and num_runs;
         difference (that statistic of the seeds less the published one) and verdict. Where no run
         of that model and task reaches the length, the verdict is "not measured" and the numbers
         are missing.
->>>>>>> published-a
 
     Raises
     ------
@@ -132,11 +117,6 @@ def compare_published(
     (0.98, 1.0, 3, 'reproduced')
     """
     needed = {"run_id", "model", "task", "length", *(value.metric for value in published)}
-<<<<<<< HEAD
-    if missing := sorted(needed - set(measured.columns)):
-        raise InputError(f"the measured frame lacks the column(s) {', '.join(missing)}")
-    return pd.DataFrame([_compare(measured, value) for value in published], columns=_COLUMNS)
-=======
     needed |= {by} if by else set()
     if missing := sorted(needed - set(measured.columns)):
         raise InputError(f"the measured frame lacks the column(s) {', '.join(missing)}")
@@ -170,7 +150,6 @@ def seed_values(measured: pd.DataFrame, value: PublishedValue) -> pd.Series:
         for run_id, curve in own.groupby("run_id", sort=False)
     }
     return pd.Series(means, dtype=float).dropna()
->>>>>>> published-a
 
 
 _ROUNDING = 1e-6
@@ -183,14 +162,7 @@ _COLUMNS = [
 
 
 def _compare(measured: pd.DataFrame, value: PublishedValue) -> dict[str, object]:
-<<<<<<< HEAD
-    own = measured[(measured["model"] == value.model) & (measured["task"] == value.task)]
-    curves = (curve for _, curve in own.groupby("run_id", sort=False))
-    means = (_mean(curve, value.metric, *value.lengths) for curve in curves)
-    seeds = pd.Series(list(means), dtype=float).dropna()
-=======
     seeds = seed_values(measured, value)
->>>>>>> published-a
     median, best = seeds.median(), seeds.max()
     compared = {"median": median, "best": best, "worst": seeds.min(), "mean": seeds.mean()}
     difference = compared[value.statistic] - value.value
