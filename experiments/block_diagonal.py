@@ -1,18 +1,18 @@
 """Which linear recurrences add, compare and calculate beyond 40 letters, by the size of a block.
 
-Fan, Chi and Rudnicky 2024 (arXiv 2309.07412): sums modulo 5, even pairs of 5 symbols and
-arithmetic modulo 5, a label at every position (of arithmetic after every number), words of 40
-letters, read at letter 500. They say that blocks of 8, chosen by the letter and held by a norm of
-their columns, make the only linear recurrence that extrapolates on all three. Their table was not
-to hand, so what is compared is that sentence: blocks of 8 reach 1.0 on every task within .05 in the
-best run, and a diagonal or fixed recurrence stays below .9 on sums and arithmetic.
+Fan, Chi and Rudnicky 2024 (arXiv 2309.07412): sums modulo 5, even pairs of 5 symbols and arithmetic
+modulo 5, a label at every position (of arithmetic after every number), words of 40 letters, read at
+letter 500. They say that blocks of 8, chosen by the letter and held by a norm of their columns,
+make the only linear recurrence that extrapolates on all three. Their table was not to hand, so what
+is compared is that sentence: blocks of 8 reach 1.0 on every task within .05 in the best run, and a
+diagonal or fixed recurrence stays below .9 on sums and arithmetic.
 
 Asked beside it: blocks of 2, 4 and 8 with as many states, with and without the norm. A centred
 column of p-norm 1 keeps permutations of 8 states below .75 in eigenvalue (notes of the model), so
 that the norm alone should cost blocks of 8 their memory, unless they turn in smaller planes.
 
-Two protocols. "Library": AdamW with a falling rate. "Published", in the preset full: 40,000 steps of
-Adam at a constant rate without weight decay, 1 layer, 3 of arithmetic; they stop at the best of
+Two protocols. "Library": AdamW with a falling rate. "Published", in the preset full: 40,000 steps
+of Adam at a constant rate without weight decay, 1 layer, 3 of arithmetic; they stop at the best of
 checkpoints that are tested every 1,000 steps on 128 test words, here the last one is measured.
 """
 
@@ -74,10 +74,10 @@ PUBLISHED = [
 def grid(preset: str) -> Grid:
     """Runs of a preset.
 
-    ``cpu`` is five small models on sums and even pairs, two seeds (20 runs). ``gpu`` is 13 models on
-    the three tasks, 5 seeds, 5,000 steps: 195 runs, about 5 minutes of one H200 (an estimate from
-    the speed of other packs, not measured). ``full`` adds the published training, 195 runs of 40,000
-    steps, about 45 minutes. What was interrupted goes on with
+    ``cpu`` is five small models on sums and even pairs, two seeds (20 runs). ``gpu`` is 13 models
+    on the three tasks, 5 seeds, 5,000 steps: 195 runs, about 5 minutes of one H200 (an estimate
+    from the speed of other packs, not measured). ``full`` adds the published training, 195 runs of
+    40,000 steps, about 45 minutes. What was interrupted goes on with
 
         statetrack grid experiments/block_diagonal.py --preset full
 

@@ -7,8 +7,8 @@ one layer of an RNN or of S4 with matrices chosen by the letter is enough, while
 and Mamba need more layers for longer words of A5. A5 is no solvable group, A4xZ5 is solvable, Z60
 is abelian.
 
-One run is trained at one k and read there, as published (their words are a fixed sample of at most a
-million, ours are fresh; they train up to 500 epochs, stop at .99, and take the best validation
+One run is trained at one k and read there, as published (their words are a fixed sample of at most
+a million, ours are fresh; they train up to 500 epochs, stop at .99, and take the best validation
 score; ours is measured at the end), and to 512 letters beside it. S4 with matrices by the letter is
 stood in for by dense matrices mixed from a dictionary (SD-SSM).
 

@@ -1,8 +1,8 @@
 """What it takes to follow A5 and S5 with many letters: labels at every prefix, or words that grow.
 
-The word problems (G, k) of the PD-SSM paper (Terzic et al. 2025, arXiv 2509.22284): k elements of A5
-or S5 are the letters, words of at most 40 letters are trained on, words of 40 to 256 are read. With
-32 letters of S5 every model published there is at chance. Here the letters are k elements that
+The word problems (G, k) of the PD-SSM paper (Terzic et al. 2025, arXiv 2509.22284): k elements of
+A5 or S5 are the letters, words of at most 40 letters are trained on, words of 40 to 256 are read.
+With 32 letters of S5 every model published there is at chance. Here the letters are k elements that
 generate the group, for (A5,2) its two standard generators (there: standard generators and random
 other elements; that k counts all letters is inferred from the code).
 
@@ -52,7 +52,7 @@ PROBLEMS = {
 SMALL = ("(S3,2)", "(S3,6)")
 
 FINAL = "task.supervision=final"
-DOUBLING = "training.curriculum=doubling(start=4, threshold=0.2)"
+DOUBLING = "training.curriculum=doubling(threshold=0.2)"
 RECIPES = {
     "last letter": [FINAL, "training.curriculum=uniform(shortest=3)"],
     "last letter, growing": [FINAL, DOUBLING],
@@ -116,11 +116,12 @@ EXPECTED = [
 def grid(preset: str) -> Grid:
     """Runs of a preset.
 
-    ``cpu`` asks the question of S3: three small models, two sets of letters, four recipes, two seeds
-    (48 runs). ``gpu`` has all problems by the published recipe and by labels at every prefix with
-    growing words, the other two recipes on (S5,32) alone, 5 seeds of 4,000 steps of 256 words: 360
-    runs, about 25 minutes of one H200 (an estimate from the speed of other packs, not measured).
-    ``full`` has the published 100,000 steps, about 10 hours. What was interrupted goes on with
+    ``cpu`` asks the question of S3: three small models, two sets of letters, four recipes, two
+    seeds (48 runs). ``gpu`` has all problems by the published recipe and by labels at every prefix
+    with growing words, the other two recipes on (S5,32) alone, 5 seeds of 4,000 steps of 256 words:
+    360 runs, about 25 minutes of one H200 (an estimate from the speed of other packs, not
+    measured). ``full`` has the published 100,000 steps, about 10 hours. What was interrupted goes
+    on with
 
         statetrack grid experiments/hard_groups.py --preset full
 

@@ -13,8 +13,8 @@ mixed LNCDEs, which the library does not have. Diagonal and block-diagonal LNCDE
 layers with the same kind of matrix.
 
 Written down before any run: a published number is reproduced within .05 where it is .985 or more,
-else within .1 or two published standard deviations, whichever is more. Of RNN and LSTM, Delétang
-et al. say that they solve regular tasks: .9 or more, here of the best seed and to 500 letters.
+else within .1 or two published standard deviations, whichever is more. Of RNN and LSTM, Delétang et
+al. say that they solve regular tasks: .9 or more, here of the best seed and to 500 letters.
 """
 
 import functools
