@@ -57,7 +57,7 @@ def test_large_presets_have_five_seeds_a_cell_and_go_beyond_512(file, preset):
 
 @pytest.mark.parametrize("file", FILES)
 def test_the_docstrings_state_the_cost_and_the_command_that_resumes(file):
-    said = load_experiment(FOLDER / f"{file}.py").grid.__doc__
+    said = " ".join(load_experiment(FOLDER / f"{file}.py").grid.__doc__.split())
     assert "H200" in said
     assert "not measured" in said
     assert f"statetrack grid experiments/{file}.py --preset full" in said
