@@ -71,8 +71,8 @@ def grid(preset: str) -> Grid:
     ``cpu`` asks whether S3 takes more layers than Z6, with small models and words of 4 and 12
     letters (40 runs). ``gpu`` is the three groups, k = 6, 10, 14, 20, 1 to 4 layers, 5 seeds of
     4,000 steps of 256 words: 900 runs, about 25 minutes of one H200 (an estimate from the speed of
-    other packs, not measured). ``full`` has every k from 4 to 20 in twos, 512 units and 20,000
-    steps, about 30 hours. What was interrupted goes on with
+    other packs, not measured). ``full`` has k = 6, 8, 10, 12, 20, 512 units and 20,000
+    steps, about 15 hours. What was interrupted goes on with
 
         statetrack grid experiments/depth.py --preset full
 
@@ -91,7 +91,7 @@ def grid(preset: str) -> Grid:
             size[-2:] = ["evaluation.num_words=32", "evaluation.max_length=32"]
     else:
         groups, models, depths, seeds = LARGE, tuple(MODELS), (1, 2, 3, 4), range(5)
-        lengths = (6, 10, 14, 20) if preset == "gpu" else tuple(range(4, 21, 2))
+        lengths = (6, 10, 14, 20) if preset == "gpu" else (6, 8, 10, 12, 20)
         width, steps = (128, 4_000) if preset == "gpu" else (512, 20_000)
         size = [f"model.width={width}", "training.batch_size=256", f"training.steps={steps}"]
         size += ["training.learning_rate=0.001", "training.select_words=128"]
