@@ -13,8 +13,9 @@ mixed LNCDEs, which the library does not have. Diagonal and block-diagonal LNCDE
 layers with the same kind of matrix.
 
 Written down before any run: a published number is reproduced within .05 where it is .985 or more,
-else within .1 or two published standard deviations, whichever is more. Of RNN and LSTM, Delétang et
-al. say that they solve regular tasks: .9 or more, here of the best seed and to 500 letters.
+else within .1 or two published standard deviations, whichever is more. (After the small preset, in
+which .54 let chance pass for .599, no tolerance is more than .2.) Of RNN and LSTM, Delétang et al.
+say that they solve regular tasks: .9 or more, here of the best seed and to 500 letters.
 """
 
 import functools
@@ -121,7 +122,7 @@ DEVIATIONS = {
 
 
 def _tolerance(model: str, task: str, value: float) -> float:
-    return 0.05 if value >= 0.985 else max(0.1, 2 * DEVIATIONS.get((model, task), 0.0))
+    return 0.05 if value >= 0.985 else min(0.2, max(0.1, 2 * DEVIATIONS.get((model, task), 0.0)))
 
 
 PUBLISHED = [
