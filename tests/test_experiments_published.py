@@ -43,7 +43,7 @@ def rows(file):
 
 
 @pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("preset", ["gpu", "full"])
+@pytest.mark.parametrize("preset", ["gpu", pytest.param("full", marks=pytest.mark.slow)])
 def test_large_presets_have_five_seeds_a_cell_and_go_beyond_512(file, preset):
     cells = {}
     for run in runs_of(file, preset):
