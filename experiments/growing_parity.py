@@ -182,7 +182,9 @@ def figure(results: Results) -> Figure:
             panels[0][0].plot([], [], color="0.3", linestyle=dash, label=head)[0]
             for head, dash in dashes.items()
         ]
-        figure.legend(handles=[*ways, *heads], loc="outside lower center", ncols=5)
+        figure.legend(
+            handles=[*ways, *heads], loc="outside lower center", ncols=5 if len(models) > 2 else 2
+        )
     return figure
 
 
