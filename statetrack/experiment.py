@@ -47,7 +47,7 @@ class Experiment:
         ``READINGS`` of the file, which the figure needs: what `statetrack read` reads of the runs.
     tables : callable
         ``tables(results) -> mapping of name to DataFrame`` of the file: its own tables, none by
-        default.
+        default. One named ``published`` is a frame of `statetrack.analysis.compare_published`.
     """
 
     path: Path

@@ -32,6 +32,7 @@ from statetrack.report_tables import (
     horizon_table,
     p_text,
     provenance_rows,
+    published_table,
     reached_horizons,
     run_table,
     setting_name,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_NAMES = 6
+PUBLISHED = "published"
 _FOOT = (
     "Medians and intervals are over seeds, at a level of 95 %. A run that failed counts as not "
     "solved. Words of this page were neither trained nor selected on."
@@ -75,7 +77,7 @@ def write_grid_report(
     num_runs : int, optional
         Runs of the grid, where some may be missing among the results.
     tables : mapping of str to DataFrame, optional
-        The experiment's own tables by name.
+        The experiment's own tables by name; ``published`` is from `compare_published`.
 
     Returns
     -------
@@ -89,6 +91,7 @@ def write_grid_report(
     sections = [
         ReportSection("In short", "", [ReportList(findings(ended, reached, compared))]),
         ReportSection("The figure", "", [own]),
+        _published((tables or {}).get(PUBLISHED)),
         _own_tables(tables or {}),
         _failed(ended, command),
         _solved(ended),
@@ -111,9 +114,10 @@ def write_grid_report(
 
 
 def _own_tables(tables: Mapping[str, pd.DataFrame]) -> ReportSection | None:
-    if not tables:
+    others = {name: frame for name, frame in tables.items() if name != PUBLISHED}
+    if not others:
         return None
-    parts = [ReportTable(name.replace("_", " "), frame) for name, frame in tables.items()]
+    parts = [ReportTable(name.replace("_", " "), frame) for name, frame in others.items()]
     return ReportSection("Tables of the experiment", "", parts)
 
 
@@ -197,6 +201,17 @@ def _real_differences(compared: pd.DataFrame) -> list[str]:
             + (f", {few} of them for want of seeds." if few else ".")
         )
     return sentences
+
+
+def _published(published: pd.DataFrame | None) -> ReportSection | None:
+    if published is None or published.empty:
+        return None
+    return ReportSection(
+        "Beside what was published",
+        "Values and tolerances were written down before the runs. A number is reproduced when the "
+        "same statistic of the seeds comes as near to it as its tolerance.",
+        [published_table(published)],
+    )
 
 
 def _failed(ended: pd.DataFrame, command: str) -> ReportSection | None:

@@ -196,6 +196,45 @@ def comparison_table(compared: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def published_table(published: pd.DataFrame) -> ReportTable:
+    """Published numbers beside measured ones, with the verdict.
+
+    Parameters
+    ----------
+    published : DataFrame
+        From `compare_published`, not empty.
+    """
+    frame = pd.DataFrame(
+        {
+            "task": published["task"],
+            "model": published["model"],
+            **({"protocol": published["protocol"]} if "protocol" in published else {}),
+            "what": [
+                f"{row.statistic} {row.metric.replace('_', ' ')} at {row.length}"
+                for row in published.itertuples()
+            ],
+            "published": [
+                f"{row.published:.3f} ± {row.tolerance:g}" for row in published.itertuples()
+            ],
+            "median": [
+                f"{row.median:.3f} ± {row.deviation:.3f}" if row.num_runs else "-"
+                for row in published.itertuples()
+            ],
+            "best": [f"{row.best:.3f}" if row.num_runs else "-" for row in published.itertuples()],
+            "seeds": published["num_runs"],
+            "verdict": published["verdict"],
+            "where": [f"{row.paper}, {row.where}" for row in published.itertuples()],
+        }
+    )
+    return ReportTable(
+        "Published and measured",
+        _in_order(frame),
+        "Published: with the tolerance. Median: with the median absolute deviation of the seeds.",
+        group_by="task",
+        row_head="model",
+    )
+
+
 def setting_name(setting: str) -> str:
     """A setting for people.
 

@@ -279,6 +279,7 @@ def test_the_committed_results_load_and_draw():
         ("horizon", "cpu"),
         ("nonlinear", "cpu"),
         ("automata_suite", "cpu"),
+        ("regular_tasks", "cpu"),
     ],
 )
 def test_committed_results_are_of_the_runs_of_the_file(file, preset):

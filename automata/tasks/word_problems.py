@@ -1,5 +1,6 @@
 """Word problems: multiply group elements from left to right."""
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -22,6 +23,9 @@ from automata.validation import IntArray, as_integer
 __all__ = ["dihedral", "is_group_name", "modular_sum", "parity", "quaternion", "word_problem"]
 
 _DIHEDRAL_LABELS: Final = ("state", "toggle", "position")
+
+_named_group = functools.lru_cache(maxsize=8)(parse)
+"""A grid makes the task of every run again, and the table of S5 takes most of it."""
 
 
 def word_problem(
@@ -85,7 +89,7 @@ def word_problem(
            3      2       2      4       -
            4      3  filler      1       1
     """
-    target_group = parse(group) if isinstance(group, str) else group
+    target_group = _named_group(group) if isinstance(group, str) else group
     if not isinstance(target_group, FiniteGroup):
         raise InputError(f"group is {group!r}: give a name such as 'A4xZ5' or a FiniteGroup")
     elements = choose_generators(target_group, generators, generator_seed)

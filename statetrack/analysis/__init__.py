@@ -54,6 +54,7 @@ from statetrack.analysis.logit_characters import (
     element_means,
 )
 from statetrack.analysis.loss_spikes import loss_spikes
+from statetrack.analysis.published import PublishedValue, compare_published
 from statetrack.analysis.realisation import Realisation, minimal_realisation
 from statetrack.analysis.relations import relation_errors
 from statetrack.analysis.report import (
@@ -122,6 +123,7 @@ __all__ = [
     "HorizonPrediction",
     "LayerTransitions",
     "Offsets",
+    "PublishedValue",
     "Realisation",
     "ReportCode",
     "ReportFigure",
@@ -144,6 +146,7 @@ __all__ = [
     "characters_by_length",
     "compare",
     "compare_controlled",
+    "compare_published",
     "context_shares",
     "controlled_pairs",
     "coset_concentration",
