@@ -201,12 +201,12 @@ def _analyze(options: argparse.Namespace) -> int:
     from statetrack.model_report import write_model_report
     from statetrack.models import load_model
     from statetrack.training.checkpoint import load_tensors
-    from statetrack.training.config import RunConfig
+    from statetrack.training.kept_progress import kept_config
     from statetrack.training.transition_tables import transition_tables
 
     model = load_model(options.checkpoint)
     _, description = load_tensors(options.checkpoint)
-    config = RunConfig.from_tree(description["config"])
+    config = kept_config(options.checkpoint, description)
     if options.tables:
         tables = transition_tables(model, config.task.build())
         if not tables:

@@ -153,12 +153,18 @@ def only_model(
     """
     if not holds_pack(description):
         return dict(tensors)
-    if len(description["pack"]) != 1:
+    pack = description["pack"]
+    if not isinstance(pack, list) or any(tensor.ndim == 0 for tensor in tensors.values()):
+        raise InputError(f"checkpoint {path}: the runs under way in it are none of this library")
+    if len(pack) != 1:
         raise InputError(
-            f"checkpoint {path} holds {len(description['pack'])} runs under way; each gets a file "
-            "of its own when it has ended"
+            f"checkpoint {path} holds {len(pack)} runs under way; each gets a file of its own when "
+            "it has ended"
         )
-    return {name: tensor[0] for name, tensor in tensors.items() if name.startswith("model.")}
+    weights = {name: one for name, one in tensors.items() if name.startswith("model.")}
+    if any(len(tensor) == 0 for tensor in weights.values()):
+        raise InputError(f"checkpoint {path}: the runs under way in it have no weights")
+    return {name: tensor[0] for name, tensor in weights.items()}
 
 
 def restore_weights(
