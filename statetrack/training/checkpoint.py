@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from automata.errors import InputError
+from automata.files import usable_path
 from statetrack.atomic_files import write_atomically
 
 
@@ -80,12 +81,16 @@ def prepare_checkpoint_path(path: Path) -> None:
     InputError
         The name does not end in ``.safetensors``, or the folder cannot be made.
     """
-    if path.suffix != ".safetensors":
-        raise InputError(f"checkpoint {path.name!r}: expected a .safetensors file")
+    _check_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"checkpoint {path}: {error.strerror or error}") from None
+
+
+def _check_name(path: Path) -> None:
+    if usable_path(path, "checkpoint").suffix != ".safetensors":
+        raise InputError(f"checkpoint {path.name!r}: expected a .safetensors file")
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -101,8 +106,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     InputError
         The file is missing, is no safetensors file, or differs from its sha256.
     """
-    if path.suffix != ".safetensors":
-        raise InputError(f"checkpoint {path.name!r}: expected a .safetensors file")
+    _check_name(path)
     try:
         content = path.read_bytes()
         digests = digest_path(path).read_bytes().decode("ascii", "replace").splitlines()

@@ -178,7 +178,9 @@ def grid_status(grid: Grid, folder: Path, names: Mapping[str, RunName] | None = 
     InputError
         The store or the plan is damaged.
     """
-    records = {record.run_id: (record.status, record.summary) for record in read_shards(folder)}
+    records: dict[str, tuple[str, dict[str, object]]] = {
+        record.run_id: (record.status, record.summary) for record in read_shards(folder)
+    }
     records |= _stored(folder)
     statuses = {run.run_id: records.get(run.run_id, ("missing", {}))[0] for run in grid.runs}
     packs = {}
