@@ -2,7 +2,11 @@
 
 import json
 import os
+import re
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +23,8 @@ from statetrack.training.shards import SHARDS, shard_path, write_shard
 from statetrack.training.sharing import CHECKPOINTS
 from statetrack.training.store import FILE_NAME, Store
 from statetrack.training.store_health import check_new_store, check_store, store_folders
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def record(run_id, status="finished"):
@@ -131,6 +137,18 @@ def test_a_new_store_leaves_nothing(tmp_path):
     assert check_new_store(tmp_path).ok
     assert check_new_store(tmp_path / "none").ok
     assert list(tmp_path.iterdir()) == []
+
+
+def test_stores_are_not_checked_where_torch_alone_is_installed(folder):
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "for name in ('pydantic', 'pandas', 'safetensors'): sys.modules[name] = None\n"
+        "from statetrack.benchmark.commands import _check_stores\n"
+        f"assert _check_stores([Path({str(folder)!r})]) == []"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"stores +not checked: \w+ is not installed\n", result.stdout)
 
 
 def test_the_doctor_reports_environment_gpu_kernels_and_stores(
