@@ -101,10 +101,13 @@ class RunRecord:
         """
         try:
             record = cls(**json.loads(text))
-            TypeAdapter(cls).validate_python(record.__dict__)
+            _RECORD.validate_python(record.__dict__)
         except (TypeError, RecursionError) as error:
             raise ValueError(f"no record: {error}") from None
         return record
+
+
+_RECORD = TypeAdapter(RunRecord)
 
 
 def finished_record(
