@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from automata.errors import InputError
+from automata.files import usable_path
 
 __all__ = ["replacing"]
 
@@ -38,7 +39,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ...     os.listdir(folder)
     ['word.txt']
     """
-    target = Path(path)
+    target = usable_path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

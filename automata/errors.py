@@ -2,8 +2,11 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
 
-__all__ = ["InputError", "unknown_name"]
+__all__ = ["InputError", "shown", "unknown_name"]
+
+MAX_SHOWN: Final = 80
 
 
 class InputError(ValueError):
@@ -41,7 +44,31 @@ def unknown_name(kind: str, name: object, valid: Iterable[str]) -> InputError:
     unknown task 'partiy': did you mean 'parity'? (valid: parity, s3)
     """
     names = list(valid)
-    nearest = difflib.get_close_matches(str(name).lower(), [n.lower() for n in names], n=1)
+    start = (name if isinstance(name, str) else shown(name))[:MAX_SHOWN].lower()
+    nearest = difflib.get_close_matches(start, [n.lower() for n in names], n=1)
     by_lower = {n.lower(): n for n in names}
     hint = f": did you mean {by_lower[nearest[0]]!r}?" if nearest else ""
-    return InputError(f"unknown {kind} {name!r}{hint} (valid: {', '.join(names)})")
+    return InputError(f"unknown {kind} {shown(name)}{hint} (valid: {', '.join(names)})")
+
+
+def shown(value: object) -> str:
+    """Write a value as an error shows it: its ``repr``, one line, cut off after 80 characters.
+
+    Parameters
+    ----------
+    value : object
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shown("partiy"), len(shown("x" * 10**6))
+    ("'partiy'", 83)
+    """
+    try:
+        text = " ".join(repr(value).split("\n"))
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

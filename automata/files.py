@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from automata.errors import InputError
+from automata.errors import InputError, shown
 
 __all__ = [
     "MAX_CELLS",
@@ -14,12 +14,58 @@ __all__ = [
     "check_text",
     "read_bytes",
     "read_text",
+    "usable_path",
     "write_text",
 ]
 
+MAX_NAME_BYTES: Final = 200  # 255 are allowed; temporary files beside it have longer names
+MAX_PATH_BYTES: Final = 3500
 MAX_FILE_BYTES: Final = 2**24
 MAX_CELLS: Final = 2**22
 MAX_SYMBOLS: Final = 10_000
+
+
+def usable_path(path: str | os.PathLike[str], what: str = "path") -> Path:
+    r"""Refuse what no file can be called, before the system meets it.
+
+    Parameters
+    ----------
+    path : str or path-like
+    what : str
+        How the error calls it.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If it is no path, has a character that no name may have, or a name or all of it is too long.
+
+    Examples
+    --------
+    >>> usable_path("runs\0")
+    Traceback (most recent call last):
+    ...
+    automata.errors.InputError: path 'runs\x00' has a character that no name may have
+    """
+    try:
+        usable = Path(path)
+        data = os.fsencode(usable)
+    except TypeError:
+        raise InputError(f"{what} {shown(path)} is none: give the path of a file") from None
+    except UnicodeEncodeError:
+        data = b"\0"
+    if b"\0" in data:
+        raise InputError(f"{what} {shown(os.fspath(path))} has a character that no name may have")
+    longest = max(map(len, data.split(os.sep.encode())))
+    if longest > MAX_NAME_BYTES or len(data) > MAX_PATH_BYTES:
+        raise InputError(
+            f"{what} {shown(os.fspath(path))} is too long: give names of at most {MAX_NAME_BYTES} "
+            f"bytes, {MAX_PATH_BYTES} in all"
+        )
+    return usable
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

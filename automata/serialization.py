@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from automata.dfa import DFA
-from automata.errors import InputError, unknown_name
+from automata.errors import InputError, shown, unknown_name
 from automata.files import check_size, check_text, read_text, write_text
 
 __all__ = ["FORMAT", "VERSION", "from_json", "read_json", "to_json", "write_json"]
@@ -167,9 +167,7 @@ def _symbol_from_json(value: object) -> Hashable:
         return tuple(_symbol_from_json(part) for part in value)
     if isinstance(value, str) or type(value) is int:
         return value
-    raise InputError(
-        f"the alphabet holds {_shown(value)}: give strings, integers or lists of these"
-    )
+    raise InputError(f"the alphabet holds {shown(value)}: give strings, integers or lists of these")
 
 
 def _check_shape(text: str) -> None:
@@ -197,32 +195,28 @@ def _check_fields(value: dict[str, Any]) -> None:
         if name not in value:
             raise InputError(f"the JSON has no field {name!r}: give {', '.join(REQUIRED)}")
     if value["format"] != FORMAT:
-        raise InputError(f"the JSON has format {_shown(value['format'])}: give {FORMAT!r}")
+        raise InputError(f"the JSON has format {shown(value['format'])}: give {FORMAT!r}")
     if type(value["version"]) is not int or value["version"] != VERSION:
-        shown = _shown(value["version"])
-        raise InputError(f"the JSON has version {shown}: this library reads version {VERSION}")
+        raise InputError(
+            f"the JSON has version {shown(value['version'])}: this library reads version {VERSION}"
+        )
     if type(value["initial"]) is not int:
-        raise InputError(f"initial is {_shown(value['initial'])}: give the number of a state")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:80] + "..."
+        raise InputError(f"initial is {shown(value['initial'])}: give the number of a state")
 
 
 def _list_of(name: str, value: object) -> list[Any]:
     if not isinstance(value, list) or not value:
-        raise InputError(f"{name} is {_shown(value)}: give a list of at least one entry")
+        raise InputError(f"{name} is {shown(value)}: give a list of at least one entry")
     return value
 
 
 def _integers(name: str, value: object) -> list[int]:
     """Check a list before NumPy sees it: one long string would make every entry as long."""
     if not isinstance(value, list):
-        raise InputError(f"{name} is {_shown(value)}: give a list of integers")
+        raise InputError(f"{name} is {shown(value)}: give a list of integers")
     for number in value:
         if type(number) is not int or not -(2**63) <= number < 2**63:
-            raise InputError(f"{name} holds {_shown(number)}: give integers of 64 bits")
+            raise InputError(f"{name} holds {shown(number)}: give integers of 64 bits")
     return value
 
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from automata.errors import InputError
+from automata.errors import InputError, shown
 
 __all__ = [
     "BoolArray",
@@ -55,7 +55,7 @@ def as_integer(value: object, what: str, minimum: int, maximum: int | None = Non
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise InputError(f"{what} is {value!r}: give an integer") from None
+        raise InputError(f"{what} is {shown(value)}: give an integer") from None
     if number < minimum or (maximum is not None and number > maximum):
         limit = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         raise InputError(f"{what} is {number}: give an integer {limit}")

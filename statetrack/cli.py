@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from automata.errors import InputError, unknown_name
 from statetrack.benchmark.commands import add_bench, add_doctor
@@ -13,6 +12,7 @@ from statetrack.command_parser import (
     add_command,
     add_device,
     add_text,
+    path_argument,
     positive,
     with_text,
 )
@@ -116,7 +116,7 @@ def _add_data(commands: Commands) -> None:
     parser.add_argument("--split", default="train", help="of a single file (train by default)")
     parser.add_argument(
         "--output",
-        type=Path,
+        type=path_argument,
         required=True,
         help="a folder, or a file ending in .parquet, .csv or .npz",
     )
@@ -147,7 +147,9 @@ def _add_train(commands: Commands) -> None:
     )
     parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="parts of the configuration")
     add_text(parser)
-    parser.add_argument("--checkpoint", type=Path, help="keep, and go on from, this .safetensors")
+    parser.add_argument(
+        "--checkpoint", type=path_argument, help="keep, and go on from, this .safetensors"
+    )
     add_device(parser)
 
 
@@ -188,8 +190,10 @@ def _add_analyze(commands: Commands) -> None:
         "runs/eigenvalue_ranges-cpu/checkpoints/RUN.safetensors --tables",
         _analyze,
     )
-    parser.add_argument("checkpoint", type=Path, help=".safetensors file of a run")
-    parser.add_argument("--output", type=Path, help="page; beside the checkpoint by default")
+    parser.add_argument("checkpoint", type=path_argument, help=".safetensors file of a run")
+    parser.add_argument(
+        "--output", type=path_argument, help="page; beside the checkpoint by default"
+    )
     parser.add_argument("--max-length", type=positive, default=1024, help="longest words measured")
     parser.add_argument("--words", type=positive, default=512, help="random words a measurement")
     parser.add_argument(
@@ -201,12 +205,12 @@ def _analyze(options: argparse.Namespace) -> int:
     from statetrack.model_report import write_model_report
     from statetrack.models import load_model
     from statetrack.training.checkpoint import load_tensors
-    from statetrack.training.config import RunConfig
+    from statetrack.training.kept_progress import kept_config
     from statetrack.training.transition_tables import transition_tables
 
     model = load_model(options.checkpoint)
     _, description = load_tensors(options.checkpoint)
-    config = RunConfig.from_tree(description["config"])
+    config = kept_config(options.checkpoint, description)
     if options.tables:
         tables = transition_tables(model, config.task.build())
         if not tables:

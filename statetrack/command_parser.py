@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from automata.errors import InputError
+from automata.files import usable_path
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -91,12 +92,22 @@ def add_experiment(parser: CommandParser) -> None:
     """Add what names a grid: the experiment file, ``--preset`` and ``--output``."""
     parser.add_argument("file", metavar="FILE", help="experiment file")
     parser.add_argument("--preset", help="size of the experiment; the file's first by default")
-    parser.add_argument("--output", type=Path, help="folder of results; runs/NAME by default")
+    parser.add_argument(
+        "--output", type=path_argument, help="folder of results; runs/NAME by default"
+    )
 
 
 def add_device(parser: CommandParser) -> None:
     """Add the option ``--device``."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+
+
+def path_argument(text: str) -> Path:
+    """A path that a file can have, as an argparse type."""
+    try:
+        return usable_path(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def positive(text: str) -> int:

@@ -13,6 +13,7 @@ from statetrack.command_parser import (
     add_device,
     add_experiment,
     grid_command_line,
+    path_argument,
     positive,
     results_folder,
 )
@@ -94,7 +95,7 @@ def _add_slurm(parser: CommandParser) -> None:
     slurm.add_argument("--parallelism", type=positive, help="most jobs at the same time (16)")
     slurm.add_argument(
         "--shared-folder",
-        type=Path,
+        type=path_argument,
         metavar="FOLDER",
         help="that all nodes see; slurm/ in the folder of results by default",
     )

@@ -12,6 +12,7 @@ from statetrack.command_parser import (
     add_command,
     add_experiment,
     grid_command_line,
+    path_argument,
     results_folder,
 )
 
@@ -60,7 +61,7 @@ def add_results(commands: Commands) -> None:
         'runs/eigenvalue_ranges-cpu task=parity "seed<2" --show horizons',
         _results,
     )
-    parser.add_argument("folder", type=Path, help="folder with results")
+    parser.add_argument("folder", type=path_argument, help="folder with results")
     parser.add_argument(
         "conditions",
         nargs="*",
@@ -73,8 +74,12 @@ def add_results(commands: Commands) -> None:
         metavar="TABLE",
         help=f"{', '.join(COMPUTED)}, or a stored table such as runs, curves, history, spectra",
     )
-    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write every stored table there")
-    parser.add_argument("--parquet", type=Path, metavar="FOLDER", help="the same as Parquet")
+    parser.add_argument(
+        "--csv", type=path_argument, metavar="FOLDER", help="write every stored table there"
+    )
+    parser.add_argument(
+        "--parquet", type=path_argument, metavar="FOLDER", help="the same as Parquet"
+    )
 
 
 def _results(options: argparse.Namespace) -> int:
@@ -144,7 +149,7 @@ def add_figure(commands: Commands) -> None:
     add_experiment(parser)
     parser.add_argument(
         "--to",
-        type=Path,
+        type=path_argument,
         default=Path("figure.pdf"),
         metavar="FILE",
         help="a name ending in .pdf (figure.pdf by default), .svg or .png",

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from automata.errors import InputError, unknown_name
+from automata.files import usable_path
 
 
 def import_file(path: str | Path, kind: str = "experiment file") -> ModuleType:
@@ -28,7 +29,7 @@ def import_file(path: str | Path, kind: str = "experiment file") -> ModuleType:
         No such file (the message names the nearest beside it), it is not Python, or it raises; the
         message names the line.
     """
-    file = Path(path)
+    file = usable_path(path, kind)
     if file.suffix != ".py" or not file.is_file():
         nearby = sorted(str(p) for p in file.parent.glob("*.py")) if file.parent.is_dir() else []
         raise unknown_name(kind, str(path), nearby or ["FOLDER/NAME.py"])

@@ -1,12 +1,14 @@
 """What must hold of the tree as a whole, whatever the modules compute."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import networkx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +30,11 @@ BANNED_CALLS = {"eval", "exec", "torch.load", "torch.save", "yaml.load", "pandas
 
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), str(path))
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
@@ -156,11 +163,110 @@ def test_the_ban_lets_pass():
     )
 
 
-# Makes hostile pickles, to show that they are refused and never run.
-HOSTILE_ON_PURPOSE = "tests/test_training_checkpoint.py"
+# Make hostile pickles, to show that they are refused and never run; one shows that they would.
+HOSTILE_ON_PURPOSE = ("tests/test_training_checkpoint.py", "tests/test_hostile_checkpoints.py")
 
 
 def test_nothing_banned_is_used():
-    uses = {relative(path): banned(ast.parse(path.read_bytes(), str(path))) for path in SOURCES}
-    assert [use.partition(": ")[2] for use in uses.pop(HOSTILE_ON_PURPOSE)] == ["import pickle"]
+    uses = {relative(path): banned(parsed(path)) for path in SOURCES}
+    for name in HOSTILE_ON_PURPOSE:
+        assert [use.partition(": ")[2] for use in uses.pop(name)] == ["import pickle"]
     assert {name: found for name, found in uses.items() if found} == {}
+
+
+def folder_of(module: str) -> str:
+    """Folder of a package that a module lies in; a module right in `statetrack` is one of its own.
+
+    Folders inside a folder count as that folder.
+    """
+    parts = module.split(".")
+    if parts[0] == "automata":
+        return "automata"
+    return ".".join(parts[:2])
+
+
+def imported(tree: ast.AST) -> list[str]:
+    """Modules that a source imports, inside functions too, but not for types alone."""
+    found = []
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and dotted(node.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+        found += imported(node)
+    return found
+
+
+@functools.cache
+def imports_between_folders() -> networkx.DiGraph:
+    graph = networkx.DiGraph()
+    for path in SOURCES:
+        if relative(path).split("/")[0] not in PACKAGES:
+            continue
+        module = relative(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        own = folder_of(module)
+        for name in imported(parsed(path)):
+            if name.split(".")[0] in PACKAGES and "." in name and folder_of(name) != own:
+                graph.add_edge(own, folder_of(name))
+    return graph
+
+
+# "folder -> folder": why an import inside a function goes against the direction of all others.
+AGAINST_THE_DIRECTION = {
+    ("statetrack.models", "statetrack.training"): "load_model, a promise of models, reads files "
+    "that training writes",
+}
+
+
+def test_folders_import_each_other_in_one_direction():
+    graph = imports_between_folders().copy()
+    assert graph.has_edge("statetrack.training", "statetrack.models")
+    assert set(AGAINST_THE_DIRECTION) <= set(graph.edges), "an exception that is needed no longer"
+    graph.remove_edges_from(AGAINST_THE_DIRECTION)
+    tangled = [sorted(part) for part in networkx.strongly_connected_components(graph)]
+    assert [part for part in tangled if len(part) > 1] == []
+
+
+def test_automata_imports_nothing_of_statetrack():
+    assert list(imports_between_folders().successors("automata")) == []
+
+
+def test_scans_and_models_import_with_torch_alone():
+    """Kernels are used by people who want nothing else of this library."""
+    heavy = [
+        "pydantic",
+        "pandas",
+        "matplotlib",
+        "seaborn",
+        "sklearn",
+        "scipy",
+        "safetensors",
+        "rich",
+    ]
+    modules = ["statetrack.scans", "statetrack.layers", "statetrack.models"]
+    code = (
+        f"import sys\nfor name in {heavy}: sys.modules[name] = None\n"
+        f"import {', '.join(modules)}\n"
+        "from statetrack.models import build_model\n"
+        "build_model('householder', 2, 2)"
+    )
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_reliability_page_names_tests_that_exist():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(test_\w+\.py)::(\w+)`", page)
+    assert len(named) > 80
+    assert page.count(".py::") == len(named)
+    functions: dict[str, set[str]] = {}
+    for file, name in named:
+        if file not in functions:
+            tree = ast.parse((ROOT / "tests" / file).read_bytes())
+            functions[file] = {
+                node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+            }
+        assert name in functions[file], f"{file}::{name} is named in docs/reliability.md"

@@ -1,12 +1,12 @@
 """Which elements of a group are the tokens of its word problem."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 
-from automata.errors import InputError, unknown_name
+from automata.errors import InputError, shown, unknown_name
 from automata.finite_group import FiniteGroup
 from automata.philox import PhiloxSource, Stream
 from automata.random_draws import random_permutation
@@ -51,10 +51,12 @@ def choose_generators(
     >>> [len(choose_generators(symmetric(5), name)) for name in ("standard", "swaps", "moves_3")]
     [2, 11, 31]
     """
-    if not isinstance(generators, str):
+    if isinstance(generators, str):
+        chosen = _by_name(group, generators, seed)
+    elif isinstance(generators, Iterable):
         chosen = [as_integer(g, "a generator", 0, group.order - 1) for g in generators]
     else:
-        chosen = _by_name(group, generators, seed)
+        raise InputError(f"generators is {shown(generators)}: give a name or a list of elements")
     if not chosen:
         raise InputError(f"{group.name} would have no tokens: give at least one generator")
     generated = len(group.subgroup(chosen))

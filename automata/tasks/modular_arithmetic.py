@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from automata.dfa import DFA
-from automata.errors import InputError, unknown_name
+from automata.errors import InputError, shown, unknown_name
 from automata.files import check_size
 from automata.tasks.automaton_task import AutomatonTask
 from automata.tasks.published import published_versions
@@ -88,7 +88,7 @@ def modular_arithmetic(
     if order not in _ORDERS:
         raise unknown_name("order of operations", order, _ORDERS)
     if not isinstance(operators, str) or not operators or set(operators) - set("+-*"):
-        raise InputError(f"operators is {operators!r}: give some of '+-*'")
+        raise InputError(f"operators is {shown(operators)}: give some of '+-*'")
     signs = "".join(sign for sign in "+-*" if sign in operators)
     evaluator, values = _evaluator(modulus, signs, order == "precedence", depth)
     name = "modular_arithmetic" if depth == 0 else "modular_arithmetic_brackets"

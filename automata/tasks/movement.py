@@ -1,13 +1,13 @@
 """Tasks that ask where one is: cycles, grids with walls, an adder's carry."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 
 from automata.dfa import DFA
-from automata.errors import InputError, unknown_name
+from automata.errors import InputError, shown, unknown_name
 from automata.files import check_size
 from automata.tasks.automaton_task import AutomatonTask
 from automata.tasks.published import published_versions
@@ -90,6 +90,8 @@ def grid_world(
     >>> grid_world(shape=3).targets_of(["left", "right", "right", "right"])
     array([0, 1, 2, 2])
     """
+    if not isinstance(shape, int | Iterable) or isinstance(shape, str):
+        raise InputError(f"shape is {shown(shape)}: give a whole number, or a list of them")
     sides = [shape] if isinstance(shape, int) else list(shape)
     sides = [as_integer(side, "a side of the grid", 2) for side in sides]
     if not 1 <= len(sides) <= 3:

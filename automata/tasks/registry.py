@@ -88,7 +88,7 @@ def list_tasks() -> list[str]:
     return list(_TASKS)
 
 
-def get_task(name: str, **parameters: Any) -> Task:
+def get_task(name: str, /, **parameters: Any) -> Task:
     """Make a task by its name, whatever the case of its letters.
 
     Parameters

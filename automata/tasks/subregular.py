@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from automata.att import read_att
 from automata.dfa import DFA
-from automata.errors import InputError
+from automata.errors import InputError, shown
 from automata.files import check_size
 from automata.tasks.published import published_versions
 from automata.tasks.recognition import recogniser
@@ -56,7 +56,7 @@ def piecewise_testable(
     array([0, 0, 1, 1, 0])
     """
     make = functools.partial(_with_subsequence, alphabet=alphabet)
-    language = _combine([make(p) for p in contains], [make(p) for p in avoids], alphabet)
+    language = _combine(make, contains, avoids, alphabet)
     facts = {
         "contains": " ".join(contains),
         "avoids": " ".join(avoids),
@@ -100,7 +100,7 @@ def locally_testable(
     array([0, 0, 0, 1, 0])
     """
     make = functools.partial(_with_factor, alphabet=alphabet)
-    language = _combine([make(p) for p in contains], [make(p) for p in avoids], alphabet)
+    language = _combine(make, contains, avoids, alphabet)
     facts = {
         "contains": " ".join(contains),
         "avoids": " ".join(avoids),
@@ -154,10 +154,12 @@ def mlregtest(*, path: str, words: str = "balanced", supervision: str = "final")
 
 def _read_pattern(pattern: str, alphabet: str) -> list[int]:
     if not isinstance(pattern, str) or not 1 <= len(pattern) <= _MAX_PATTERN:
-        raise InputError(f"{pattern!r} is no pattern: give a text of 1 to {_MAX_PATTERN} letters")
+        raise InputError(
+            f"{shown(pattern)} is no pattern: give a text of 1 to {_MAX_PATTERN} letters"
+        )
     for letter in pattern:
         if letter not in alphabet:
-            raise InputError(f"{letter!r} of {pattern!r} is not in the alphabet {alphabet!r}")
+            raise InputError(f"{letter!r} of {pattern!r} is not in the alphabet {shown(alphabet)}")
     return [alphabet.index(letter) for letter in pattern]
 
 
@@ -182,8 +184,15 @@ def _with_factor(pattern: str, alphabet: str) -> DFA:
     return DFA(table, 0, [size], alphabet)
 
 
-def _combine(contains: list[DFA], avoids: list[DFA], alphabet: str) -> DFA:
-    parts = [*contains, *(dfa.complement() for dfa in avoids)]
+def _combine(
+    make: Callable[[str], DFA], contains: Sequence[str], avoids: Sequence[str], alphabet: str
+) -> DFA:
+    if not isinstance(alphabet, str) or len(set(alphabet)) != len(alphabet):
+        raise InputError(f"alphabet is {shown(alphabet)}: give a text of distinct letters")
+    for name, patterns in (("contains", contains), ("avoids", avoids)):
+        if isinstance(patterns, str) or not isinstance(patterns, Iterable):
+            raise InputError(f"{name} is {shown(patterns)}: give a list of patterns")
+    parts = [*map(make, contains), *(make(pattern).complement() for pattern in avoids)]
     if not parts:
         raise InputError("there is no pattern: give at least one in contains or avoids")
     language = parts[0]

@@ -5,20 +5,24 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automata.errors import InputError, unknown_name
-from statetrack.command_parser import Commands, add_command
+from statetrack.command_parser import Commands, add_command, path_argument
 
 if TYPE_CHECKING:
     from statetrack.benchmark.bench import Plan
     from statetrack.benchmark.results import BenchmarkResults
+    from statetrack.training.store_health import StoreHealth
 
 EXIT_UNHEALTHY = 1
 EXIT_INTERRUPTED = 130
 SUITES = ("scans",)
-FOLDER = Path("runs/bench-scans")
+RUNS = Path("runs")
+FOLDER = RUNS / "bench-scans"
 STOPPED = "stopped"
 ISOLATED = True
 
@@ -28,12 +32,22 @@ def add_doctor(commands: Commands) -> None:
     parser = add_command(
         commands,
         "doctor",
-        "Check every scan on this machine against its reference, and say what to do if one is off.",
+        "Check the environment, the GPU, every scan against its reference, and stores of results.",
         "--json doctor.json",
         _doctor,
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there")
+    parser.add_argument(
+        "--json", type=path_argument, metavar="FILE", help="write what was found there"
+    )
+    parser.add_argument(
+        "--store",
+        type=path_argument,
+        nargs="+",
+        default=[RUNS],
+        metavar="FOLDER",
+        help=f"folders of results, or folders of such folders, to check; {RUNS} by default",
+    )
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -51,20 +65,42 @@ def _doctor(options: argparse.Namespace) -> int:
     diagnosis = examine(
         torch.device(choose_device(options.device)), lambda line: print(line, flush=True)
     )
+    stores = _check_stores(options.store)
     if options.json is not None:
-        text = json.dumps(finite(diagnosis.to_json()), indent=1) + "\n"
+        found = diagnosis.to_json() | {"stores": [asdict(store) for store in stores]}
+        found["healthy"] = diagnosis.healthy and all(store.ok for store in stores)
+        text = json.dumps(finite(found), indent=1) + "\n"
         try:
             write_atomically(options.json, text.encode())
         except OSError as error:
             raise InputError(f"cannot write {str(options.json)!r}: {error.strerror}") from None
-    failed = sum(not check.ok for check in diagnosis.checks)
-    checked = f"{len(diagnosis.checks)} checks in {diagnosis.seconds:.0f} s"
+    failed_checks = sum(not check.ok for check in diagnosis.checks)
+    failed = failed_checks + sum(not store.ok for store in stores)
+    checked = f"{len(diagnosis.checks) + len(stores)} checks in {diagnosis.seconds:.0f} s"
     print(f"{checked}: {f'{failed} FAILED' if failed else 'all is well'}")
     for line in diagnosis.advice:
         print(f"- {line}")
-    if failed:
+    if failed_checks:
         print(report_block(diagnosis))
     return EXIT_UNHEALTHY if failed else 0
+
+
+def _check_stores(places: Sequence[Path]) -> list["StoreHealth"]:
+    try:
+        from statetrack.training.store_health import check_new_store, check_store, store_folders
+    except ImportError as error:  # kernels are used where torch alone is installed
+        print(f"stores            not checked: {error.name} is not installed")
+        return []
+
+    folders = {folder: None for place in places for folder in store_folders(place)}
+    checks = [check_new_store(places[0])]
+    print(checks[0].line(), flush=True)
+    for folder in folders:
+        checks.append(check_store(folder))
+        print(checks[-1].line(), flush=True)
+    if not folders:
+        print(f"stores            none in {', '.join(map(str, places))}")
+    return checks
 
 
 def add_bench(commands: Commands) -> None:
@@ -85,12 +121,15 @@ def add_bench(commands: Commands) -> None:
     )
     parser.add_argument("--quick", action="store_true", help="one or two sizes of every scan")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help=f"folder of the results; {FOLDER} by default"
+        "--out",
+        type=path_argument,
+        metavar="DIR",
+        help=f"folder of the results; {FOLDER} by default",
     )
     parser.add_argument(
         "--from",
         dest="source",
-        type=Path,
+        type=path_argument,
         metavar="DIR",
         help="measure nothing: draw table and figure again from the results there",
     )
@@ -99,7 +138,7 @@ def add_bench(commands: Commands) -> None:
     )
     parser.add_argument(
         "--peer-file",
-        type=Path,
+        type=path_argument,
         action="append",
         default=[],
         metavar="FILE",

@@ -7,6 +7,7 @@ is one failed check.
 import itertools
 import os
 import platform
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import torch
 from statetrack.benchmark.doctor_checks import Check, jobs_of, name_of
 from statetrack.benchmark.isolation import Limits, run_isolated
 from statetrack.benchmark.worker import answers_of
-from statetrack.provenance import provenance
+from statetrack.provenance import PACKAGES, provenance
 from statetrack.scans.kernels import why_unavailable
 
 WORKER = ("-m", "statetrack.benchmark.worker")
@@ -62,13 +63,15 @@ class Diagnosis:
 def describe_machine(device: torch.device) -> dict[str, str]:
     """Versions and hardware, as they matter to kernels."""
     found = {"python": platform.python_version(), "system": platform.platform()}
-    for package in ("statetrack", "torch", "triton", "numpy"):
+    for package in dict.fromkeys((*PACKAGES, "networkx", "scipy", "pyarrow", "ray", "submitit")):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed" if package != "statetrack" else "from sources"
     commit = provenance("cpu")["commit"]
     found |= {"commit": str(commit)} if commit else {}
+    found["SQLite"] = sqlite3.sqlite_version
+    found["processors"] = f"{os.cpu_count()}, {torch.get_num_threads()} threads of torch"
     found["CUDA of torch"] = str(torch.version.cuda)
     if torch.cuda.is_available():
         one = torch.cuda.get_device_properties(device if device.type == "cuda" else 0)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from automata.errors import InputError, unknown_name
+from automata.errors import InputError, shown, unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,10 @@ class BackboneConfig:
     short_convolution: int = 0
 
     def __post_init__(self) -> None:
-        require_positive(self, "width", "num_layers", "mlp_ratio")
+        require_positive(self, "width")
+        require_positive(self, "num_layers", "mlp_ratio", at_most=1024)
         if self.short_convolution != 0:
-            require_positive(self, "short_convolution")
+            require_positive(self, "short_convolution", at_most=1024)
 
 
 def per_run(default: Any) -> Any:
@@ -55,13 +56,14 @@ def per_run(default: Any) -> Any:
     return field(default=default, metadata={"per_run": True})
 
 
-def require_positive(config: object, *names: str) -> None:
-    """Raise `InputError` unless every named field is a positive whole number."""
+def require_positive(config: object, *names: str, at_most: int = 2**16) -> None:
+    """Raise `InputError` unless every named field is a whole number from 1 to `at_most`."""
     for name in names:
         value = getattr(config, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= at_most:
             raise InputError(
-                f"{type(config).__name__}.{name} = {value!r}: expected a whole number >= 1"
+                f"{type(config).__name__}.{name} = {shown(value)}: expected a whole number >= 1 "
+                f"and <= {at_most}"
             )
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from automata.errors import InputError, unknown_name
+from automata.errors import InputError, shown, unknown_name
 from statetrack.layers import scaled_sigmoid
 
 NAMED_RANGES = ("[0,1]", "[-1,1]")
@@ -79,7 +79,7 @@ class EigenvalueRange:
         match = re.fullmatch(rf"\s*\[{number},{number}\]\s*", text)
         if match is None:
             raise InputError(
-                f"unknown eigenvalue range {text!r}: expected '[lo,hi]', nearest "
+                f"unknown eigenvalue range {shown(text)}: expected '[lo,hi]', nearest "
                 f"{_nearest_range(text)!r} (valid: {', '.join(NAMED_RANGES)}, any [lo,hi] inside)"
             )
         return EigenvalueRange(float(match[1]), float(match[2]), steepness)

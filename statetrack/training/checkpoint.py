@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from automata.errors import InputError
+from automata.files import usable_path
 from statetrack.atomic_files import write_atomically
 
 
@@ -80,12 +81,16 @@ def prepare_checkpoint_path(path: Path) -> None:
     InputError
         The name does not end in ``.safetensors``, or the folder cannot be made.
     """
-    if path.suffix != ".safetensors":
-        raise InputError(f"checkpoint {path.name!r}: expected a .safetensors file")
+    _check_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"checkpoint {path}: {error.strerror or error}") from None
+
+
+def _check_name(path: Path) -> None:
+    if usable_path(path, "checkpoint").suffix != ".safetensors":
+        raise InputError(f"checkpoint {path.name!r}: expected a .safetensors file")
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -101,8 +106,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     InputError
         The file is missing, is no safetensors file, or differs from its sha256.
     """
-    if path.suffix != ".safetensors":
-        raise InputError(f"checkpoint {path.name!r}: expected a .safetensors file")
+    _check_name(path)
     try:
         content = path.read_bytes()
         digests = digest_path(path).read_bytes().decode("ascii", "replace").splitlines()
@@ -153,12 +157,18 @@ def only_model(
     """
     if not holds_pack(description):
         return dict(tensors)
-    if len(description["pack"]) != 1:
+    pack = description["pack"]
+    if not isinstance(pack, list) or any(tensor.ndim == 0 for tensor in tensors.values()):
+        raise InputError(f"checkpoint {path}: the runs under way in it are none of this library")
+    if len(pack) != 1:
         raise InputError(
-            f"checkpoint {path} holds {len(description['pack'])} runs under way; each gets a file "
-            "of its own when it has ended"
+            f"checkpoint {path} holds {len(pack)} runs under way; each gets a file of its own when "
+            "it has ended"
         )
-    return {name: tensor[0] for name, tensor in tensors.items() if name.startswith("model.")}
+    weights = {name: one for name, one in tensors.items() if name.startswith("model.")}
+    if any(len(tensor) == 0 for tensor in weights.values()):
+        raise InputError(f"checkpoint {path}: the runs under way in it have no weights")
+    return {name: tensor[0] for name, tensor in weights.items()}
 
 
 def restore_weights(

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic import Field as PydanticField
 from torch import nn
 
-from automata.errors import InputError, unknown_name
+from automata.errors import InputError, shown, unknown_name
 from automata.tasks import Task, complete_parameters, get_task
 from statetrack.models.config import check_parameter_names, model_config, model_entry
 from statetrack.training.curricula import CURRICULA, LARGEST_BATCH
@@ -50,7 +50,41 @@ class Parameters(dict[str, JsonValue]):
     clear = pop = popitem = setdefault = update = _refuse
 
 
-FrozenParameters = Annotated[dict[str, JsonValue], AfterValidator(Parameters)]
+def _storable(parameters: dict[str, JsonValue]) -> Parameters:
+    """Refuse what JSON or a file cannot hold, wherever it is nested."""
+    for name, value in parameters.items():
+        try:
+            json.dumps([name, value], allow_nan=False, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
+            raise InputError(
+                f"parameter {shown(name)} = {shown(value)}: expected finite numbers and Unicode "
+                "text, not nested deeply"
+            ) from None
+    return Parameters(parameters)
+
+
+def _names_parameters(data: Any) -> bool:
+    """Whether this has a name and parameters by name; if not, pydantic says what is wrong."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+        return False
+    parameters = data.get("parameters", {})
+    return isinstance(parameters, Mapping) and all(isinstance(name, str) for name in parameters)
+
+
+def _range_text(ends: list[Any]) -> str:
+    """Text of a range that was read as a list."""
+    return f"[{','.join(str(end) for end in ends)}]" if len(ends) == 2 else shown(ends)
+
+
+def _with_lists(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as JSON has them, which knows no tuples."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in parameters.items()
+    }
+
+
+FrozenParameters = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
 Whole = Annotated[int, PydanticField(strict=True)]
 
 
@@ -63,13 +97,13 @@ class TaskConfig(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+        if not _names_parameters(data):
             return data
-        given = dict(data.get("parameters") or {})
+        given = dict(data.get("parameters", {}))
         for contents in get_task(data["name"], **given).places.values():
             given |= contents
         name, parameters = complete_parameters(data["name"], given)
-        return {**data, "name": name, "parameters": parameters}
+        return {**data, "name": name, "parameters": _with_lists(parameters)}
 
     def build(self) -> Task:
         """Make the task."""
@@ -108,9 +142,9 @@ class ModelConfig(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+        if not _names_parameters(data):
             return data
-        given = dict(data.get("parameters") or {})
+        given = dict(data.get("parameters", {}))
         entry = model_entry(data["name"])
         check_parameter_names(entry, given)
         for field in dataclasses.fields(entry.config_class):
@@ -118,7 +152,7 @@ class ModelConfig(Frozen):
             if isinstance(value, bool) and field.type is not bool:
                 raise InputError(f"model.{field.name} = {value}: expected {field.type}")
             if isinstance(value, list) and field.type is str:
-                given[field.name] = json.dumps(value, separators=(",", ":"))
+                given[field.name] = _range_text(value)
         complete = TypeAdapter(entry.config_class).validate_python(given)
         return {**data, "parameters": dataclasses.asdict(complete)}
 
@@ -236,7 +270,7 @@ class RunConfig(Frozen):
         """
         semantics, places = self.task.semantics_and_places
         tree = self.model_dump(mode="json", exclude_defaults=True)
-        _, task_defaults = complete_parameters(self.task.name, {})
+        task_defaults = _with_lists(complete_parameters(self.task.name, {})[1])
         model_defaults = dataclasses.asdict(model_entry(self.model.name).config_class())
         for part, defaults in (("task", task_defaults), ("model", model_defaults)):
             given = tree[part].pop("parameters", {})
@@ -297,7 +331,6 @@ class RunConfig(Frozen):
         return cls.from_tree(tree)
 
 
-MAX_SHOWN = 80
 EXAMPLES = {"task": "parity", "model": "diagonal"}
 
 
@@ -308,7 +341,7 @@ def _tree(pairs: Iterable[str], known: Collection[str]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         key = key.strip()
         if not equals:
-            raise InputError(f"{pair!r}: expected key=value, such as task=s3")
+            raise InputError(f"{shown(pair)}: expected key=value, such as task=s3")
         if key.partition(".")[0] not in known:
             raise unknown_name("key", key, known)
         _place(tree, key, _value(text))
@@ -344,7 +377,7 @@ def _value(text: str) -> JsonValue:
 
 def _first_problem(error: ValidationError, root: type[BaseModel]) -> str:
     problem = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
+    place = ".".join(str(part) for part in problem["loc"])[:200]
     inner = problem.get("ctx", {}).get("error")
     if isinstance(inner, InputError):
         return str(inner)
@@ -355,7 +388,5 @@ def _first_problem(error: ValidationError, root: type[BaseModel]) -> str:
         prefix = ".".join(str(part) for part in problem["loc"][:-1])
         known = [f"{prefix}.{name}" if prefix else name for name in branch.model_fields]
         return str(unknown_name("key", place, known))
-    shown = repr(problem["input"])
-    if len(shown) > MAX_SHOWN:
-        shown = f"{shown[:MAX_SHOWN]}..."
-    return f"{place} = {shown}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    value = shown(problem["input"])
+    return f"{place} = {value}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -18,6 +18,7 @@ from statetrack.training.checkpoint import (
     save_tensors,
 )
 from statetrack.training.config import RunConfig
+from statetrack.training.kept_progress import kept_run
 from statetrack.training.pack_training import PackTraining, Progress, initial_model, solved_step
 
 
@@ -181,13 +182,14 @@ def load_trained(
         return None
     if description.get("run_id") != config.run_id:
         raise InputError(f"checkpoint {checkpoint} holds another run; choose another file")
+    kept = kept_run(checkpoint, description)
     model = initial_model(config)
     restore_weights(model, tensors)
     return TrainedModel(
         model.to(device),
         config.task.build(),
         config,
-        description["history"],
-        description["seconds"],
-        description["solved_seconds"],
+        kept.rows(),
+        kept.seconds,
+        kept.solved_seconds,
     )

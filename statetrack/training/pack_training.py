@@ -14,9 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from automata.errors import InputError
-from statetrack.training.checkpoint import load_tensors, prepare_checkpoint_path, save_tensors
+from statetrack.training.checkpoint import (
+    holds_pack,
+    load_tensors,
+    prepare_checkpoint_path,
+    save_tensors,
+)
 from statetrack.training.config import RunConfig
 from statetrack.training.curricula import History, Stage
+from statetrack.training.kept_progress import kept_pack
 from statetrack.training.pack_members import Member as Member
 from statetrack.training.pack_members import Progress as Progress
 from statetrack.training.pack_members import last_stage
@@ -325,21 +331,24 @@ class PackTraining:
         if path is None or not path.exists():
             return
         tensors, description = load_tensors(path)
-        kept = description.get("pack")
+        kept = kept_pack(path, description) if holds_pack(description) else []
         own = [member.config.run_id for member in self.members]
-        if not isinstance(kept, list) or [row.get("run_id") for row in kept] != own:
+        if [run.run_id for run in kept] != own:
             raise InputError(f"checkpoint {path} holds another run; choose another file")
-        try:
-            for kind, into in self._kept_rows().items():
-                for name, view in self.model.views(into).items():
-                    view.copy_(tensors[f"{kind}.{name}"])
-            self._state.losses.copy_(tensors["losses"])
-        except (KeyError, RuntimeError) as error:
-            raise InputError(f"checkpoint {path} holds another model: {error}") from None
-        for member, row in zip(self.members, kept, strict=True):
-            member.step, member.seconds = row["step"], row["seconds"]
-            member.history, member.status = row["history"], row["status"]
-            member.reason, member.solved_seconds = row["reason"], row["solved_seconds"]
+        parts = {
+            f"{kind}.{name}": view
+            for kind, into in self._kept_rows().items()
+            for name, view in self.model.views(into).items()
+        } | {"losses": self._state.losses}
+        for name, part in parts.items():
+            found = tensors.get(name)
+            if found is None or (found.shape, found.dtype) != (part.shape, part.dtype):
+                raise InputError(f"checkpoint {path} holds another model: {name} is not as here")
+            part.copy_(found)
+        for member, run in zip(self.members, kept, strict=True):
+            member.step, member.seconds = run.step, run.seconds
+            member.history, member.status = run.rows(), run.status
+            member.reason, member.solved_seconds = run.reason, run.solved_seconds
         steps = torch.tensor([member.step for member in self.members])
         self._state.steps.copy_(steps)
 

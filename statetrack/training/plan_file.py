@@ -50,7 +50,7 @@ class PlanFile:
             return _packs(self._path.read_bytes())
         except FileNotFoundError:
             return []
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise self._refusal(error) from None
 
     def current(self) -> Packs | None:
@@ -68,7 +68,7 @@ class PlanFile:
             return _packs(content)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise self._refusal(error) from None
 
     def withdraw(self) -> None:

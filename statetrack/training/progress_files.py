@@ -67,7 +67,7 @@ def read_progress(folder: Path, identity: str) -> PackProgress | None:
     try:
         tree: dict[str, Any] = json.loads(_path(folder, identity).read_text())
         return PackProgress(**tree | {"runs": [RunProgress(**run) for run in tree["runs"]]})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -28,10 +28,10 @@ from statetrack.training.algebra_tables import (
     representation_tables,
 )
 from statetrack.training.checkpoint import load_tensors
-from statetrack.training.config import RunConfig
 from statetrack.training.execute import CHECKPOINTS, run_checkpoint
 from statetrack.training.grid import Grid
 from statetrack.training.horizon_tables import horizon_tables
+from statetrack.training.kept_progress import kept_config
 from statetrack.training.store import Store
 
 Tables = dict[str, pd.DataFrame]
@@ -176,7 +176,7 @@ def read_run(job: ReadingJob) -> Outcome:
     started = time.perf_counter()
     try:
         _, description = load_tensors(job.checkpoint)
-        config = RunConfig.from_tree(description["config"])
+        config = kept_config(job.checkpoint, description)
         if config.run_id != job.run_id:
             raise InputError(f"checkpoint {job.checkpoint} holds another run")
         thresholds = pd.DataFrame(job.thresholds)

@@ -4,9 +4,10 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from automata.errors import InputError
 from statetrack.models.config import model_config, model_label
@@ -36,7 +37,7 @@ class RunRecord:
 
     run_id: str
     config: str
-    status: str
+    status: Literal["finished", "failed"]
     summary: dict[str, Any]
     provenance: dict[str, Any]
     tables: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
@@ -91,8 +92,22 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, text: str) -> "RunRecord":
-        """Read `to_json`."""
-        return cls(**json.loads(text))
+        """Read `to_json`.
+
+        Raises
+        ------
+        ValueError
+            It is not what `to_json` writes.
+        """
+        try:
+            record = cls(**json.loads(text))
+            _RECORD.validate_python(record.__dict__)
+        except (TypeError, RecursionError) as error:
+            raise ValueError(f"no record: {error}") from None
+        return record
+
+
+_RECORD = TypeAdapter(RunRecord)
 
 
 def finished_record(

@@ -117,7 +117,7 @@ def _load_exported(path: Path) -> Results:
             for file in sorted(path.glob(f"*.{kind}"))
             if file.name != OVERVIEW_NAME
         }
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"results in {path}: {error}") from None
     for name, frame in tables.items():
         if "run_id" not in frame:

@@ -60,7 +60,7 @@ def read_shards(folder: Path) -> Iterator[RunRecord]:
             continue  # merged in the meantime
         except OSError as error:
             raise InputError(f"shard {path}: {error.strerror or error}") from None
-        except (ValueError, TypeError, AttributeError):
+        except ValueError:
             record = None
         if record is None or record.run_id != path.stem:
             raise InputError(f"shard {path} is damaged; delete it to run its run again")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -178,7 +179,9 @@ def grid_status(grid: Grid, folder: Path, names: Mapping[str, RunName] | None = 
     InputError
         The store or the plan is damaged.
     """
-    records = {record.run_id: (record.status, record.summary) for record in read_shards(folder)}
+    records: dict[str, tuple[str, dict[str, Any]]] = {
+        record.run_id: (record.status, record.summary) for record in read_shards(folder)
+    }
     records |= _stored(folder)
     statuses = {run.run_id: records.get(run.run_id, ("missing", {}))[0] for run in grid.runs}
     packs = {}
@@ -211,7 +214,7 @@ def grid_status(grid: Grid, folder: Path, names: Mapping[str, RunName] | None = 
     )
 
 
-def _stored(folder: Path) -> dict[str, tuple[str, dict[str, object]]]:
+def _stored(folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     if not (folder / FILE_NAME).exists():
         return {}
     with Store(folder, read_only=True) as store:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from automata.errors import InputError, unknown_name
+from automata.files import usable_path
 from statetrack.atomic_files import sync_folder
 from statetrack.training.records import RunRecord
 from statetrack.training.store_schema import (
@@ -65,7 +66,7 @@ class Store:
     """
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        self.folder = Path(folder)
+        self.folder = usable_path(folder, "results store")
         path = self.folder / FILE_NAME
         self._lock: int | None = None
         if read_only and not path.exists():
@@ -144,7 +145,7 @@ class Store:
     def _migrate(self) -> None:
         try:
             migrate(self._database)
-        except ValueError as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"results store {self.folder} is damaged: {error}") from None
 
     def add(self, record: RunRecord) -> None:

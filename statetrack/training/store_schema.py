@@ -105,4 +105,6 @@ def migrate(database: sqlite3.Connection) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value if isinstance(value, int | float | str) else None
+    if isinstance(value, str):  # a lone surrogate, as in what a run raised, is no text for SQLite
+        return value.encode(errors="backslashreplace").decode()
+    return value if isinstance(value, int | float) else None

@@ -162,7 +162,7 @@ class SlurmLauncher:
         """The job that was submitted for an element by an earlier process; None for none."""
         try:
             tree = json.loads((element.place / JOB).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         if tree["cluster"] != self._cluster:
             return None
