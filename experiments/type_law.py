@@ -44,12 +44,12 @@ RECIPE = [
     "evaluation.read_transitions=false",
 ]
 SMALL = [
-    "training.length=8",
+    "training.length=4",
     "training.batch_size=16",
-    "training.learning_rate=0.01",
+    "training.learning_rate=0.012",
     "training.curriculum=fixed",
     "training.select_words=64",
-    "evaluation.max_length=256",
+    "evaluation.max_length=128",
     "evaluation.num_words=128",
 ]
 
@@ -57,15 +57,15 @@ SMALL = [
 def grid(preset: str) -> Grid:
     """Runs of a preset.
 
-    ``gpu`` is sixteen seeds of four lengths of training, of four groups; ``cpu`` is six seeds of
-    two lengths of training, on words of 8 letters; ``smoke`` is two small runs.
+    ``gpu`` is sixteen seeds of four lengths of training, of four groups; ``cpu`` is four seeds of
+    two lengths of training, on words of 4 letters; ``smoke`` is two small runs.
     """
     name = f"type_law-{preset}"
     if preset == "smoke":
         tiny = ["training.steps=20", "evaluation.max_length=64", "evaluation.num_words=64"]
         return Grid.product(name, [*RECIPE, "task.group=D4", *tiny], {"seed": range(2)})
     if preset == "cpu":
-        axes = {"task.group": GROUPS, "training.steps": (300, 600), "seed": range(6)}
+        axes = {"task.group": GROUPS, "training.steps": (250, 500), "seed": range(4)}
         return Grid.product(name, [*RECIPE, *SMALL], axes)
     axes = {
         "task.group": GROUPS,
