@@ -22,7 +22,7 @@ from automata.errors import InputError
 from statetrack.analysis.type_law import fitted_slopes, slopes
 from statetrack.training import Grid, Results
 
-PRESETS = ("gpu", "cpu", "smoke")
+PRESETS = ("gpu", "cpu", "cpu-12", "smoke")
 READINGS = ("representations", "learned_errors")
 GROUPS = ("D4", "Q8", "D6", "Dic3")
 THRESHOLD = 0.75
@@ -44,28 +44,31 @@ RECIPE = [
     "evaluation.read_transitions=false",
 ]
 SMALL = [
-    "training.length=4",
+    "training.length=16",
     "training.batch_size=16",
     "training.learning_rate=0.012",
-    "training.curriculum=fixed",
+    "training.select_every=25",
     "training.select_words=64",
     "evaluation.max_length=128",
     "evaluation.num_words=128",
 ]
+PAIRS = {"cpu": ("D4", "Q8"), "cpu-12": ("D6", "Dic3")}
+"""Groups of the presets for two cores."""
 
 
 def grid(preset: str) -> Grid:
     """Runs of a preset.
 
     ``gpu`` is sixteen seeds of four lengths of training, of four groups; ``cpu`` is four seeds of
-    two lengths of training, on words of 4 letters; ``smoke`` is two small runs.
+    two lengths of training, of D4 and Q8 on words of 16 letters, and ``cpu-12`` the same of D6 and
+    Dic3; ``smoke`` is two small runs.
     """
     name = f"type_law-{preset}"
     if preset == "smoke":
         tiny = ["training.steps=20", "evaluation.max_length=64", "evaluation.num_words=64"]
         return Grid.product(name, [*RECIPE, "task.group=D4", *tiny], {"seed": range(2)})
-    if preset == "cpu":
-        axes = {"task.group": GROUPS, "training.steps": (250, 500), "seed": range(4)}
+    if preset in PAIRS:
+        axes = {"task.group": PAIRS[preset], "training.steps": (200, 300), "seed": range(4)}
         return Grid.product(name, [*RECIPE, *SMALL], axes)
     axes = {
         "task.group": GROUPS,
