@@ -26,6 +26,8 @@ PRESETS = ("gpu", "cpu", "cpu-12", "smoke")
 READINGS = ("representations", "learned_errors")
 GROUPS = ("D4", "Q8", "D6", "Dic3")
 THRESHOLD = 0.75
+LARGEST_ERROR = 0.25
+"""Of a letter's matrix in a model that counts: short training ends at .1, far from 1e-2."""
 Color = tuple[float, float, float]
 
 RECIPE = [
@@ -79,7 +81,7 @@ def grid(preset: str) -> Grid:
 
 
 def learned(results: Results) -> pd.DataFrame:
-    """One row a run that holds its group at the training length.
+    """One row a run that holds its group at the training length and is near a representation.
 
     Returns
     -------
@@ -94,17 +96,17 @@ def learned(results: Results) -> pd.DataFrame:
     errors = results.table("learned_errors")
     scaled = results.table("scaled_errors")
     if heads.empty or errors.empty or scaled.empty:
-        raise InputError("no run has learned a faithful representation of its group")
+        raise InputError("no run has learned a representation of its group")
     frame = (
         results.finished[["run_id", "seed", "training_steps", "training_length"]]
         .merge(reached[["run_id", "length"]], on="run_id")
-        .merge(heads[["run_id", "size", "representation", "verdict"]], on="run_id")
+        .merge(heads[["run_id", "size", "representation"]], on="run_id")
         .merge(errors[["run_id", "group", "error", "drift", "drift_directions"]], on="run_id")
         .merge(scaled.loc[scaled.factor == 1.0, ["run_id", "horizon"]], on="run_id")
     )
-    frame = frame[(frame.length >= frame.training_length) & (frame.verdict == "faithful")]
+    frame = frame[(frame.length >= frame.training_length) & (frame.error <= LARGEST_ERROR)]
     if frame.empty:
-        raise InputError("no run has learned a faithful representation of its group")
+        raise InputError("no run has learned a representation of its group")
     directions = frame.drift_directions.astype(int)
     return pd.DataFrame(
         {
