@@ -76,7 +76,7 @@ def test_what_is_no_rotation_or_no_group_is_refused():
     with pytest.raises(InputError, match="one head"):
         errors_of_model(two_heads, task)
     with pytest.raises(InputError, match="all elements as tokens"):
-        errors_of_model(two_heads, get_task("word_problem", group="S3", generators="minimal"))
+        errors_of_model(two_heads, get_task("word_problem", group="S3", generators="standard"))
     assert error_tables(two_heads, task) == {}
 
 
