@@ -17,6 +17,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from automata.errors import InputError
 from statetrack.analysis.type_law import fitted_slopes, slopes
@@ -146,12 +147,15 @@ def figure(results: Results) -> Figure:
     kinds = list(dict.fromkeys(frame.sort_values(["group", "drift_directions"]).kind))
     colors = dict(zip(kinds, sns.color_palette("colorblind", len(kinds)), strict=True))
     figure = Figure(figsize=(7.4, 4.0), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     _trained(left, frame, colors)
     _scaled(right, scaled(results), colors)
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("error of a letter's matrix")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(
