@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -280,6 +281,7 @@ def test_the_committed_results_load_and_draw():
         ("nonlinear", "cpu"),
         ("automata_suite", "cpu"),
         ("regular_tasks", "cpu"),
+        ("type_law", "cpu"),
     ],
 )
 def test_committed_results_are_of_the_runs_of_the_file(file, preset):
@@ -309,6 +311,23 @@ def test_the_committed_results_of_nonlinear_reach_100000_letters():
     for entry in results.provenance:
         assert entry["commit"]
         assert entry["uncommitted_changes"] is False
+
+
+def test_the_committed_results_of_type_law_follow_the_law():
+    experiment = load_experiment(FOLDER / "type_law.py")
+    results = load_results(FOLDER / "results" / "type_law-cpu")
+    scaled = results.table("scaled_errors").astype({"horizon": float})
+    errors = results.table("learned_errors").set_index("run_id")
+    solved = results.finished[results.finished.solved_step.notna()]
+    assert len(solved) == 4
+    for run_id in solved.run_id:
+        own = scaled[scaled.run_id == run_id]
+        slope = np.polyfit(np.log(own.error), np.log(own.horizon), 1)[0]
+        expected = -1 if errors.drift_directions[run_id] else -2
+        assert abs(slope - expected) < 0.05
+    assert len(experiment.figure(results).axes) == 2
+    with pytest.raises(InputError, match="no run has learned a representation"):
+        experiment.figure(results.only([]))
 
 
 def test_loading_a_file_leaves_no_module_behind():

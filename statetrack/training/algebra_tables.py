@@ -10,6 +10,7 @@ from automata.tasks import Task
 from statetrack.analysis import extract_transitions, match_representation, without_scale
 from statetrack.analysis.extraction import extract_dfa
 from statetrack.analysis.factor_geometry import factor_geometry
+from statetrack.analysis.learned_errors import errors_of_model, scaled_horizons
 from statetrack.analysis.representation_match import RepresentationMatch
 from statetrack.analysis.type_law import commutant_drift
 
@@ -81,3 +82,37 @@ def factor_tables(model: nn.Module, task: Task) -> dict[str, pd.DataFrame]:
         return {"factors": factor_geometry(model, task, num_words=256)}
     except InputError:
         return {}
+
+
+ERROR_FACTORS = (1.0, 0.5, 0.25)
+ERROR_WORDS = 256
+
+
+def error_tables(model: nn.Module, task: Task) -> dict[str, pd.DataFrame]:
+    """Errors of learned rotations and the horizons that they would have if they were smaller.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        On the CPU.
+    task : Task
+
+    Returns
+    -------
+    dict of str to DataFrame
+        ``learned_errors``, one row: group, error, drift, drift_directions (`LearnedErrors`);
+        ``scaled_errors``, of `scaled_horizons`: its row of factor 1 is the model as it is. None for
+        a model or task that `errors_of_model` refuses.
+    """
+    try:
+        errors, _ = errors_of_model(model, task)
+    except InputError:
+        return {}
+    row = {
+        "group": errors.group.name,
+        "error": errors.size,
+        "drift": errors.drift_size,
+        "drift_directions": errors.drift_directions,
+    }
+    scaled = scaled_horizons(model, task, ERROR_FACTORS, num_words=ERROR_WORDS)
+    return {"learned_errors": pd.DataFrame([row]), "scaled_errors": scaled}

@@ -24,6 +24,7 @@ from statetrack.models.loading import load_model
 from statetrack.provenance import provenance
 from statetrack.training.algebra_tables import (
     automaton_tables,
+    error_tables,
     factor_tables,
     representation_tables,
 )
@@ -47,6 +48,7 @@ READINGS: Mapping[str, Callable[[nn.Module, Task, pd.DataFrame], Tables]] = {
     "automaton": _without_lengths(automaton_tables),
     "factors": _without_lengths(factor_tables),
     "horizon": horizon_tables,
+    "learned_errors": _without_lengths(error_tables),
     "representations": _without_lengths(representation_tables),
 }
 """``reading(model, task, thresholds) -> tables``; `thresholds` as `ReportCurve.thresholds`."""
