@@ -2,11 +2,13 @@
 
 import copy
 import dataclasses
+import itertools
 import resource
 import sys
 
 import numpy as np
 import pytest
+import sympy
 import torch
 from torch import nn
 
@@ -121,6 +123,40 @@ def test_an_oracle_is_right_everywhere(name, supervision, model):
     assert (curve.majority_rate < 1.0).any()
     assert curve.length.tolist() == list(range(1, 31))
     assert set(curve.num_words) == {70}
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_every_prefix_that_is_an_expression_is_a_word_where_the_last_answer_counts(depth):
+    """As measured by reading every such prefix of the same words on its own, by hand."""
+    options = {"modulus": 3, "operators": "+*", "max_depth": depth, "supervision": "final"}
+    task = get_task("modular_arithmetic", **options)
+    curve = measured(Constant(3, 1), task, max_length=9, num_words=300, seed=5)
+    words = task.sample(5, batch_size=300, length=9, split="report").tokens
+    signs = [task.alphabet[token] for token in range(task.num_tokens)]
+    expected = {}
+    for length in range(1, 10):
+        values = []
+        for word in words[:, :length]:
+            text = "".join(signs[token] for token in word)
+            if text[-1] in "012)" and text.count("(") == text.count(")"):
+                values.append(int(sympy.sympify(text)) % 3 == 1)
+        if values:
+            expected[length] = (len(values), np.mean(values))
+    assert sorted(expected) == [1, 3, 5, 7, 9]
+    assert curve.length.tolist() == sorted(expected)
+    for row in curve.itertuples():
+        assert (row.num_words, row.token_accuracy) == pytest.approx(expected[row.length])
+
+
+def test_expressions_that_begin_longer_ones_are_uniform():
+    """What the curve over prefixes takes for granted, counted over all expressions."""
+    law = get_task("modular_arithmetic", modulus=2, operators="+", max_depth=1).law
+    words = np.array(list(itertools.product(range(law.dfa.num_symbols), repeat=7)))
+    longer = words[law.dfa.accepts(words)]
+    for length in (1, 3, 5):
+        prefixes = longer[law.dfa.accepts(longer[:, :length])][:, :length]
+        _, counts = np.unique(prefixes, axis=0, return_counts=True)
+        assert len(set(counts)) == 1
 
 
 @pytest.mark.parametrize("name", ["parity", "s3"])

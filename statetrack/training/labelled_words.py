@@ -10,7 +10,8 @@ from torch import Tensor
 from automata.errors import InputError
 from automata.tasks import Task
 from automata.tasks.automaton_task import AutomatonTask
-from automata.tasks.token_laws import UniformLetters
+from automata.tasks.token_laws import LanguageWords, UniformLetters
+from automata.validation import BoolArray, IntArray
 from statetrack.scans.automaton import automaton_scan
 from statetrack.training.data import TensorBatch
 from statetrack.training.word_families import FAMILIES, UniformFamily, WordFamily, WordPiece
@@ -119,9 +120,13 @@ class LabelledWords:
             )
             for seed in self.seeds
         ]
+        parts = [
+            _complete_prefixes(self.task, batch.tokens) or (batch.targets, batch.mask)
+            for batch in batches
+        ]
         whole = [
-            torch.from_numpy(np.stack([getattr(batch, name)[:num_items] for batch in batches]))
-            for name in ("tokens", "targets", "mask")
+            torch.from_numpy(np.stack(arrays)[:, :num_items])
+            for arrays in ([batch.tokens for batch in batches], *zip(*parts, strict=True))
         ]
         for begin in range(0, self.length, segment):
             pieces = (tensor[..., begin : begin + segment].to(self.device) for tensor in whole)
@@ -208,6 +213,25 @@ def _has_uniform_prefixes(task: AutomatonTask) -> bool:
     """Whether letters are independent and uniform, and every prefix is a word of its own."""
     whole = bool(task.supervised_states.all())
     return isinstance(task.law, UniformLetters) and (whole or task.supervision != "final")
+
+
+def _complete_prefixes(task: Task, tokens: IntArray) -> tuple[IntArray, BoolArray] | None:
+    """Targets of prefixes that are words of their own where only the last letter is asked for.
+
+    Prefixes in the language are uniform among its words of their length where its minimal automaton
+    has one accepting state: each then goes on in as many ways. None for any other task.
+    """
+    automaton = _automaton_task(task)
+    if automaton is None or automaton.supervision != "final":
+        return None
+    law = automaton.law
+    if not isinstance(law, LanguageWords) or law.side != "language":
+        return None
+    if law.dfa.minimize().accepting.sum() != 1:
+        return None
+    lengths = np.full(len(tokens), tokens.shape[1])
+    targets, asked = automaton.label(tokens, lengths)
+    return targets, asked & law.dfa.accepting[law.dfa.trace(tokens)[:, 1:]]
 
 
 @functools.lru_cache(maxsize=256)
