@@ -59,7 +59,7 @@ def published_curves(
     }
     if not drawn:
         raise InputError("no run is finished")
-    styles = label_styles(pd.concat(drawn.values()).drop_duplicates("run_id"))
+    styles = label_styles(pd.concat(drawn.values()))
     columns = min(_MOST_COLUMNS, len(drawn))
     rows = math.ceil(len(drawn) / columns)
     width = max(4.0, columns * _PANEL_INCHES[0])
