@@ -150,7 +150,7 @@ def _small(*, is_smoke: bool) -> list[Axes]:
         "evaluation.num_words=256",
     ]
     if is_smoke:
-        kinds = [kinds[0], kinds[2]]
+        kinds = kinds[2:4]
         sizes += ["training.steps=10", "evaluation.max_length=128", "evaluation.num_words=16"]
     seeds = product({"seed": range(1 if is_smoke else 2)})
     return [fixed(*_settings(*one, *SHORT_WORDS_FIRST), *sizes) * seeds for one in kinds]

@@ -12,6 +12,7 @@ from scipy.stats import median_abs_deviation
 from automata.errors import InputError
 from statetrack.analysis import PublishedValue, compare_published
 from statetrack.analysis.published import STATISTICS, VERDICTS
+from statetrack.analysis.published_axes import published_curves, published_rows
 
 
 def published(value=1.0, tolerance=0.05, length=64, **fields):
@@ -149,3 +150,37 @@ def test_mistakes_are_named():
     for length in (0, (8, 4)):
         with pytest.raises(InputError, match="expected a length >= 1, or two in order"):
             published(length=length)
+
+
+def drawn_points(axes, marker="D"):
+    """Where the published values stand."""
+    lines = [line for line in axes.lines if line.get_marker() == marker]
+    return [(float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True)]
+
+
+def test_published_points_are_drawn_in_the_panel_of_their_task_and_model():
+    values = [published(0.4, length=16), published(0.7, length=(8, 16)), published(task="s3")]
+    curves = [measured([0.9, 0.8], length).assign(training_length=8) for length in (8, 16)]
+    frame = pd.concat(curves).assign(whole_prefix_accuracy=0.5, majority_rate=0.5)
+    other = frame.assign(model="GRU")
+    panels = {"one": frame, "none": frame[:0], "two": other}
+    figure = published_curves(panels, values, metric="token_accuracy")
+    assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
+    # The styles of curves have diamonds of their own, where there are four labels; not here.
+    assert [drawn_points(axes) for axes in figure.axes] == [[(16.0, 0.4)], []]
+    with pytest.raises(InputError, match="no run is finished"):
+        published_curves({"none": frame[:0]}, values)
+
+
+def test_every_seed_stands_beside_the_published_number():
+    values = [published(0.4, model="GRU"), published(0.9)]
+    frame = pd.concat(
+        [measured([1.0, 0.8]).assign(protocol="ours"), measured([0.2]).assign(protocol="theirs")]
+    )
+    (axes,) = published_rows({"parity": frame}, values, "accuracy").axes
+    assert drawn_points(axes) == [(0.4, 0.0), (0.9, 1.0)]
+    assert [x for x, _ in drawn_points(axes, "o")] == [0.8, 1.0, 0.2]
+    assert [x for x, _ in drawn_points(axes, "|")] == pytest.approx([0.9, 0.2])
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["GRU", "LSTM"]
+    with pytest.raises(InputError, match="no run is finished"):
+        published_rows({"parity": frame[:0]}, values, "accuracy")

@@ -282,6 +282,9 @@ def test_the_committed_results_load_and_draw():
         ("automata_suite", "cpu"),
         ("regular_tasks", "cpu"),
         ("type_law", "cpu"),
+        ("eigenvalue_table", "cpu"),
+        ("s5_variants", "cpu"),
+        ("deltaproduct", "cpu"),
     ],
 )
 def test_committed_results_are_of_the_runs_of_the_file(file, preset):

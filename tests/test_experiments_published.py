@@ -104,7 +104,7 @@ def test_the_smoke_preset_runs_compares_and_draws(file, tmp_path):
     with pytest.raises(InputError, match="no run is finished"):
         experiment.figure(results.only([]))
     with pytest.raises(InputError, match="no run is finished"):
-        experiment.table(results.only([]))
+        experiment.tables(results.only([]))
 
 
 def test_depth_counts_the_fewest_layers_with_which_the_best_seed_has_enough():

@@ -18,7 +18,7 @@ from statetrack.analysis.styles import LabelStyle, label_styles, paper_style, wi
 
 _MOST_COLUMNS = 4
 _PANEL_INCHES = (2.0, 2.0)
-_LEGEND_COLUMN_INCHES = 2.2
+_LEGEND_COLUMN_INCHES = 1.9
 _GREY = "0.35"
 
 
@@ -49,18 +49,22 @@ def published_curves(
     InputError
         Every panel is empty.
     """
+    # The most frequent answer says nothing about whole words.
+    left_out = ["majority_rate"] if metric == "whole_prefix_accuracy" else []
+    unused = [name.replace("_", " ") for name in left_out]
     drawn = {
-        title: frame.assign(label=frame["model"])
+        title: frame.assign(label=frame["model"]).drop(columns=left_out)
         for title, frame in panels.items()
         if not frame.empty
     }
     if not drawn:
         raise InputError("no run is finished")
-    styles = label_styles(pd.concat(drawn.values()).drop_duplicates("run_id"))
+    styles = label_styles(pd.concat(drawn.values()))
     columns = min(_MOST_COLUMNS, len(drawn))
     rows = math.ceil(len(drawn) / columns)
     width = max(4.0, columns * _PANEL_INCHES[0])
-    handles = [*curve_handles(styles), *reference_handles(), _published_handle()]
+    references = [line for line in reference_handles() if line.get_label() not in unused]
+    handles = [*curve_handles(styles), *references, _published_handle()]
     legend_columns = max(1, int(width / _LEGEND_COLUMN_INCHES))
     legend_height = 0.16 * math.ceil(len(handles) / legend_columns) + 0.15
     with mpl.rc_context(paper_style()):
