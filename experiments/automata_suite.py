@@ -67,9 +67,9 @@ def grid(preset: str) -> Grid:
     return suite_grid(name, MANY, None, [*shared, *long])
 
 
-def scores(results: Results) -> pd.DataFrame:
-    """One row a model and class, the best model first."""
-    return suite_table(suite_scores(results))
+def tables(results: Results) -> dict[str, pd.DataFrame]:
+    """Scores: one row a model and class, the best model first."""
+    return {"scores": suite_table(suite_scores(results))}
 
 
 def figure(results: Results) -> Figure:

@@ -85,4 +85,5 @@ def write_what_was_read(
         print(f"{name:<8} {path}")
     left = len(grid.runs) - len(results.finished)
     if left:
-        print(f"{left} of {len(grid.runs)} runs are not finished: these are results of the others")
+        line = f"{left} of {len(grid.runs)} runs are not finished: these are results of the others"
+        print(line, file=sys.stderr)

@@ -8,7 +8,7 @@ they hold.
 import json
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 VERSION = 2
@@ -75,6 +75,28 @@ def overview_row(run_id: str, status: str, summary: Mapping[str, Any]) -> tuple[
         In the order of `OVERVIEW`.
     """
     return (run_id, status, *(_plain(summary.get(name)) for name in OVERVIEW[2:]))
+
+
+def overview_columns(
+    summaries: Iterable[Mapping[str, Any]], where: Mapping[str, Any], columns: Sequence[str]
+) -> dict[str, list[Any]]:
+    """Columns of the overview that summaries would have, as `Store.overview` gives them."""
+    every = [overview_row(run["run_id"], run["status"], run) for run in summaries]
+    places = [(OVERVIEW.index(name), value) for name, value in where.items()]
+    rows = [row for row in every if all(row[place] == value for place, value in places)]
+    return {name: [row[OVERVIEW.index(name)] for row in rows] for name in columns}
+
+
+def columns_query(names: Sequence[str], condition: str) -> str:
+    """Columns of the overview in the order of their places, each as one JSON array.
+
+    Without a condition the table is read from first to last place, which sorts it.
+    """
+    arrays = ", ".join(f"json_group_array({name})" for name in names)
+    if not condition:
+        return f"SELECT {arrays} FROM overview NOT INDEXED"
+    chosen = f"SELECT {', '.join(names)} FROM overview {condition} ORDER BY place"
+    return f"SELECT {arrays} FROM ({chosen})"
 
 
 def create(database: sqlite3.Connection) -> None:
