@@ -281,6 +281,8 @@ def test_the_committed_results_load_and_draw():
         ("nonlinear", "cpu"),
         ("automata_suite", "cpu"),
         ("regular_tasks", "cpu"),
+        ("growing_parity", "cpu"),
+        ("block_diagonal", "cpu"),
         ("type_law", "cpu"),
         ("eigenvalue_table", "cpu"),
         ("s5_variants", "cpu"),
