@@ -82,7 +82,7 @@ def grid(preset: str) -> Grid:
     if preset in ("cpu", "smoke"):
         groups, models, depths = SMALL, ("Transformer", "Mamba", "RNN"), (1, 2)
         lengths, seeds = (4, 12), range(2)
-        size = ["model.width=32", "training.batch_size=32", "training.steps=400"]
+        size = ["model.width=32", "training.batch_size=32", "training.steps=1000"]
         size += ["training.learning_rate=0.005", "training.select_words=64"]
         size += ["evaluation.num_words=512", "evaluation.max_length=64"]
         if preset == "smoke":

@@ -283,6 +283,7 @@ def test_the_committed_results_load_and_draw():
         ("regular_tasks", "cpu"),
         ("growing_parity", "cpu"),
         ("block_diagonal", "cpu"),
+        ("hard_groups", "cpu"),
         ("type_law", "cpu"),
         ("eigenvalue_table", "cpu"),
         ("s5_variants", "cpu"),
