@@ -63,6 +63,6 @@ def test_a_part_of_a_grid_is_read_and_what_is_left_is_said(tmp_path, capsys):
     )
     write_what_was_read(experiment, grid, tmp_path, "", 1)
     printed = capsys.readouterr()
-    assert "2 of 3 runs are not finished" in printed.out
+    assert "2 of 3 runs are not finished" in printed.err
     assert f"[1/1] automaton of {grid.runs[0].run_id}" in printed.err
     assert (tmp_path / "tables" / "read.csv").read_text() == f"run_id\n{grid.runs[0].run_id}\n"
