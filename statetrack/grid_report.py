@@ -208,7 +208,7 @@ def _published(published: pd.DataFrame | None) -> ReportSection | None:
         return None
     return ReportSection(
         "Beside what was published",
-        "Values and tolerances stand in the file of the experiment. A number is reproduced when the "
+        "Values and tolerances stand in the experiment's file. A number is reproduced when the "
         "same statistic of the seeds comes as near to it as its tolerance.",
         [published_table(published)],
     )
