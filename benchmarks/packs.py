@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/packs.py --output FOLDER``. Every row builds a pack as a grid would,
 captures its step, replays it, and gives milliseconds a step and run-steps per second (runs of the
-pack times steps). ``--profile ROW`` prints where the GPU's time goes instead.
+pack times steps). With ``--peer`` peers' layers come first: one run at a time in eager PyTorch. MRU
+has none that can be installed. ``--profile ROW`` prints where the GPU's time goes instead.
 
 The floor of a step is the larger of two times, both with roofs measured in the same run. Bytes:
 what autograd keeps is written once and read once; parameters, gradients and what the optimiser
@@ -138,12 +139,11 @@ def time_pack(name: str, size: int, roofs: Roofs) -> dict[str, Any]:
     }
 
 
-def time_peer() -> dict[str, Any]:
-    """An eager step with the GatedDeltaProduct layer of flash-linear-attention, no gates."""
+def delta_product_peer() -> nn.Module:
+    """Layer of flash-linear-attention, without gates as our model is."""
     from fla.layers import GatedDeltaProduct
 
-    torch.manual_seed(0)
-    layer = GatedDeltaProduct(
+    return GatedDeltaProduct(
         hidden_size=128,
         head_dim=32,
         num_heads=8,
@@ -154,8 +154,39 @@ def time_peer() -> dict[str, Any]:
         allow_neg_eigval=True,
         expand_v=1,
     )
+
+
+def diagonal_peer() -> nn.Module:
+    """HGRN of flash-linear-attention: one decay in (0, 1) a channel."""
+    from fla.layers import HGRNAttention
+
+    return HGRNAttention(hidden_size=128, expand_ratio=1, use_short_conv=False)
+
+
+def lstm_peer() -> nn.Module:
+    """LSTM of torch, which is cuDNN on a GPU."""
+    return nn.LSTM(128, 128, batch_first=True)
+
+
+PEERS: dict[str, tuple[str, Callable[[], nn.Module], int]] = {
+    "deltaproduct-128": (
+        "flash-linear-attention GatedDeltaProduct, eager",
+        delta_product_peer,
+        2,
+    ),
+    "diagonal-128": ("flash-linear-attention HGRN, eager", diagonal_peer, 4),
+    "lstm-128": ("torch LSTM (cuDNN), eager", lstm_peer, 2),
+}
+"""Beside a row: the name of its peer, the layer, and hidden units of the MLP per unit of width."""
+
+
+def time_peer(row: str) -> dict[str, Any]:
+    """A step of one run in eager PyTorch, of the width and length of `row`."""
+    name, make_layer, ratio = PEERS[row]
+    torch.manual_seed(0)
+    layer = make_layer()
     embedding, head = nn.Embedding(120, 128), nn.Linear(128, 120)
-    up, down = nn.Linear(128, 256), nn.Linear(256, 128)
+    up, down = nn.Linear(128, ratio * 128), nn.Linear(ratio * 128, 128)
     norms = [nn.RMSNorm(128) for _ in range(3)]
     model = nn.ModuleList([layer, embedding, head, up, down, *norms]).cuda()
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
@@ -179,7 +210,8 @@ def time_peer() -> dict[str, Any]:
 
     milliseconds = milliseconds_of(run, PEER_STEPS)
     return {
-        "row": "flash-linear-attention GatedDeltaProduct, eager",
+        "row": name,
+        "beside": row,
         "length": 128,
         "pack": 1,
         "milliseconds": milliseconds,
@@ -216,7 +248,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--packs", nargs="*", type=int, default=[1, 8, 32, 128, 512])
     parser.add_argument("--profile", nargs="*", default=[], choices=list(ROWS))
-    parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--peer", action="store_true", help="peers' layers too, one run at a time")
     options = parser.parse_args()
     rows = []
     for name in options.profile:
@@ -236,6 +268,9 @@ def main() -> None:
             content = {"rows": rows, **origin}
             (options.output / "packs.json").write_text(json.dumps(content, indent=2) + "\n")
 
+    for name in options.rows:
+        if options.peer and name in PEERS:
+            add(time_peer(name))
     for size in options.packs:
         for name in options.rows:
             torch.cuda.empty_cache()
@@ -244,8 +279,6 @@ def main() -> None:
                 add(time_pack(name, size, roofs))
             except (torch.OutOfMemoryError, InputError) as error:
                 add({"row": name, "pack": size, "error": str(error).splitlines()[0]})
-    if options.peer:
-        add(time_peer())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """The command line: ``statetrack COMMAND``, every command with an example in its help."""
 
 import argparse
+import io
+import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 
@@ -22,6 +25,7 @@ from statetrack.results_commands import add_figure, add_report, add_results, add
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+EXIT_CLOSED_PIPE = 141
 _BEGIN_ANEW = ("doctor", "bench")
 
 
@@ -37,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 when all went well, 1 when runs or checks failed, 2 on bad input (one line on standard
-        error says what), 130 when interrupted.
+        error says what), 130 when interrupted, 141 when nobody reads the output any more.
 
     Examples
     --------
@@ -48,14 +52,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parse(given)
         run: Callable[[argparse.Namespace], int] = options.run
-        return run(options)
+        code = run(options)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"statetrack: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except BrokenPipeError:
+        if not _nobody_reads_output():
+            raise
+        return EXIT_CLOSED_PIPE
     except KeyboardInterrupt:
         goes_on = "; nothing finished is lost, the same command goes on from here"
         print(f"statetrack: stopped{'' if given[0] in _BEGIN_ANEW else goes_on}", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _nobody_reads_output() -> bool:
+    """Whether standard output is a closed pipe; what else is written there goes nowhere then."""
+    try:
+        output = sys.stdout.fileno()
+    except io.UnsupportedOperation:
+        return False
+    poll = select.poll()
+    poll.register(output, 0)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return True
 
 
 def _parse(given: list[str]) -> argparse.Namespace:

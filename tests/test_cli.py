@@ -3,10 +3,12 @@
 import importlib.metadata
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 
-from statetrack import cli
+from statetrack import cli, results_commands
 from statetrack.cli import EXIT_BAD_INPUT, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, main
 from statetrack.training import load_results
 from statetrack.training.calibration import Calibration
@@ -213,6 +215,26 @@ def test_files_in_the_place_of_folders(capsys, tmp_path, experiment, in_this_pro
     main(["grid", str(experiment), "--preset", "other", "--output", str(tmp_path / "out")])
     assert "file" in refusal(capsys, "results", tmp_path / "out", "--csv", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_output_that_nobody_reads_ends_a_command_quietly(experiment):
+    """As in `statetrack status FILE | head -1`."""
+    command = [sys.executable, "-m", "statetrack.cli", "status", str(experiment)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as told:
+        told.stdout.close()
+        assert told.stderr.read() == ""
+    assert told.returncode == 141
+
+
+def test_a_broken_pipe_to_a_worker_is_not_taken_for_closed_output(capsys, monkeypatch, experiment):
+    def fail(options):
+        raise BrokenPipeError("a worker died")
+
+    monkeypatch.setattr(results_commands, "_status", fail)
+    with pytest.raises(BrokenPipeError, match="a worker died"):
+        main(["status", str(experiment)])
 
 
 def test_help_of_every_command_shows_an_example(capsys):

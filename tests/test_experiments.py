@@ -279,6 +279,7 @@ def test_the_committed_results_load_and_draw():
         ("group_recipes", "s5"),
         ("horizon", "cpu"),
         ("nonlinear", "cpu"),
+        ("nonlinear", "gpu"),
         ("automata_suite", "cpu"),
         ("regular_tasks", "cpu"),
         ("growing_parity", "cpu"),
