@@ -121,6 +121,7 @@ assert theirs.accepts_input("abb") and not theirs.accepts_input("aa")
 assert from_automata_lib(theirs.minify(retain_names=False)).equivalent(odd)
 assert get_task("s3").sample(seed=0, batch_size=2, length=5).tokens.shape == (2, 5)
 """
+PYTHON_VERSION = "import platform; print(platform.python_version())"
 ALONE = "import automata.dfa, automata.tasks, automata.groups"
 WITH_TORCH = (
     "import torch; from statetrack.models import build_model\n"
@@ -334,12 +335,10 @@ class Environment:
         if not self.attempt("environment", self.make):
             return
         if self.attempt("installs from", lambda: self.install(first) or form[first]):
-            for requirement in requirements(torch=bool(self.torch)):
-                self.versions[name_of(requirement)] = self.version(name_of(requirement))
+            self.versions["Python"] = self.execute(PYTHON_VERSION)
             self.versions["torch"] = self.torch or "none"
-            self.versions["python"] = self.execute(
-                "import platform; print(platform.python_version())"
-            )
+            for requirement in requirements("test", torch=bool(self.torch)):
+                self.versions[name_of(requirement)] = self.version(name_of(requirement))
             self.attempt("wheel = sdist", self.other_form, first, second)
             self.attempt("tests", self.run_tests)
             self.attempt("automata-lib", self.beside_automata_lib, wheel)
@@ -390,7 +389,7 @@ left out, and an extra that needs it is only installed.
 
 def page(environments: list[Environment], origin: str) -> str:
     """Return the page for `docs/`: what worked where, and every version."""
-    heads = [f"{e.versions.get('python', e.python)} {e.bounds}" for e in environments]
+    heads = [f"{e.versions.get('Python', e.python)} {e.bounds}" for e in environments]
     steps = list(dict.fromkeys(what for e in environments for what in e.outcomes))
     names = list(dict.fromkeys(name for e in environments for name in e.versions))
     return "\n".join(
