@@ -23,7 +23,7 @@ import tempfile
 import time
 import tomllib
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +75,7 @@ TYPED = "from automata.dfa import DFA\nn: int = DFA([[0]]).num_states"
 
 @dataclass(frozen=True)
 class Use:
-    """The smallest use of an extra: tests, or a command for modules that are no part of tests."""
+    """The smallest use of an extra: tests to run, or what `python -m` is to run."""
 
     tests: tuple[str, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
@@ -259,7 +259,8 @@ class Environment:
             self.failures.append(f"{what}: {error}")
         print(f"  {what}: {error or said}", flush=True)
 
-    def attempt(self, what: str, step, *arguments: object) -> bool:
+    def attempt(self, what: str, step: Callable[..., str | None], *arguments: object) -> bool:
+        """Take a step and note what came of it; one that fails stops no other."""
         try:
             self.note(what, said=step(*arguments) or "yes")
         except (StepError, AssertionError) as error:
@@ -270,12 +271,14 @@ class Environment:
         """Run tests of the unpacked sdist against what is installed; return how many passed."""
         junit = self.bench.folder / "junit.xml"
         junit.unlink(missing_ok=True)
+        failure = None
         command = (self.interpreter, "-m", "pytest", "-q", "-n", "0", *LENIENT)
         try:
             run(*command, f"--junitxml={junit}", *options, *tests, cwd=self.bench.checkout)
-        except StepError:
+        except StepError as error:
             if not junit.exists():
                 raise
+            failure = error
         cases = list(ElementTree.parse(junit).getroot().iter("testcase"))
         bad = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
         skipped = sum(case.find("skipped") is not None for case in cases)
@@ -284,6 +287,8 @@ class Environment:
                 f"{c.get('classname')}::{c.get('name')}: {(c[0].text or '')[-600:]}" for c in bad
             ]
             raise StepError(f"{len(bad)} of {len(cases)} tests failed\n" + "\n".join(ends[:12]))
+        if failure:
+            raise failure
         if len(cases) == skipped:
             raise StepError("no test ran")
         return f"{len(cases) - skipped} passed" + (f", {skipped} skipped" if skipped else "")
