@@ -7,10 +7,10 @@ PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-all lint types docs clean
+.PHONY: help run test test-all test-versions lint types docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/.installed-core ## train the first experiment on the CPU and write its figure, report and table
 	$(VENV)/bin/statetrack grid experiments/eigenvalue_ranges.py --preset cpu
@@ -20,6 +20,12 @@ test: $(VENV)/.installed-all ## run the tests, all but the slow ones
 
 test-all: $(VENV)/.installed-all ## run every test, the slow ones too (some need GAP: CONTRIBUTING.md)
 	$(PYTEST) -m ""
+	$(MAKE) test-versions
+
+# Half an hour; `make test-versions VERSIONS=docs/versions.md` renews the page of the documentation.
+VERSIONS ?= build/versions.md
+test-versions: ## install what is shipped with oldest and newest versions on every Python found, and test it
+	$(PYTHON) tests/versions.py --write $(VERSIONS)
 
 lint: $(VENV)/.installed-all ## check style and the banned constructs
 	$(VENV)/bin/ruff format --check .

@@ -92,6 +92,27 @@ def test_core_requirements_are_pinned():
     assert names - pinned == set()
 
 
+def test_the_versions_page_is_of_these_requirements():
+    """A lower bound that was changed is tried before it is promised: `make test-versions`."""
+    page = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
+    columns = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("| ")]
+    heads = [head.strip() for head in columns[0][1:]]
+    oldest = heads.index(next(h for h in heads if h.startswith("3.11") and h.endswith("oldest")))
+    tried = {row[0].strip(): row[1:][oldest].strip() for row in columns}
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    for requirement in [*PROJECT["project"]["dependencies"], *(r for rs in extras for r in rs)]:
+        name, bound = re.match(r"([\w-]+)>=([\d.]+)", requirement).groups()
+        assert name in tried, f"{name} is not on docs/versions.md"
+        if name != "torch":  # the oldest CPU build may be newer
+            assert release(tried[name]) == release(bound), requirement
+    assert "**no**" not in page
+
+
+def release(version: str) -> tuple[int, ...]:
+    """Numbers of a version without the zeros at its end."""
+    return tuple(int(number) for number in re.sub(r"(\.0)+$", "", version).split("."))
+
+
 def test_versions_agree():
     number = PROJECT["project"]["version"]
     assert f"\nversion: {number}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")

@@ -100,8 +100,8 @@ def seeds_solved(
     _require(runs, (*by, "solved_step"))
     rows = []
     for key, group in runs.groupby(list(by), sort=False):
-        steps = pd.to_numeric(group["solved_step"])
-        solved, total = int(steps.notna().sum()), len(group)
+        steps = pd.to_numeric(group["solved_step"]).dropna()
+        solved, total = len(steps), len(group)
         low, high = share_interval(solved, total, level=level, method="clopper_pearson")
         rows.append((*key, solved, total, solved / total, float(low), float(high), steps.median()))
     names = ["solved", "num_runs", "share", "low", "high", "median_step"]
