@@ -22,9 +22,9 @@ import operator
 import pandas as pd
 from matplotlib.figure import Figure
 
-from automata.errors import InputError
 from statetrack.analysis import PublishedValue, compare_published
 from statetrack.analysis.extrapolation import join_curves
+from statetrack.analysis.published import published_for
 from statetrack.analysis.published_axes import published_curves
 from statetrack.analysis.run_names import run_names
 from statetrack.training import Grid, Results, fixed, product
@@ -142,9 +142,7 @@ def _cell(task: str, model: str, size: list[str]) -> Axes:
 
 def measured(results: Results) -> pd.DataFrame:
     """Curves of finished runs with the names of models and protocols."""
-    runs = results.finished
-    if runs.empty:
-        raise InputError("no run is finished")
+    runs = results.require_finished()
     protocol = runs["training.schedule"].map({"constant": AS_PUBLISHED}).fillna(LIBRARY)
     runs = runs.assign(model=run_names(runs, MODELS), protocol=protocol)
     return join_curves(runs, results.table("curves"), ["token_accuracy"])
@@ -153,9 +151,8 @@ def measured(results: Results) -> pd.DataFrame:
 def tables(results: Results) -> dict[str, pd.DataFrame]:
     """Published and measured, protocol by protocol."""
     frame = measured(results)
-    done = set(zip(frame["model"], frame["task"], strict=True))
-    published = [value for value in PUBLISHED if (value.model, value.task) in done]
-    return {"published": compare_published(frame, published, by="protocol")}
+    values = published_for(frame, PUBLISHED)
+    return {"published": compare_published(frame, values, by="protocol")}
 
 
 def figure(results: Results) -> Figure:

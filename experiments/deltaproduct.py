@@ -22,7 +22,6 @@ import operator
 import pandas as pd
 from matplotlib.figure import Figure
 
-from automata.errors import InputError
 from statetrack.analysis import PublishedValue, compare_published
 from statetrack.analysis.extrapolation import join_curves
 from statetrack.analysis.published_axes import published_curves
@@ -174,9 +173,7 @@ def _small(*, is_smoke: bool) -> list[Axes]:
 
 def measured(results: Results) -> pd.DataFrame:
     """Curves with the names of models and protocols."""
-    runs = results.finished
-    if runs.empty:
-        raise InputError("no run is finished")
+    runs = results.require_finished()
     shape = runs[["model.num_factors", "eigenvalue_range", "model.num_layers"]]
     runs = runs.assign(
         model=[model_name(*one) for one in shape.itertuples(index=False)],

@@ -24,9 +24,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from automata.errors import InputError
 from statetrack.analysis import PublishedValue, compare_published
 from statetrack.analysis.extrapolation import join_curves
+from statetrack.analysis.published import published_for
 from statetrack.analysis.run_names import run_names
 from statetrack.analysis.styles import paper_style
 from statetrack.training import Grid, Results, fixed, product
@@ -112,9 +112,7 @@ def grid(preset: str) -> Grid:
 
 def measured(results: Results) -> pd.DataFrame:
     """Curves of finished runs; a model is named with its layers, a task with its k."""
-    runs = results.finished
-    if runs.empty:
-        raise InputError("no run is finished")
+    runs = results.require_finished()
     layers = runs["model.num_layers"].astype(int)
     names = {
         "family": run_names(runs, MODELS),
@@ -135,10 +133,7 @@ def measured(results: Results) -> pd.DataFrame:
 def tables(results: Results) -> dict[str, pd.DataFrame]:
     """What was claimed of A5 at k = 20, beside what was measured."""
     frame = measured(results)
-    done = set(zip(frame["model"], frame["task"], strict=True))
-    return {
-        "published": compare_published(frame, [v for v in PUBLISHED if (v.model, v.task) in done])
-    }
+    return {"published": compare_published(frame, published_for(frame, PUBLISHED))}
 
 
 def fewest_layers(results: Results) -> pd.DataFrame:

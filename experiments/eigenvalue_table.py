@@ -22,7 +22,6 @@ import operator
 import pandas as pd
 from matplotlib.figure import Figure
 
-from automata.errors import InputError
 from statetrack.analysis import PublishedValue, compare_published
 from statetrack.analysis.extrapolation import join_curves
 from statetrack.analysis.published_axes import published_rows
@@ -171,9 +170,7 @@ def _settings(task: str, model: str, protocol: str, steps: int, width: int = 128
 
 def measured(results: Results) -> pd.DataFrame:
     """Curves of the runs that count, with names, protocols and scaled accuracies."""
-    runs = results.finished
-    if runs.empty:
-        raise InputError("no run is finished")
+    runs = results.require_finished()
     protocol = runs["task.supervision"].map({"final": LAST_LETTER}).fillna(EVERY_PREFIX)
     published_size = (protocol == LAST_LETTER) & (runs["training.batch_size"] == 256)
     runs = runs.assign(

@@ -24,7 +24,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from automata.errors import InputError
 from statetrack.analysis import PublishedValue, compare_published
 from statetrack.analysis.extrapolation import join_curves
 from statetrack.analysis.run_names import run_names
@@ -108,9 +107,7 @@ def measured(results: Results) -> pd.DataFrame:
 
 
 def _named(results: Results) -> pd.DataFrame:
-    runs = results.finished
-    if runs.empty:
-        raise InputError("no run is finished")
+    runs = results.require_finished()
     way = runs["training.curriculum"].map({text: way for way, text in WAYS.items()})
     head = run_names(runs, HEADS)
     return runs.assign(

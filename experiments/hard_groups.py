@@ -26,10 +26,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from automata.errors import InputError
 from statetrack.analysis import PublishedValue, compare_published
 from statetrack.analysis.extrapolation import join_curves
-from statetrack.analysis.published import seed_values
+from statetrack.analysis.published import published_for, seed_values
 from statetrack.analysis.run_names import run_names
 from statetrack.analysis.styles import paper_style, with_minus_sign
 from statetrack.training import Grid, Results, fixed, product
@@ -184,9 +183,7 @@ def _cell(task: str, model: str, recipe: str, size: list[str]) -> Axes:
 
 def measured(results: Results) -> pd.DataFrame:
     """Curves of finished runs with the names of models, problems and recipes."""
-    runs = results.finished
-    if runs.empty:
-        raise InputError("no run is finished")
+    runs = results.require_finished()
     names = {
         "model": run_names(runs, MODELS),
         "task": run_names(runs, PROBLEMS),
@@ -198,8 +195,7 @@ def measured(results: Results) -> pd.DataFrame:
 def tables(results: Results) -> dict[str, pd.DataFrame]:
     """Published and expected numbers beside those measured, recipe by recipe."""
     frame = measured(results)
-    done = set(zip(frame["model"], frame["task"], strict=True))
-    values = [value for value in (*PUBLISHED, *EXPECTED) if (value.model, value.task) in done]
+    values = published_for(frame, (*PUBLISHED, *EXPECTED))
     return {"published": compare_published(frame, values, by="protocol")}
 
 

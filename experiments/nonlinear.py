@@ -12,7 +12,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from automata.errors import InputError
 from statetrack.training import Grid, Results
 
 PRESETS = ("gpu", "s5", "cpu", "smoke")
@@ -80,9 +79,7 @@ def grid(preset: str) -> Grid:
 
 def figure(results: Results) -> Figure:
     """Share of words right throughout over their length, one panel a task."""
-    runs = results.finished
-    if runs.empty:
-        raise InputError("no run is finished")
+    runs = results.require_finished()
     tasks = [name for name in TITLES if name in set(runs.task)]
     models = [name for name in LABELS if name in set(runs.model)]
     looks = dict(

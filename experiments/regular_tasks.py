@@ -26,10 +26,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from automata.errors import InputError
 from statetrack.analysis import PublishedValue, compare_published
 from statetrack.analysis.extrapolation import join_curves
-from statetrack.analysis.published import seed_values
+from statetrack.analysis.published import published_for, seed_values
 from statetrack.analysis.run_names import run_names
 from statetrack.analysis.styles import paper_style, with_minus_sign
 from statetrack.training import Grid, Results, fixed, product
@@ -199,9 +198,7 @@ def _size(width: int, num_layers: int, batch_size: int, steps: int) -> list[str]
 
 def measured(results: Results) -> pd.DataFrame:
     """Curves of finished runs with the names of models and protocols."""
-    runs = results.finished
-    if runs.empty:
-        raise InputError("no run is finished")
+    runs = results.require_finished()
     protocol = runs["task.supervision"].map({"final": LAST_LETTER}).fillna(EVERY_PREFIX)
     runs = runs.assign(model=run_names(runs, MODELS), protocol=protocol)
     return join_curves(runs, results.table("curves"), ["token_accuracy"])
@@ -210,9 +207,8 @@ def measured(results: Results) -> pd.DataFrame:
 def tables(results: Results) -> dict[str, pd.DataFrame]:
     """Published and measured numbers, protocol by protocol."""
     frame = measured(results)
-    done = set(zip(frame["model"], frame["task"], strict=True))
-    published = [value for value in (*PUBLISHED, *SOLVED) if (value.model, value.task) in done]
-    return {"published": compare_published(frame, published, by="protocol")}
+    values = published_for(frame, (*PUBLISHED, *SOLVED))
+    return {"published": compare_published(frame, values, by="protocol")}
 
 
 def figure(results: Results) -> Figure:

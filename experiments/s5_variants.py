@@ -19,7 +19,6 @@ import operator
 import pandas as pd
 from matplotlib.figure import Figure
 
-from automata.errors import InputError
 from statetrack.analysis import PublishedValue, compare_published
 from statetrack.analysis.extrapolation import join_curves
 from statetrack.analysis.published_axes import published_curves
@@ -158,9 +157,7 @@ def _small(*, is_smoke: bool) -> list[Axes]:
 
 def measured(results: Results) -> pd.DataFrame:
     """Curves with the names of models, letters (as tasks) and protocols."""
-    runs = results.finished
-    if runs.empty:
-        raise InputError("no run is finished")
+    runs = results.require_finished()
     letters = {pair.partition("=")[2]: variant for variant, pair in VARIANTS.items()}
     spelled = runs["task.tokens_per_element"] == 4
     runs = runs.assign(

@@ -76,6 +76,23 @@ class PublishedValue:
         return self.length if isinstance(self.length, tuple) else (self.length, self.length)
 
 
+def published_for(
+    measured: pd.DataFrame, published: Sequence[PublishedValue]
+) -> list[PublishedValue]:
+    """Those of the values whose model and task were measured.
+
+    Examples
+    --------
+    >>> measured = pd.DataFrame({"model": ["LSTM"], "task": ["parity"]})
+    >>> values = [PublishedValue("X", "Table 1", model, "parity", "token_accuracy", 64, 1.0, 0.05)
+    ...           for model in ("LSTM", "GRU")]
+    >>> [value.model for value in published_for(measured, values)]
+    ['LSTM']
+    """
+    done = set(zip(measured["model"], measured["task"], strict=True))
+    return [value for value in published if (value.model, value.task) in done]
+
+
 def compare_published(
     measured: pd.DataFrame, published: Sequence[PublishedValue], by: str | None = None
 ) -> pd.DataFrame:

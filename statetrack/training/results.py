@@ -44,6 +44,13 @@ class Results:
         """Rows of `runs` that are finished."""
         return self.runs[self.runs.status == "finished"]
 
+    def require_finished(self) -> pd.DataFrame:
+        """Rows of `runs` that are finished; an `InputError` where none is."""
+        runs = self.finished
+        if runs.empty:
+            raise InputError("no run is finished")
+        return runs
+
     def table(self, name: str) -> pd.DataFrame:
         """A table by name, of finished runs; empty with a run_id column when no run has it."""
         return self.tables.get(name, pd.DataFrame({"run_id": pd.Series(dtype=str)}))
