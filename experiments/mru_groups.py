@@ -168,7 +168,8 @@ def figure(results: Results) -> Figure:
     texts = medians.map(lambda value: f"≥ {last}" if value >= last else f"{value:.0f}")
     with mpl.rc_context(paper_style()):
         figure = Figure(
-            figsize=(1.6 + 0.62 * len(methods), 1.3 + 0.3 * len(tasks)), layout="constrained"
+            figsize=(max(4.6, 1.6 + 0.62 * len(methods)), 1.3 + 0.3 * len(tasks)),
+            layout="constrained",
         )
         axes = figure.subplots()
         sns.heatmap(

@@ -289,6 +289,7 @@ def test_the_committed_results_load_and_draw():
         ("eigenvalue_table", "cpu"),
         ("s5_variants", "cpu"),
         ("deltaproduct", "cpu"),
+        ("mru_groups", "cpu"),
     ],
 )
 def test_committed_results_are_of_the_runs_of_the_file(file, preset):
