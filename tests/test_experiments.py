@@ -290,6 +290,7 @@ def test_the_committed_results_load_and_draw():
         ("s5_variants", "cpu"),
         ("deltaproduct", "cpu"),
         ("mru_groups", "cpu"),
+        ("depth", "cpu"),
     ],
 )
 def test_committed_results_are_of_the_runs_of_the_file(file, preset):
