@@ -31,7 +31,7 @@ import seaborn as sns
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from statetrack.analysis.extrapolation import join_curves
+from statetrack.analysis import extrapolation
 from statetrack.analysis.run_names import run_names
 from statetrack.analysis.styles import paper_style
 from statetrack.training import Grid, Results, fixed, product
@@ -127,18 +127,16 @@ def measured(results: Results) -> pd.DataFrame:
     """Curves of finished runs with the names of ways (as models) and tasks."""
     runs = results.require_finished()
     runs = runs.assign(task=run_names(runs, TASKS), model=runs["model.input_method"])
-    return join_curves(runs, results.table("curves"), ["whole_prefix_accuracy"])
+    return extrapolation.join_curves(runs, results.table("curves"), ["whole_prefix_accuracy"])
 
 
 def horizons(results: Results) -> pd.DataFrame:
     """Of every run the last length to which nine of ten words are right throughout, 0 for none."""
-    curves = measured(results).sort_values("length")
-    keys = ["task", "model", "run_id"]
-    holds = curves["whole_prefix_accuracy"] >= FOLLOWED
-    reached = curves["length"].where(holds.groupby([curves[key] for key in keys]).cummin(), 0)
-    frame = curves.assign(horizon=reached, last=curves["length"])
-    columns = {"horizon": "max", "training_length": "first", "last": "max"}
-    return frame.groupby(keys, sort=False).agg(columns).reset_index()
+    curves = measured(results)
+    named = curves[["task", "model", "run_id", "training_length"]].drop_duplicates("run_id")
+    return named.merge(
+        extrapolation.horizons(curves, FOLLOWED, "whole_prefix_accuracy"), on="run_id"
+    )
 
 
 def tables(results: Results) -> dict[str, pd.DataFrame]:
@@ -164,7 +162,7 @@ def figure(results: Results) -> Figure:
     tasks = [task for task in TASKS if task in set(runs["task"])]
     methods = [method for method in METHODS if method in set(runs["model"])]
     medians = runs.groupby(["task", "model"])["horizon"].median().unstack().loc[tasks, methods]
-    trained, last = int(runs["training_length"].max()), int(runs["last"].max())
+    trained, last = int(runs["training_length"].max()), int(runs["longest"].max())
     texts = medians.map(lambda value: f"≥ {last}" if value >= last else f"{value:.0f}")
     with mpl.rc_context(paper_style()):
         figure = Figure(
