@@ -261,6 +261,61 @@ def test_gradients_of_the_kernel_where_it_divides_by_decays(
         assert (value - truth).double().norm() <= 4e-6 * truth.double().norm()
 
 
+def ones_with_decay(length: int, keys: int, values: int, decay: str) -> dict[str, Tensor]:
+    """Inputs of one sequence, all of them one."""
+    shapes = {"q": (length, keys), "k": (length, keys), "v": (length, values)}
+    if decay != "none":
+        shapes["decay"] = (length,) if decay == "head" else (length, keys)
+    return {name: torch.ones(1, *shape, device=DEVICE) for name, shape in shapes.items()}
+
+
+@pytest.mark.filterwarnings("ignore:(invalid|overflow).* encountered:RuntimeWarning")
+@pytest.mark.parametrize("decay", ["none", "head", "channel"])
+def test_a_state_that_overflows_shows_in_outputs_as_in_the_loop(decay: str):
+    if why_unavailable(DEVICE):
+        pytest.skip(f"kernels: {why_unavailable(DEVICE)}")
+    # Products of queries and keys leave out the channel that overflows; the loop reads it.
+    inputs = ones_with_decay(133, 3, 2, decay)
+    inputs["q"][..., 1] = 0.0
+    inputs["k"][:, 70, 1] = 1e25
+    inputs["v"][:, 70, 0] = 1e20
+    truth, final = outer_product_scan(**inputs, backend="reference")
+    found, last = outer_product_scan(**inputs, backend="triton")
+    assert truth.isfinite().all(-1).sum() == 70
+    assert torch.equal(found.isfinite(), truth.isfinite())
+    assert torch.equal(last.isfinite(), final.isfinite())
+
+
+@pytest.mark.parametrize("decay", ["none", "head", "channel"])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_results_are_the_same_bits_whether_or_not_states_are_kept(decay: str, zeros: bool):
+    if why_unavailable(DEVICE):
+        pytest.skip(f"kernels: {why_unavailable(DEVICE)}")
+    inputs = {
+        name: one.to(DEVICE, torch.float32) for name, one in drawn(8, 70, 3, 4, decay).items()
+    }
+    if decay != "none" and not zeros:
+        inputs["decay"] = inputs["decay"].abs() / 2 + 0.5
+    alone = outer_product_scan(**inputs, backend="triton")
+    leaves = {name: one.requires_grad_() for name, one in inputs.items()}
+    for kept, other in zip(outer_product_scan(**leaves, backend="triton"), alone, strict=True):
+        assert kept.requires_grad and not other.requires_grad
+        assert torch.equal(kept, other)
+
+
+@pytest.mark.parametrize("decay", ["none", "channel"])
+def test_rows_that_start_at_wide_loads_with_values_that_do_not(decay: str):
+    if why_unavailable(DEVICE):
+        pytest.skip(f"kernels: {why_unavailable(DEVICE)}")
+    inputs = {n: one.to(DEVICE, torch.float32) for n, one in drawn(9, 37, 8, 24, decay).items()}
+    inputs["v"], inputs["initial"] = inputs["v"][..., :18], inputs["initial"][..., :18]
+    truth = outer_product_scan(
+        **{name: one.double() for name, one in inputs.items()}, backend="reference"
+    )
+    for value, true in zip(outer_product_scan(**inputs, backend="triton"), truth, strict=True):
+        assert (value - true).norm() <= 1e-6 * true.norm()
+
+
 def test_one_compiled_graph_serves_every_length():
     if why_unavailable(DEVICE):
         pytest.skip(f"kernels: {why_unavailable(DEVICE)}")

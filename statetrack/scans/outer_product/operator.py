@@ -127,14 +127,16 @@ def _launch_forward(
     o, final, states = outputs
     tiles = choose_tiles(q, k, v, decay, precision)
     rows = [_row_strides(tensor) for tensor in (q, k, v, decay)]
+    of_o = _row_strides(o)
+    aligned = _aligned((q, k, v, o), [*rows[:3], of_o, rows[3]], decay, tiles)
     leading = leading_sizes(v.shape[:-2])
     with Launches(q) as launch:
         launch(
             scan_forward, (num_items(leading) * tiles.num_blocks,),
             q, k, v, decay, initial, o, final, states, *leading[1:], v.shape[-2],
-            *(stride for row in rows for stride in row), *_row_strides(initial), *_row_strides(o),
-            SAVE=save, ALIGNED=_aligned((q, k, v), rows, decay, tiles), **tiles.products(),
-            **tiles.options(final.dtype), **tiles.launch("forward"),
+            *(stride for row in rows for stride in row), *_row_strides(initial), *of_o,
+            SAVE=save, ALIGNED=aligned, **tiles.products(), **tiles.options(final.dtype),
+            **tiles.launch("forward"),
         )  # fmt: skip
         if save:
             launch.later(_launch_backward, (q, k, v, decay, states, o, final), precision)
