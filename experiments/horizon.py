@@ -12,6 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from automata.errors import InputError
 from statetrack.analysis.horizon_axes import horizon_scatter
@@ -170,34 +171,44 @@ def tables(results: Results) -> dict[str, pd.DataFrame]:
 def figure(results: Results) -> Figure:
     """Predicted against measured horizons, and how far off each predictor is."""
     frame = predictions(results)
-    figure = Figure(figsize=(7.6, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(7.6, 3.4), layout="constrained")
+    left, right, beside = figure.subplots(1, 3, width_ratios=(2.2, 1.9, 1))
     horizon_scatter(frame[frame.predictor == "weights, ensemble"], left)
     _errors(right, frame)
+    _scores(beside, frame)
+    beside.set_ylim(right.get_ylim())
     return figure
 
 
 def _errors(axes: Axes, frame: pd.DataFrame) -> None:
-    """Every model's log ratio, one row a predictor, with the medians and rank correlations."""
-    scores = horizon_scores(frame).query("group == 'all'").set_index("predictor")
-    seen = frame[~frame.censored & frame.predicted.notna()]
+    """Every model's log ratio, one row a predictor."""
+    seen = frame[~frame.censored & (frame.predicted > 0)]
     color = sns.color_palette("colorblind")[0]
     jitter = np.random.default_rng(0)
     names = list(dict.fromkeys(frame.predictor))
+    axes.axvline(0.0, color="0.45", linewidth=1)
     for place, name in enumerate(names):
         own = seen[seen.predictor == name]
         ratio = np.log10(own.predicted / own.measured)
-        axes.plot(ratio, place + jitter.uniform(-0.2, 0.2, len(own)), "o", color=color, alpha=0.5)
-        row = scores.loc[name]
-        text = f"median |log10| {row.median_log10:.2f}"
-        if np.isfinite(row.spearman):
-            text += f", rank corr. {row.spearman:.2f}"
-        note = axes.text(
-            0.01, place + 0.4, text, fontsize=6.5, transform=axes.get_yaxis_transform()
-        )
-        note.set_bbox({"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"})
-    axes.axvline(0.0, color="0.45", linewidth=1)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlabel("log10 of predicted over measured")
+        heights = place + jitter.uniform(-0.25, 0.25, len(own))
+        axes.plot(ratio, heights, "o", color=color, alpha=0.5, markersize=4, markeredgewidth=0)
+    axes.set_yticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=8)
+    axes.set_ylim(len(names) - 0.5, -0.7)
+    axes.xaxis.set_major_locator(MultipleLocator(1))
+    axes.set_xlabel("log10 of predicted over measured", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _scores(axes: Axes, frame: pd.DataFrame) -> None:
+    """Models with a prediction, median error and rank correlation, one row a predictor."""
+    scores = horizon_scores(frame).query("group == 'all'")
+    columns = {
+        "models": (scores.models - scores.missing).astype(str),
+        "median\n|log10|": scores.median_log10.map("{:.3f}".format),
+        "rank\ncorr.": scores.spearman.map("{:.3f}".format).replace("nan", "none"),
+    }
+    axes.set_axis_off()
+    for right, (head, cells) in zip((0.2, 0.6, 1.0), columns.items(), strict=True):
+        for height, cell in zip((-0.55, *range(len(cells))), (head, *cells), strict=True):
+            text = cell.replace("-", "\N{MINUS SIGN}")
+            axes.text(right, height, text, fontsize=7, ha="right", va="center")

@@ -12,11 +12,16 @@ a plane, Q8 its four dimensions, S5 four or five.
 import math
 import textwrap
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from automata.errors import InputError
+from automata.groups import parse
+from statetrack.analysis.isotypic import RealIrreps
+from statetrack.analysis.named_representations import name_representation
 from statetrack.analysis.reading_scores import extraction_scores
 from statetrack.training import Grid, Results
 
@@ -157,18 +162,19 @@ def figure(results: Results) -> Figure:
     irreps = _of(results, "irreps", learned)
     irreps = irreps[(irreps.irrep != "trivial") & ~irreps.verdict.isin(BLIND)]
     irreps = irreps.merge(runs[["run_id", "group"]], on="run_id")
-    names = _names(_of(results, "representations", learned))
     groups = runs.groupby("group", sort=False).learned
     rows = math.ceil(groups.ngroups / COLUMNS)
-    figure = Figure(figsize=(7.6, 0.3 + 1.9 * rows), layout="constrained")
+    figure = Figure(figsize=(7.6, 0.6 + 1.9 * rows), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel()
-    color = sns.color_palette("colorblind")[0]
+    blue, orange = sns.color_palette("colorblind")[:2]
     for axis, (group, own) in zip(axes, groups, strict=False):
         used = irreps[irreps.group == group]
         shares = used.groupby("irrep").run_id.nunique() / max(1, int(own.sum()))
-        axis.bar(range(len(shares)), shares, width=0.6, color=color)
-        ticks = [_tick(irrep, names.get((group, irrep))) for irrep in shares.index]
-        axis.set_xticks(range(len(shares)), ticks, fontsize=5.5)
+        known = RealIrreps.of(parse(group))
+        colors = [blue if _is_faithful(known, irrep) else orange for irrep in shares.index]
+        axis.bar(range(len(shares)), shares, width=0.6, color=colors)
+        ticks = [_tick(known, irrep, 11 if len(shares) < 4 else 8) for irrep in shares.index]
+        axis.set_xticks(range(len(shares)), ticks, fontsize=5.7)
         axis.set_xlim(-0.6, max(3, len(shares)) - 0.4)
         axis.set_title(f"{group}: {own.sum()} of {len(own)} learned", fontsize=8)
         axis.tick_params(axis="y", labelsize=7)
@@ -177,17 +183,20 @@ def figure(results: Results) -> Figure:
     for axis in axes[groups.ngroups :]:
         axis.set_axis_off()
     figure.supylabel("share of learned runs with such a head", fontsize=8)
+    kinds = {"tells all elements apart": blue, "sees a quotient of the group": orange}
+    handles = [Patch(color=color, label=label) for label, color in kinds.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=7, frameon=False)
     return figure
 
 
-def _names(heads: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """What heads that hold one irreducible representation alone are called."""
-    alone = heads.assign(irrep=_without_trivial(heads))
-    return {
-        (row.group, row.irrep): row.name
-        for row in alone[["group", "irrep", "name"]].itertuples(index=False)
-    }
+def _is_faithful(known: RealIrreps, irrep: str) -> bool:
+    values = known.values[known.labels.index(irrep)]
+    return int((values > values[0] - 1e-6).sum()) == 1
 
 
-def _tick(irrep: str, name: str | None) -> str:
-    return irrep if name in (None, irrep) else f"{irrep}\n{textwrap.fill(name, 11)}"
+def _tick(known: RealIrreps, irrep: str, width: int) -> str:
+    """Label of an irreducible representation, and what it is known as in lines of that width."""
+    alone = (np.array(known.labels) == irrep).astype(np.int64)
+    name = name_representation(known, alone).name
+    lines = textwrap.fill(name, width, break_long_words=False)
+    return irrep if name == irrep else f"{irrep}\n{lines}"

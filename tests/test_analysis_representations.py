@@ -29,6 +29,7 @@ from statetrack.analysis.covers import find_cover
 from statetrack.analysis.homomorphism import Tolerances
 from statetrack.analysis.intertwiners import intertwiner
 from statetrack.analysis.isotypic import RealIrreps
+from statetrack.analysis.named_representations import name_representation
 from statetrack.analysis.planted import (
     PLANTED_GROUPS,
     plant_representation,
@@ -175,6 +176,26 @@ def test_the_standard_representation_by_name():
     signs = np.linalg.det(points)[:, None, None]
     assert only(points * signs, group).formula.count("4R") == 1
     assert only(points * signs, group).name != "standard"
+
+
+@pytest.mark.parametrize(("name", "parts"), [("S5", "5Ra"), ("A5", "5R"), ("S6", "9Ra")])
+def test_permutations_of_pairs_of_points_by_name(name, parts):
+    """The matrices of all pairs: a trivial part, the standard one, and what has its own name."""
+    group = parse(name)
+    images = np.array(group.elements)
+    pairs = list(itertools.combinations(range(images.shape[1]), 2))
+    matrices = np.zeros((group.order, len(pairs), len(pairs)))
+    for element, image in enumerate(images):
+        for row, (first, second) in enumerate(pairs):
+            moved = tuple(sorted((image[first], image[second])))
+            matrices[element, row, pairs.index(moved)] = 1
+    irreps = RealIrreps.of(group)
+    found = np.rint(irreps.multiplicities(matrices)).astype(int)
+    own = int(np.flatnonzero(found)[-1])
+    assert irreps.labels[own] == parts
+    alone = np.eye(len(found), dtype=int)[own]
+    assert name_representation(irreps, alone).name == "pairs of points"
+    assert name_representation(irreps, found - alone).name == "standard"
 
 
 def test_outer_automorphisms_relate_the_two_icosahedra():

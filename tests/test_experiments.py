@@ -165,7 +165,7 @@ def test_the_smoke_preset_runs_and_writes_figure_table_and_report(smoke):
         assert row["best at 256"] == pytest.approx(longest.token_accuracy[run_id], abs=5e-5)
     report = products["report"].read_text()
     assert "statetrack grid &lt;this&gt; --preset smoke" in report
-    assert "data:image/png;base64" in report
+    assert "data:image/webp;base64" in report
     for label in results.runs.label:
         assert label in report
     (entry,) = json.loads((products["results"] / "provenance.json").read_text())
@@ -278,6 +278,8 @@ def test_the_committed_results_load_and_draw():
         ("group_recipes", "s3"),
         ("group_recipes", "s5"),
         ("horizon", "cpu"),
+        ("horizon", "gpu"),
+        ("representations", "gpu"),
         ("nonlinear", "cpu"),
         ("nonlinear", "gpu"),
         ("automata_suite", "cpu"),
@@ -433,7 +435,7 @@ def test_representations_are_counted_over_learned_runs_alone():
     assert first.get_title() == "Z5: 2 of 3 learned"
     assert [bar.get_height() for bar in first.patches] == [0.5, 0.5]
     assert [tick.get_text() for tick in second.get_xticklabels()] == [
-        "1R",
+        "1R\nsign",
         "3Rb\nrotations\nof a cube",
     ]
     assert not any(axis.axison for axis in rest)

@@ -11,6 +11,8 @@ from automata.errors import InputError
 
 _GREY = "0.45"
 _MARKERS = "osD^vPXp<>"
+_COLORS = [0, 1, 2, 3, 4, 5, 6, 9, 8]
+"""Of the palette, without its grey, which is that of the band."""
 
 
 def horizon_scatter(frame: pd.DataFrame, ax: Axes | None = None, *, legend: bool = True) -> Axes:
@@ -45,16 +47,22 @@ def horizon_scatter(frame: pd.DataFrame, ax: Axes | None = None, *, legend: bool
     axes.plot(ends, ends, color=_GREY, linewidth=1)
     axes.fill_between(ends, ends / 2, ends * 2, color=_GREY, alpha=0.12, linewidth=0)
     groups = list(dict.fromkeys(known["group"]))
-    colors = sns.color_palette("colorblind", len(groups))
-    for place, (group, color) in enumerate(zip(groups, colors, strict=True)):
+    palette = sns.color_palette("colorblind", 10)
+    for place, group in enumerate(groups):
         own = known[known["group"] == group]
         hidden = own["censored"].astype(bool)
-        style = {"color": color, "marker": _MARKERS[place % len(_MARKERS)], "linestyle": "none"}
-        axes.plot(own["measured"][~hidden], own["predicted"][~hidden], alpha=0.8, **style)
+        style = {
+            "color": palette[_COLORS[place % len(_COLORS)]],
+            "marker": _MARKERS[place % len(_MARKERS)],
+            "linestyle": "none",
+            "markersize": 5.5,
+        }
+        seen = {**style, "markeredgecolor": "white", "markeredgewidth": 0.4}
+        axes.plot(own["measured"][~hidden], own["predicted"][~hidden], **seen)
         axes.plot(own["measured"][hidden], own["predicted"][hidden], fillstyle="none", **style)
-        axes.plot([], [], label=group, **style)
+        axes.plot([], [], label=group, **seen)
     if known["censored"].any():
-        axes.plot([], [], "o", color=_GREY, fillstyle="none", label="did not fail")
+        axes.plot([], [], "o", color=_GREY, fillstyle="none", markersize=5.5, label="did not fail")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(ends[0], ends[1])

@@ -147,26 +147,30 @@ def known_characters(irreps: RealIrreps) -> list[tuple[str, NDArray[np.float64]]
     Returns
     -------
     list of (str, ndarray [G])
-        "standard" (permutations of points, where the group's elements are permutations),
-        "standard x sign" (each odd permutation negated), "regular"; left out where they are
+        "standard" (permutations of points, where the group's elements are permutations), "pairs of
+        points" (of pairs of different points, without that of points; where it is irreducible),
+        either "x sign" (each odd permutation negated), "regular"; left out where they are
         irreducible of dimension 3 or less, which `image_name` names.
 
     Examples
     --------
     >>> from automata.groups import symmetric
     >>> [name for name, _ in known_characters(RealIrreps.of(symmetric(5)))]
-    ['standard', 'standard x sign', 'regular']
+    ['standard', 'standard x sign', 'pairs of points', 'pairs of points x sign', 'regular']
     """
     group = irreps.group
     known = []
     points = _fixed_points(group)
     if points is not None:
-        standard = points - (irreps.values[0] @ points) / group.order
+        on_points = [("standard", points - (irreps.values[0] @ points) / group.order)]
+        pairs = _fixed_pairs(group, points) - points
+        if abs(pairs @ pairs / group.order - 1.0) < _EQUAL:
+            on_points.append(("pairs of points", pairs))
         signs = _signs(group)
-        known.append(("standard", standard))
-        if (signs < 0).any():
-            twisted = standard * signs
-            known.append(("standard x sign", twisted))
+        for name, values in on_points:
+            known.append((name, values))
+            if (signs < 0).any():
+                known.append((f"{name} x sign", values * signs))
     regular = np.zeros(group.order)
     regular[0] = group.order
     known.append(("regular", regular - 1.0))
@@ -184,6 +188,13 @@ def _fixed_points(group: "FiniteGroup") -> NDArray[np.float64] | None:
         return None
     images = np.array(elements, dtype=np.int64)
     return (images == np.arange(images.shape[1])).sum(axis=1).astype(np.float64)
+
+
+def _fixed_pairs(group: "FiniteGroup", points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many pairs of points each element keeps: both points fixed, or swapped."""
+    squares = group.table[np.arange(group.order), np.arange(group.order)]
+    swapped = (points[squares] - points) / 2
+    return points * (points - 1) / 2 + swapped
 
 
 def _is_permutation(element: object) -> bool:

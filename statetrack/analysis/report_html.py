@@ -133,13 +133,14 @@ def _image(figure: "Figure") -> str:
         )
     kind = "svg+xml"
     if buffer.tell() > _MOST_SVG_BYTES:
-        points, buffer, kind = io.BytesIO(), io.BytesIO(), "png"
+        points, buffer, kind = io.BytesIO(), io.BytesIO(), "webp"
         figure.savefig(points, format="png", dpi=_DOTS_PER_INCH, facecolor="white")
-        # 256 colours are enough for lines on white, and a quarter of the bytes. This method keeps
-        # the rare ones, which are those of the data.
+        # 256 colours are enough for lines on white, and save a third of the bytes. This method
+        # keeps the rare ones, which are those of the data. WebP without loss takes a quarter less
+        # than PNG.
         image = Image.open(points).convert("RGB")
         image = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        image.save(buffer, format="png", optimize=True)
+        image.convert("RGB").save(buffer, format="webp", lossless=True)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
