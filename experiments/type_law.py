@@ -141,6 +141,7 @@ def models(results: Results) -> pd.DataFrame:
         .merge(own.rename(columns={"drift_directions": "directions"}), on="run_id", how="left")
         .merge(horizons, on="run_id", how="left")
     )
+    frame["cover"] = frame.cover.replace("", None).fillna("none")
     frame["holds"] = frame.length >= frame.training_length
     frame["part_error"] = np.hypot(frame.distance, frame.leakage)
     farther = (frame.at_quarter >= frame.at_half) & (frame.at_half >= frame.horizon)
@@ -352,7 +353,7 @@ def _counts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _left_out(frame: pd.DataFrame) -> pd.DataFrame:
-    out = frame[frame.holds & frame.error.notna() & ~frame.carries].fillna({"cover": "none"})
+    out = frame[frame.holds & frame.error.notna() & ~frame.carries].copy()
     out["small"] = out.error <= LARGEST_ERROR
     lengths = ["horizon", "at_half", "at_quarter"]
     out[lengths] = out[lengths].clip(upper=CAP)

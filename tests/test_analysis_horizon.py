@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, theilslopes
 
 from automata.errors import InputError
 from automata.groups import cyclic, dicyclic, dihedral, symmetric
@@ -300,3 +300,9 @@ def test_slopes_across_models_with_outliers_and_without_enough_seeds():
     assert np.isnan([two.low, two.high]).all()
     assert fitted_slopes(frame[:4]).empty
     assert fitted_slopes(frame[:5].assign(error=np.geomspace(0.01, 0.029, 5))).empty
+
+
+def test_the_median_slope_is_scipys():
+    random = np.random.default_rng(0)
+    x, y = random.integers(9, size=21).astype(float), random.standard_normal(21)
+    np.testing.assert_allclose(theil_sen(x, y), theilslopes(y, x)[:2])

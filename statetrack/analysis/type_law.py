@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from scipy.linalg import expm
-from scipy.stats import linregress, t, theilslopes
+from scipy.stats import linregress, t
 from torch import nn
 
 from automata.characters import real_irreps
@@ -187,10 +187,13 @@ def least_squares(x: FloatArray, y: FloatArray) -> tuple[float, float]:
 def theil_sen(x: FloatArray, y: FloatArray) -> tuple[float, float]:
     """Median slope over all pairs of points, and its intercept: up to 29 % outliers do not move it.
 
-    Source: Sen 1968; `scipy.stats.theilslopes`.
+    Source: Sen 1968. As `scipy.stats.theilslopes`, without its interval, which a bootstrap that
+    calls this thousands of times has no use for.
     """
-    fit = theilslopes(y, x)
-    return float(fit.slope), float(fit.intercept)
+    apart = np.subtract.outer(x, x)
+    rising = apart > 0
+    slope = float(np.median(np.subtract.outer(y, y)[rising] / apart[rising]))
+    return slope, float(np.median(y) - slope * np.median(x))
 
 
 LEAST_MODELS = 5
