@@ -286,6 +286,7 @@ def test_the_committed_results_load_and_draw():
         ("block_diagonal", "cpu"),
         ("hard_groups", "cpu"),
         ("type_law", "cpu"),
+        ("type_law", "gpu"),
         ("eigenvalue_table", "cpu"),
         ("s5_variants", "cpu"),
         ("deltaproduct", "cpu"),
