@@ -141,7 +141,8 @@ def models(results: Results) -> pd.DataFrame:
         .merge(own.rename(columns={"drift_directions": "directions"}), on="run_id", how="left")
         .merge(horizons, on="run_id", how="left")
     )
-    frame["cover"] = frame.cover.replace("", None).fillna("none")
+    named = frame.cover.notna() & (frame.cover != "")
+    frame["cover"] = frame.cover.astype(object).where(named, "none")
     frame["holds"] = frame.length >= frame.training_length
     frame["part_error"] = np.hypot(frame.distance, frame.leakage)
     farther = (frame.at_quarter >= frame.at_half) & (frame.at_half >= frame.horizon)
