@@ -25,19 +25,20 @@ Three things were added after the large grid had been read, and stand beside wha
   `error` is only the size that it may have.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from automata.errors import InputError
 from statetrack.analysis.styles import paper_style
-from statetrack.analysis.type_law import fitted_slopes, least_squares, slopes, theil_sen
+from statetrack.analysis.type_law import fitted_slopes, least_squares, scaled_slopes, theil_sen
+from statetrack.analysis.type_law_axes import (
+    horizons_of_scaled_errors,
+    horizons_over_error,
+    slope_guides,
+)
 from statetrack.training import Grid, Results
 
 PRESETS = ("gpu", "cpu", "cpu-12", "smoke")
@@ -48,15 +49,13 @@ LARGEST_ERROR = 0.25
 """Of a letter's matrix in a model that counts: short training ends at .1, far from 1e-2."""
 CAP = 2**20
 """Longest horizon looked for, in letters (`scaled_horizons`)."""
+OVER = (
+    "error of a letter's matrix",
+    "error of the part that is a representation",
+    "drift of a letter's matrix",
+)
+"""What horizons across models go with: as expected before the large grid, and two added after."""
 FACTORS = (1.0, 0.5, 0.25)
-LEFT_OUT: dict[str, Any] = {
-    "color": "0.4",
-    "linestyle": ":",
-    "marker": "x",
-    "markersize": 4,
-    "linewidth": 0.7,
-}
-COLORS = {"D4": "#0072B2", "D6": "#009E73", "Q8": "#D55E00", "Dic3": "#CC79A7"}
 
 RECIPE = [
     "task=word_problem",
@@ -204,7 +203,7 @@ def scaled(runs: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         group, drift_directions, seed, draw (the run: every one is fitted apart), error, horizon
-        (missing beyond `CAP`).
+        (missing beyond `CAP`), carries.
     """
     columns = ["horizon", "at_half", "at_quarter"]
     parts = [
@@ -216,6 +215,7 @@ def scaled(runs: pd.DataFrame) -> pd.DataFrame:
                 "draw": runs.run_id,
                 "error": factor * runs.error,
                 "horizon": runs[column].replace(np.inf, np.nan),
+                "carries": runs.carries,
             }
         )
         for factor, column in zip(FACTORS, columns, strict=True)
@@ -223,73 +223,16 @@ def scaled(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def scaled_slopes(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean slope of every kind, from `scaled`, with an interval over runs where there are three."""
-    rows = []
-    for (group, drift), own in frame.groupby(["group", "drift_directions"], sort=False):
-        lines = own.dropna().groupby("draw").filter(lambda one: len(one) > 1)
-        if lines.draw.nunique() < 3:
-            continue
-        (fit,) = slopes(lines.assign(group=group)).itertuples()
-        rows.append(
-            {
-                "group": group,
-                "drift_directions": drift,
-                "predicted": -1 if drift else -2,
-                "slope": fit.slope,
-                "low": fit.low,
-                "high": fit.high,
-                "models": fit.draws,
-                "draws": lines.seed.nunique(),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Runs, what their horizons are drawn over, and whether that was expected before the run."""
-
-    title: str
-    xlabel: str
-    over: str
-    runs: pd.DataFrame
-    added: bool
-
-    @property
-    def fitted(self) -> pd.DataFrame:
-        """The runs whose horizon is known, with the error that counts here."""
-        return self.runs[np.isfinite(self.runs.horizon)].assign(error=lambda runs: runs[self.over])
-
-
-def _across(results: Results) -> tuple[Panel, Panel, Panel]:
-    """Across trained models: what was expected, and the two that were added."""
+def across(results: Results) -> dict[str, pd.DataFrame]:
+    """Runs by what their horizons are drawn over, which is their column error: see `OVER`."""
     own = in_use(results)
-    return (
-        Panel("a  trained models", "error of a letter's matrix", "error", learned(results), False),
-        Panel(
-            "c  no drift directions: the part in use (added)",
-            "error of the part that is a representation",
-            "part_error",
-            own[own.drift_directions == 0],
-            True,
-        ),
-        Panel(
-            "d  drift directions: what adds up (added)",
-            "drift of a letter's matrix",
-            "drift",
-            own[own.drift_directions > 0],
-            True,
-        ),
+    still = own.drift_directions == 0
+    runs = (
+        learned(results),
+        own[still].assign(error=own.part_error),
+        own[~still].assign(error=own.drift),
     )
-
-
-def _kinds(frame: pd.DataFrame) -> list[tuple[str, int]]:
-    pairs = frame[["group", "drift_directions"]].drop_duplicates()
-    return sorted(
-        ((str(group), int(drift)) for group, drift in pairs.itertuples(index=False)),
-        key=lambda kind: (GROUPS.index(kind[0]), kind[1]),
-    )
+    return dict(zip(OVER, runs, strict=True))
 
 
 def tables(results: Results) -> dict[str, pd.DataFrame]:
@@ -324,12 +267,12 @@ def _slopes(results: Results) -> pd.DataFrame:
             over="own errors times 1, 1/2, 1/4, all in use", fit="least squares", added=True
         ),
     ]
-    for panel in _across(results):
+    for over, runs in across(results).items():
         for fit in (least_squares, theil_sen):
+            found = fitted_slopes(runs[np.isfinite(runs.horizon)], fit=fit)
+            added = over != OVER[0] or fit is theil_sen
             name = fit.__name__.replace("_", " ")
-            added = panel.added or fit is theil_sen
-            found = fitted_slopes(panel.fitted, fit=fit).drop(columns="intercept")
-            rows.append(found.assign(over=panel.xlabel, fit=name, added=added))
+            rows.append(found.drop(columns="intercept").assign(over=over, fit=name, added=added))
     frame = pd.concat(rows, ignore_index=True)
     frame["drift_directions"] = frame.drift_directions.astype(int)
     names = "over fit added group drift_directions predicted slope low high models draws"
@@ -411,23 +354,31 @@ def _present(frame: pd.DataFrame) -> list[str]:
 
 def figure(results: Results) -> Figure:
     """Horizon over error, both logarithmic: across trained models, and with their errors scaled."""
-    across, part, drift = _across(results)
+    panels = across(results)
+    titles = (
+        "a  trained models",
+        "c  no drift directions: the part in use (added)",
+        "d  drift directions: what adds up (added)",
+    )
     with mpl.rc_context(paper_style()):
         figure = Figure(figsize=(7.0, 6.2), layout="constrained")
-        panels = figure.subplots(2, 2, sharex=True, sharey=True)
-        panels[0, 0].set(xscale="log", yscale="log", xlim=(5e-5, 0.4), ylim=(0.12, 4 * CAP))
-        for axes in panels.flat:
-            _guides(axes)
-        _trained(panels[0, 0], across)
-        _scaled(panels[0, 1], across.runs)
-        _trained(panels[1, 0], part)
-        _trained(panels[1, 1], drift)
-        for axes in panels.flat:
-            for axis in (axes.xaxis, axes.yaxis):
+        axes = figure.subplots(2, 2, sharex=True, sharey=True)
+        axes[0, 0].set(xscale="log", yscale="log", xlim=(5e-5, 0.4), ylim=(0.12, 4 * CAP))
+        places = (axes[0, 0], axes[1, 0], axes[1, 1])
+        for one, title, (over, runs) in zip(places, titles, panels.items(), strict=True):
+            horizons_over_error(runs, one, CAP)
+            one.set_title(title, loc="left")
+            one.set_xlabel(over)
+        horizons_of_scaled_errors(scaled(panels[OVER[0]]), axes[0, 1])
+        axes[0, 1].set_title("b  their own errors times 1, 1/2 and 1/4", loc="left")
+        axes[0, 1].set_xlabel(OVER[0])
+        for one in axes.flat:
+            slope_guides(one)
+            for axis in (one.xaxis, one.yaxis):
                 axis.set_major_locator(LogLocator())
                 axis.set_minor_locator(NullLocator())
-            axes.tick_params(labelbottom=True)
-            axes.legend(
+            one.tick_params(labelbottom=True)
+            one.legend(
                 loc="lower left",
                 title="group, drift directions: slope, 95 % (models)",
                 alignment="left",
@@ -437,95 +388,6 @@ def figure(results: Results) -> Figure:
                 borderaxespad=0.2,
                 labelspacing=0.3,
             )
-        for axes in panels[:, 0]:
-            axes.set_ylabel(f"length with token accuracy ≥ {THRESHOLD}")
+        for one in axes[:, 0]:
+            one.set_ylabel(f"length with token accuracy ≥ {THRESHOLD}")
     return figure
-
-
-def _guides(axes: Axes) -> None:
-    """The two slopes that are predicted, as broad grey lines."""
-    for slope, height, start in ((-2, 1.25, 1.1e-3), (-1, 1.7, 6e-5)):
-        x = np.array([start, 0.3])
-        y = height * x**slope
-        axes.plot(x, y, color="0.86", linewidth=5, solid_capstyle="butt", zorder=0)
-        axes.annotate(
-            f"slope −{-slope}",
-            (x[0], y[0]),
-            xytext=(0, 6),
-            textcoords="offset points",
-            fontsize=6.5,
-            color="0.35",
-        )
-
-
-def _style(group: str, drift: int) -> dict[str, Any]:
-    """Solid lines and squares where nothing adds up, dashed ones and circles where errors do."""
-    line, marker = ("--", "o") if drift else ("-", "s")
-    return {"color": COLORS[group], "linestyle": line, "marker": marker, "markersize": 3.4}
-
-
-def _of(frame: pd.DataFrame, kind: tuple[str, int]) -> pd.DataFrame:
-    return frame[(frame.group == kind[0]) & (frame.drift_directions == kind[1])]
-
-
-def _label(kind: tuple[str, int], fit: pd.DataFrame, count: int) -> str:
-    if fit.empty:
-        return f"{kind[0]}, {kind[1]}: no fit ({count})"
-    (own,) = fit.itertuples()
-    interval = f"[{own.low:.2f}, {own.high:.2f}]" if np.isfinite(own.low) else "no interval"
-    return f"{kind[0]}, {kind[1]}: {own.slope:.2f} {interval} ({own.models})".replace("-", "−")
-
-
-def _trained(axes: Axes, panel: Panel) -> None:
-    """A point a model, hollow where a part represents; a line a kind, fitted over its models."""
-    axes.set_title(panel.title, loc="left")
-    axes.set_xlabel(panel.xlabel)
-    used, out = panel.runs[panel.runs.carries], panel.runs[~panel.runs.carries]
-    for frame, far in ((used, np.isinf(used.horizon)), (out, np.isinf(out.horizon))):
-        for (_, own), beyond in zip(frame.iterrows(), far, strict=True):
-            style = _style(own.group, own.drift_directions)
-            face = style["color"] if own.part == own["size"] else "white"
-            style |= {"linestyle": "", "markerfacecolor": face, "markeredgewidth": 0.7}
-            if beyond:
-                style["marker"] = "^"
-            if not own.carries:
-                style |= LEFT_OUT
-            axes.plot(own[panel.over], min(own.horizon, CAP), **style)
-    fits = fitted_slopes(panel.fitted)
-    for kind in _kinds(used):
-        style, fit = _style(*kind), _of(fits, kind)
-        own = _of(panel.fitted, kind)
-        for line in fit.itertuples():
-            ends = np.array([own.error.min(), own.error.max()])
-            height = np.exp(line.intercept) * ends**line.slope
-            axes.plot(ends, height, **(style | {"marker": ""}))
-        axes.plot([], [], label=_label(kind, fit, len(_of(used, kind))), **style)
-    if (used.part < used["size"]).any():
-        hollow = {"color": "0.3", "markerfacecolor": "white", "markersize": 3.4}
-        axes.plot([], [], "s", label="hollow: a part of the state represents", **hollow)
-    if np.isinf(used.horizon).any():
-        axes.plot([], [], "^", color="0.3", markersize=3.4, label=f"farther than {CAP:,} letters")
-    _name_left_out(axes, len(out))
-
-
-def _name_left_out(axes: Axes, count: int) -> None:
-    if count:
-        axes.plot([], [], **LEFT_OUT, label=f"representation not in use ({count})")
-
-
-def _scaled(axes: Axes, runs: pd.DataFrame) -> None:
-    """A line a model, from its own errors to a quarter of them."""
-    axes.set_title("b  their own errors times 1, 1/2 and 1/4", loc="left")
-    axes.set_xlabel("error of a letter's matrix")
-    for carries, kept in runs.groupby("carries"):
-        for _, one in scaled(kept).groupby("draw"):
-            style = _style(one.group.iloc[0], one.drift_directions.iloc[0])
-            style |= {"marker": ".", "markersize": 2.5} if carries else LEFT_OUT
-            axes.plot(one.error, one.horizon, **(style | {"linewidth": 0.7}))
-    used = runs[runs.carries]
-    fits = scaled_slopes(scaled(used))
-    for kind in _kinds(used):
-        fit = fits if fits.empty else _of(fits, kind)
-        label = _label(kind, fit, len(_of(used, kind)))
-        axes.plot([], [], label=label, **(_style(*kind) | {"marker": ""}))
-    _name_left_out(axes, len(runs) - len(used))

@@ -13,6 +13,7 @@ from automata.groups import dihedral
 from statetrack.analysis import match_representation
 from statetrack.analysis.learned_errors import learned_errors
 from statetrack.analysis.type_law import faithful_irrep, fitted_slopes
+from statetrack.analysis.type_law_axes import COLORS
 from statetrack.source_files import import_file
 from statetrack.training import load_results
 
@@ -154,7 +155,7 @@ def test_the_figure_draws_every_model_and_names_every_kind(stored):
     # decades alone are named, on both axes, and dashes mean drift directions
     assert not any(axis.get_minorticklocs().size for axis in (own.xaxis, own.yaxis))
     dashed = {to_hex(line.get_color()) for line in drift.lines if line.get_linestyle() == "--"}
-    assert dashed == {value.lower() for value in (module.COLORS[g] for g in ("D4", "Q8", "Dic3"))}
+    assert dashed == {value.lower() for value in (COLORS[g] for g in ("D4", "Q8", "Dic3"))}
 
 
 def test_a_kind_needs_enough_models_for_a_slope():
@@ -168,6 +169,7 @@ def test_a_kind_needs_enough_models_for_a_slope():
             "horizon": [100.0, 25.0, np.inf, 100.0],
             "at_half": [400.0, 100.0, np.inf, 400.0],
             "at_quarter": [1600.0, 400.0, np.inf, np.inf],
+            "carries": True,
         }
     )
     (fit,) = module.scaled_slopes(module.scaled(runs)).itertuples()

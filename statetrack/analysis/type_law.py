@@ -178,6 +178,33 @@ def slopes(frame: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "slope", "low", "high", "draws"])
 
 
+def scaled_slopes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean slope of models with their own errors scaled, one fit a model, as `slopes`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        group, drift_directions, draw (the model), seed, error, horizon (missing beyond the cap).
+
+    Returns
+    -------
+    DataFrame
+        group, drift_directions, predicted, slope, low, high (t interval over models), models, draws
+        (seeds); of kinds with three models or more that have two horizons or more.
+    """
+    rows = []
+    for (group, drift), own in frame.groupby(["group", "drift_directions"], sort=False):
+        lines = own.dropna().groupby("draw").filter(lambda one: len(one) > 1)
+        if lines.draw.nunique() < 3:
+            continue
+        (fit,) = slopes(lines).itertuples()
+        predicted = -1 if drift else -2
+        seeds = lines.seed.nunique()
+        rows.append((group, drift, predicted, fit.slope, fit.low, fit.high, fit.draws, seeds))
+    names = "group drift_directions predicted slope low high models draws"
+    return pd.DataFrame(rows, columns=names.split())
+
+
 def least_squares(x: FloatArray, y: FloatArray) -> tuple[float, float]:
     """Slope and intercept with the least sum of squares."""
     fit = linregress(x, y)
