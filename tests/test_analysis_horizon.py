@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, theilslopes
 
 from automata.errors import InputError
 from automata.groups import cyclic, dicyclic, dihedral, symmetric
@@ -21,9 +21,11 @@ from statetrack.analysis.moments import initial_moments, moments_at, moments_ste
 from statetrack.analysis.type_law import (
     drift_directions,
     faithful_irrep,
+    fitted_slopes,
     planted_horizons,
     predicted_slope,
     slopes,
+    theil_sen,
 )
 from statetrack.models import build_model
 from statetrack.models.constructions import group_by_matrices, parity_by_sign
@@ -278,3 +280,29 @@ def test_real_types_outlast_quaternionic_ones():
         assert fits.loc[group].low - 0.15 < slope < fits.loc[group].high + 0.15, fits
     assert fits.loc["D4"].high < fits.loc["Q8"].low
     assert predicted_slope(dihedral(4), faithful_irrep(dihedral(4))) == -2
+
+
+def test_slopes_across_models_with_outliers_and_without_enough_seeds():
+    error = np.geomspace(0.01, 0.1, 10)
+    frame = pd.DataFrame({"group": "D4", "drift_directions": 0, "draw": np.arange(10) // 2})
+    frame = frame.assign(error=error, horizon=error**-2.0)
+    (exact,) = fitted_slopes(frame).itertuples()
+    assert (exact.predicted, exact.models, exact.draws) == (-2, 10, 5)
+    np.testing.assert_allclose([exact.slope, exact.low, exact.high], -2)
+    frame.loc[9, "horizon"] *= 1e4
+    (pulled,) = fitted_slopes(frame).itertuples()
+    (robust,) = fitted_slopes(frame, fit=theil_sen).itertuples()
+    assert pulled.slope > -1
+    assert robust.slope == pytest.approx(-2)
+    assert robust.low == pytest.approx(-2)
+    (two,) = fitted_slopes(frame[:9].assign(draw=[0] * 5 + [1] * 4)).itertuples()
+    assert two.slope == pytest.approx(-2)
+    assert np.isnan([two.low, two.high]).all()
+    assert fitted_slopes(frame[:4]).empty
+    assert fitted_slopes(frame[:5].assign(error=np.geomspace(0.01, 0.029, 5))).empty
+
+
+def test_the_median_slope_is_scipys():
+    random = np.random.default_rng(0)
+    x, y = random.integers(9, size=21).astype(float), random.standard_normal(21)
+    np.testing.assert_allclose(theil_sen(x, y), theilslopes(y, x)[:2])

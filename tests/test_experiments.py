@@ -288,6 +288,7 @@ def test_the_committed_results_load_and_draw():
         ("block_diagonal", "cpu"),
         ("hard_groups", "cpu"),
         ("type_law", "cpu"),
+        ("type_law", "gpu"),
         ("eigenvalue_table", "cpu"),
         ("s5_variants", "cpu"),
         ("deltaproduct", "cpu"),
@@ -336,7 +337,7 @@ def test_the_committed_results_of_type_law_follow_the_law():
         slope = np.polyfit(np.log(own.error), np.log(own.horizon), 1)[0]
         expected = -1 if errors.drift_directions[run_id] else -2
         assert abs(slope - expected) < 0.05
-    assert len(experiment.figure(results).axes) == 2
+    assert len(experiment.figure(results).axes) == 4
     with pytest.raises(InputError, match="no run has learned a representation"):
         experiment.figure(results.only([]))
 

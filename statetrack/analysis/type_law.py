@@ -7,6 +7,8 @@ three if quaternionic. Without one the error walks at random and the horizon gro
 one over the error; with one it drifts, and the horizon grows as one over the error.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from scipy.linalg import expm
@@ -176,8 +178,66 @@ def slopes(frame: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "slope", "low", "high", "draws"])
 
 
+def scaled_slopes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean slope of models with their own errors scaled, one fit a model, as `slopes`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        group, drift_directions, draw (the model), seed, error, horizon (missing beyond the cap).
+
+    Returns
+    -------
+    DataFrame
+        group, drift_directions, predicted, slope, low, high (t interval over models), models, draws
+        (seeds); of kinds with three models or more that have two horizons or more.
+    """
+    rows = []
+    for (group, drift), own in frame.groupby(["group", "drift_directions"], sort=False):
+        lines = own.dropna().groupby("draw").filter(lambda one: len(one) > 1)
+        if lines.draw.nunique() < 3:
+            continue
+        (fit,) = slopes(lines).itertuples()
+        predicted = -1 if drift else -2
+        seeds = lines.seed.nunique()
+        rows.append((group, drift, predicted, fit.slope, fit.low, fit.high, fit.draws, seeds))
+    names = "group drift_directions predicted slope low high models draws"
+    return pd.DataFrame(rows, columns=names.split())
+
+
+def least_squares(x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    """Slope and intercept with the least sum of squares."""
+    fit = linregress(x, y)
+    return float(fit.slope), float(fit.intercept)
+
+
+def theil_sen(x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    """Median slope over all pairs of points, and its intercept: up to 29 % outliers do not move it.
+
+    Source: Sen 1968. As `scipy.stats.theilslopes`, without its interval, which a bootstrap that
+    calls this thousands of times has no use for.
+    """
+    apart = np.subtract.outer(x, x)
+    rising = apart > 0
+    slope = float(np.median(np.subtract.outer(y, y)[rising] / apart[rising]))
+    return slope, float(np.median(y) - slope * np.median(x))
+
+
+LEAST_MODELS = 5
+"""Of a fitted kind: a line has two parameters, and three models more show whether it is one."""
+LEAST_SPREAD = 3.0
+"""Of a fitted kind, largest error over smallest: models of one error differ in horizon as much."""
+LEAST_DRAWS = 3
+"""Seeds of an interval: the bootstrap draws seeds, and of two it has three samples."""
+
+
 def fitted_slopes(
-    frame: pd.DataFrame, level: float = 0.95, *, resamples: int = 2000, seed: int = 0
+    frame: pd.DataFrame,
+    level: float = 0.95,
+    *,
+    fit: Callable[[FloatArray, FloatArray], tuple[float, float]] = least_squares,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Slope of log horizon over log error of trained models, one fit a group and commutant.
 
@@ -186,6 +246,8 @@ def fitted_slopes(
     frame : DataFrame
         One row a model: group, drift_directions, draw (its seed), error, horizon.
     level : float
+    fit : callable
+        Slope and intercept of y over x: `least_squares` or `theil_sen`.
     resamples, seed : int
         Of the bootstrap over seeds, all models of one seed together.
 
@@ -193,29 +255,30 @@ def fitted_slopes(
     -------
     DataFrame
         group, drift_directions, predicted (-1 with drift directions, else -2), slope, intercept
-        (of the natural logarithms), low, high, models, draws; of kinds with models of at least
-        three seeds.
+        (of the natural logarithms), low, high, models, draws; of kinds with `LEAST_MODELS` models
+        or more whose errors span a factor of `LEAST_SPREAD`. low and high are missing below
+        `LEAST_DRAWS` seeds.
     """
     rows = []
     random = np.random.default_rng(seed)
     tails = [(1 - level) / 2, (1 + level) / 2]
     for (group, drift), own in frame.groupby(["group", "drift_directions"], sort=False):
-        draws = [np.log(one[["error", "horizon"]].to_numpy()) for _, one in own.groupby("draw")]
-        if len(draws) < 3:
+        if len(own) < LEAST_MODELS or own.error.max() < LEAST_SPREAD * own.error.min():
             continue
-        fit = linregress(*np.concatenate(draws).T)
-        slopes = []
-        for _ in range(resamples):
-            chosen = np.concatenate(
-                [draws[i] for i in random.integers(len(draws), size=len(draws))]
-            )
-            if np.ptp(chosen[:, 0]) > 0:
-                slopes.append(linregress(*chosen.T).slope)
-        low, high = np.quantile(slopes, tails)
+        draws = [np.log(one[["error", "horizon"]].to_numpy()) for _, one in own.groupby("draw")]
+        slope, intercept = fit(*np.concatenate(draws).T)
+        low, high = np.nan, np.nan
+        if len(draws) >= LEAST_DRAWS:
+            found = []
+            for _ in range(resamples):
+                chosen = np.concatenate(
+                    [draws[i] for i in random.integers(len(draws), size=len(draws))]
+                )
+                if np.ptp(chosen[:, 0]) > 0:
+                    found.append(fit(*chosen.T)[0])
+            low, high = np.quantile(found, tails)
         predicted = -1 if drift else -2
-        rows.append(
-            (group, drift, predicted, fit.slope, fit.intercept, low, high, len(own), len(draws))
-        )
+        rows.append((group, drift, predicted, slope, intercept, low, high, len(own), len(draws)))
     names = "group drift_directions predicted slope intercept low high models draws"
     return pd.DataFrame(rows, columns=names.split())
 
