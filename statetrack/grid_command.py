@@ -221,16 +221,12 @@ def _plan(
     calibration: "Calibration | None",
 ) -> "GridPlan":
     """The packs as `run_grid` will make them."""
-    from statetrack.training.grid import pack_limit
+    from statetrack.training.grid import plan_for
     from statetrack.training.grid_plan import GridPlan
-    from statetrack.training.packs import plan_jobs
     from statetrack.training.plan_file import PlanFile
 
     known = {run.run_id for run in grid} - {run.run_id for run in missing}
-    jobs = []
-    if missing:
-        size = launcher.pack_size(missing)
-        jobs = plan_jobs(grid.runs, known, PlanFile(folder).earlier(), size, pack_limit(launcher))
+    jobs = plan_for(launcher, grid, known, PlanFile(folder).earlier())
     return GridPlan(
         grid.name,
         len(grid),

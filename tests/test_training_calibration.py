@@ -15,6 +15,7 @@ from statetrack.training.calibration import (
     free_bytes,
     measure_shape,
 )
+from statetrack.training.grid import plan_for
 from statetrack.training.grid_plan import GridPlan
 from statetrack.training.packs import pack_key, partition
 from statetrack.training.peak_bytes import PeakBytes
@@ -149,6 +150,35 @@ def test_a_plan_without_measurements_says_so():
     assert plan_of(grid, None).seconds is None
     assert len(plan_of(grid, None).lines()) == 2
     assert len(GridPlan("g", 3, (), "nowhere", 1).lines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("workers", "expected", "seconds"),
+    [(2, [16, 64, 32, 8], 64), (1, [8, 16, 32, 64], 120)],
+)
+def test_several_workers_begin_with_the_costliest_packs(workers, expected, seconds):
+    widths = [8, 16, 32, 64]
+    parts = [grid_of(f"model.width={width}", "training.steps=1", seeds=2) for width in widths]
+    costs = {
+        pack_key(part.runs[0]): ShapeCost(1e6, 1e6, width, 0.0)
+        for part, width in zip(parts, widths, strict=True)
+    }
+    calibration = Calibration("cpu", 10**9, costs)
+    grid = Grid("g", tuple(run for part in parts for run in part))
+    launcher = LocalLauncher(workers, "cpu", calibration=calibration)
+
+    def planned(known=(), earlier=()):
+        jobs = plan_for(launcher, grid, known, earlier)
+        return tuple(job.runs for job in jobs)
+
+    packs = planned()
+    plan = GridPlan("g", len(grid), packs, launcher.where, workers, calibration)
+    assert plan.seconds == pytest.approx(seconds)
+    del costs[pack_key(parts[1].runs[0])]  # not measured: it may be the costliest
+    assert [pack[0].model.parameters["width"] for pack in planned()] == expected
+    again = planned(earlier=[[run.run_id for run in parts[0]]])
+    assert again[0] == tuple(parts[0].runs)  # its checkpoint is older than any other pack's
+    assert planned(known={run.run_id for run in grid}) == ()
 
 
 def test_the_launcher_says_where():

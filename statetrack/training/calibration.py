@@ -82,6 +82,16 @@ class Calibration:
     free_bytes: int
     costs: Mapping[str, ShapeCost]
 
+    def seconds_of(self, pack: Sequence[RunConfig]) -> float | None:
+        """Estimated training time of a pack, all its steps at the longest words; None if unknown.
+
+        Measuring the trained models is not counted.
+        """
+        cost = self.costs.get(pack_key(pack[0]))
+        if cost is None:
+            return None
+        return cost.seconds_of_step(len(pack)) * max(run.training.steps for run in pack)
+
 
 def calibrate(
     runs: Sequence[RunConfig],

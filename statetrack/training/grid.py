@@ -1,6 +1,6 @@
 """A grid is a named list of runs; running it fills the holes in its results store."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from automata.errors import InputError
 from statetrack.training.axes import Axes, fixed, pairs_of, product
 from statetrack.training.config import RunConfig
 from statetrack.training.loggers import LOGS, JsonLinesLogger, Logger
-from statetrack.training.packs import Limit, PackJob
+from statetrack.training.packs import PackJob, plan_jobs
 from statetrack.training.plan_file import PLAN as PLAN
 from statetrack.training.progress import GridProgress
 from statetrack.training.records import RunRecord
@@ -45,17 +45,32 @@ class Launcher(Protocol):
 
 
 @runtime_checkable
-class LimitsPacks(Protocol):
-    """A launcher that knows how many runs of a shape fit its memory."""
+class KnowsCosts(Protocol):
+    """A launcher that knows what a few steps of every shape took."""
 
     def limit(self, key: str) -> int:
         """Most runs of a pack of the shape with this `pack_key`."""
         ...
 
+    def seconds_of(self, pack: Sequence[RunConfig]) -> float | None:
+        """Estimated seconds of a pack, None where that says nothing."""
+        ...
 
-def pack_limit(launcher: Launcher) -> Limit:
-    """What `plan_jobs` takes, for a launcher."""
-    return launcher.limit if isinstance(launcher, LimitsPacks) else lambda key: 2**31
+
+def plan_for(
+    launcher: Launcher,
+    grid: "Grid",
+    known: Collection[str],
+    earlier: Iterable[Sequence[str]],
+) -> list[PackJob]:
+    """The packs of a grid that are still to be run, as `plan_jobs` makes them for a launcher."""
+    missing = [run for run in grid if run.run_id not in known]
+    if not missing:
+        return []
+    size = launcher.pack_size(missing)
+    if not isinstance(launcher, KnowsCosts):
+        return plan_jobs(grid.runs, known, earlier, size)
+    return plan_jobs(grid.runs, known, earlier, size, launcher.limit, launcher.seconds_of)
 
 
 @dataclass(frozen=True)

@@ -39,14 +39,8 @@ class GridPlan:
         return sum(len(pack) for pack in self.packs)
 
     def seconds_of(self, pack: Sequence[RunConfig]) -> float | None:
-        """Estimated training time of a pack, all its steps at the longest words; None if unknown.
-
-        Measuring the trained models is not counted.
-        """
-        cost = self.calibration.costs.get(pack_key(pack[0])) if self.calibration else None
-        if cost is None:
-            return None
-        return cost.seconds_of_step(len(pack)) * max(run.training.steps for run in pack)
+        """As of `Calibration`; None where nothing was measured."""
+        return self.calibration.seconds_of(pack) if self.calibration else None
 
     @property
     def device_seconds(self) -> float | None:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -74,6 +75,8 @@ def pack_key(config: RunConfig) -> str:
 
 Limit = Callable[[str], int]
 """Most runs of a pack of a shape, which is given by its `pack_key`."""
+Cost = Callable[[Sequence[RunConfig]], float | None]
+"""Estimated seconds of a pack, None where they are not known."""
 
 
 def partition(
@@ -205,6 +208,7 @@ def plan_jobs(
     earlier: Iterable[Sequence[str]],
     max_size: int,
     limit: Limit = lambda key: 2**31,
+    seconds_of: Cost = lambda pack: None,
 ) -> list[PackJob]:
     """The packs that are still to be run.
 
@@ -218,12 +222,18 @@ def plan_jobs(
         their checkpoints serve.
     max_size, limit
         As for `partition`, for the runs of no earlier pack.
+    seconds_of : callable
+        Of a pack, or None. The packs of no earlier plan begin with those of unknown cost, then the
+        costliest: workers that take them in order end at nearly the same time.
     """
     by_id: Mapping[str, RunConfig] = {run.run_id: run for run in runs}
     kept = [tuple(by_id[one] for one in pack) for pack in earlier if set(pack) <= set(by_id)]
     placed = {run.run_id for pack in kept for run in pack}
     rest = [run for run in runs if run.run_id not in placed | set(known)]
-    packs = [*kept, *(partition(rest, max_size, limit) if rest else [])]
+    new = partition(rest, max_size, limit) if rest else []
+    costs = [math.inf if (seconds := seconds_of(pack)) is None else seconds for pack in new]
+    in_order = sorted(range(len(new)), key=costs.__getitem__, reverse=True)
+    packs = [*kept, *(new[place] for place in in_order)]
     jobs = [
         PackJob(pack, frozenset(run.run_id for run in pack if run.run_id in known))
         for pack in packs

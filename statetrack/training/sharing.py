@@ -22,7 +22,7 @@ from statetrack.training.execute import pack_checkpoint, run_checkpoint
 from statetrack.training.job_queue import SECONDS_BETWEEN_LOOKS, ClaimedJobs
 from statetrack.training.launchers.local import LocalLauncher
 from statetrack.training.loggers import Logger
-from statetrack.training.packs import PackJob, pack_id_of, plan_jobs
+from statetrack.training.packs import PackJob, pack_id_of
 from statetrack.training.plan_file import PlanFile
 from statetrack.training.progress import GridProgress
 from statetrack.training.progress_files import ProgressFiles
@@ -220,13 +220,10 @@ class SharedGrid:
                 while self._claims.is_held(pack_id_of(pack)):
                     time.sleep(SECONDS_BETWEEN_LOOKS)
         known = look()
-        missing = [run for run_id, run in self._runs.items() if run_id not in known]
-        if missing:
-            from statetrack.training.grid import pack_limit
+        if set(self._runs) - set(known):
+            from statetrack.training.grid import plan_for
 
-            size = self._launcher.pack_size(missing)
-            limit = pack_limit(self._launcher)
-            jobs = plan_jobs(self._grid.runs, known, earlier, size, limit)
+            jobs = plan_for(self._launcher, self._grid, known, earlier)
             self._plan.publish([[run.run_id for run in job.runs] for job in jobs])
 
     @property

@@ -112,6 +112,12 @@ class LocalLauncher:
         sharing = -(-self.num_workers // len(self.devices)) if self.device != "cpu" else None
         return cost.largest_pack(self._calibration.free_bytes, sharing or self.num_workers)
 
+    def seconds_of(self, pack: Sequence[RunConfig]) -> float | None:
+        """Estimated seconds of a pack; None for one worker, whose packs are best left in order."""
+        if self._calibration is None or self.num_workers == 1:
+            return None
+        return self._calibration.seconds_of(pack)
+
     def run(
         self,
         jobs: Iterable[PackJob],
