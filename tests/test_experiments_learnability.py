@@ -118,7 +118,9 @@ def test_the_page_tells_the_stored_numbers(stored):
     tasks = dict.fromkeys(known.index.get_level_values("task"))
     found = 0
     for task in tasks:
-        row = re.search(rf"^\| {re.escape(task)} \| (.+) \|$", section, flags=re.MULTILINE)
+        row = re.search(
+            rf"^\| {re.escape(module.subject(task).name)} \| (.+) \|$", section, flags=re.MULTILINE
+        )
         for model, cell in zip(head, row[1].split(" | "), strict=True):
             own = known.loc[task, model]
             if own.solved < own.num_runs:
