@@ -73,6 +73,8 @@ def involutions_of_a5() -> list[int]:
         ("householder", {"num_factors": 2}, "s3", "can"),
         ("householder", {"num_factors": 2}, "s4", "can"),
         ("householder", {"num_factors": 2}, "a5", "can"),
+        ("householder", {"num_factors": 2}, "a4xz5", "can"),
+        ("complex_diagonal", {}, "a4xz5", "cannot"),
         ("householder", {"num_factors": 2}, "s5", "open"),
         ("householder", {"num_factors": 3}, "s5", "open"),
         ("householder", {"num_factors": 3, "readout": "linear"}, "s5", "cannot"),
@@ -130,6 +132,14 @@ def test_reflections(task: str, faithful: int, any_cover: int) -> None:
     assert bounds is not None
     assert (bounds.lower_faithful, bounds.lower_any_cover) == (faithful, any_cover)
     assert bounds.upper_construct == faithful
+
+
+@pytest.mark.parametrize(
+    ("task", "points"), [("s5", 5), ("a4", 4), ("d4", 8), ("z6", 6), ("a4xz5", 60)]
+)
+def test_points_that_letters_move(task: str, points: int) -> None:
+    """Elements of S5 and A4 are permutations; of a direct product they are tuples, and no less."""
+    assert read_task(task).degree == points
 
 
 def test_orders_and_numbers_agree_with_representations() -> None:

@@ -294,6 +294,8 @@ def test_the_committed_results_load_and_draw():
         ("deltaproduct", "cpu"),
         ("mru_groups", "cpu"),
         ("depth", "cpu"),
+        ("expressivity_map", "cpu"),
+        ("learnability", "cpu"),
     ],
 )
 def test_committed_results_are_of_the_runs_of_the_file(file, preset):

@@ -188,12 +188,18 @@ def _read(task: Task) -> TaskAlgebra:
         letters = np.array([where[tuple(column)] for column in columns])
     if group.order > MAX_ORDER:
         return facts
-    degree = smallest.num_states
-    if all(isinstance(element, tuple) for element in group.elements):
-        points = np.asarray(group.elements)
-        if points.ndim == 2 and (np.sort(points, axis=1) == np.arange(points.shape[1])).all():
-            degree = min(degree, points.shape[1])
+    degree = min(smallest.num_states, _points_permuted(group) or smallest.num_states)
     return TaskAlgebra(task.name, smallest, groups, group, tuple(letters.tolist()), degree)
+
+
+def _points_permuted(group: FiniteGroup) -> int | None:
+    """Number of points if the elements are permutations, as those of a direct product are not."""
+    first = group.elements[0]
+    if not isinstance(first, tuple):
+        return None
+    points = set(range(len(first)))
+    elements = [set(one) if isinstance(one, tuple) else set() for one in group.elements]
+    return len(points) if all(one == points for one in elements) else None
 
 
 def faithful_reflections(facts: TaskAlgebra) -> int:
