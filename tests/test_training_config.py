@@ -256,6 +256,12 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_the_key(pair, named):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("model", ["diagonal", "rwkv7"])  # whose range may be left out
+def test_a_range_may_be_a_list(model):
+    given = config(f"model={model}", "model.eigenvalue_range=[-1,1]")
+    assert given == config(f"model={model}", 'model.eigenvalue_range="[-1,1]"')
+
+
 @pytest.mark.parametrize(
     "pairs",
     [

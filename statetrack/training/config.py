@@ -151,7 +151,7 @@ class ModelConfig(Frozen):
             value = given.get(field.name)
             if isinstance(value, bool) and field.type is not bool:
                 raise InputError(f"model.{field.name} = {value}: expected {field.type}")
-            if isinstance(value, list) and field.type is str:
+            if isinstance(value, list) and field.type in (str, str | None):
                 given[field.name] = _range_text(value)
         complete = TypeAdapter(entry.config_class).validate_python(given)
         return {**data, "parameters": dataclasses.asdict(complete)}
