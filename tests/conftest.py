@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator
 from importlib.metadata import version
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -43,14 +44,21 @@ collect_ignore = ["grid_processes_worker.py"]
 
 
 class WhatWasRegistered:
-    """Forgets the models and tasks that a test or an example registers, so that order is free."""
+    """Forgets what a test or an example registers, so that order is free."""
 
-    REGISTRIES = (("statetrack.models.config", "_REGISTRY"), ("automata.tasks.registry", "_TASKS"))
+    REGISTRIES = (
+        ("automata.tasks.registry", "_TASKS"),
+        ("statetrack.models.config", "_REGISTRY"),
+        ("statetrack.training.curricula", "CURRICULA._classes"),
+        ("statetrack.training.schedules", "SCHEDULES._classes"),
+        ("statetrack.training.stop_rules", "STOP_RULES._classes"),
+    )
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
-        loaded = [(sys.modules[m], name) for m, name in self.REGISTRIES if m in sys.modules]
-        found = [getattr(module, name) for module, name in loaded]
+        found = [
+            attrgetter(name)(sys.modules[m]) for m, name in self.REGISTRIES if m in sys.modules
+        ]
         before = [dict(registry) for registry in found]
         try:
             return (yield)
