@@ -59,7 +59,7 @@ TESTS_WITH_TORCH = (
     "tests/test_scans_outer_product.py::test_parallel_equals_the_loop_with_all_gradients",
     "tests/test_scans_outer_product.py::test_gradients_of_the_kernel_where_it_divides_by_decays",
     "tests/test_scans_nonlinear.py::test_parallel_is_the_loop",
-    "tests/test_scans_automaton.py::test_drawn_words_have_the_bits_of_numpy",
+    "tests/test_scans_automaton_draws.py::test_drawn_words_have_the_bits_of_numpy",
     "tests/test_training_config.py",
     "tests/test_training_checkpoint.py",
     "tests/test_training_store.py",
