@@ -39,6 +39,11 @@ settings.load_profile(
 )
 
 
+# What they assert is shown as in a test.
+pytest.register_assert_rewrite(
+    "tests.cli_cases", "tests.launcher_cases", "tests.oracle_cases", "tests.pack_cases"
+)
+
 # Registers a model as it is imported, for processes that are given it as their source.
 collect_ignore = ["grid_processes_worker.py"]
 
@@ -114,6 +119,28 @@ def kernel_device():
     if why_unavailable(device):
         pytest.skip(f"kernels: {why_unavailable(device)}")
     return device
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """As workers have, and workers whose threads sleep: quicker on a busy core."""
+    import torch
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    """A process that forks others, which run a small grid each."""
+    from tests.grid_processes import Zygote
+
+    server = Zygote()
+    yield server
+    server.close()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
