@@ -41,7 +41,12 @@ settings.load_profile(
 
 # What they assert is shown as in a test.
 pytest.register_assert_rewrite(
-    "tests.cli_cases", "tests.launcher_cases", "tests.oracle_cases", "tests.pack_cases"
+    "tests.cli_cases",
+    "tests.launcher_cases",
+    "tests.layer_cases",
+    "tests.oracle_cases",
+    "tests.pack_cases",
+    "tests.page_checks",
 )
 
 # Registers a model as it is imported, for processes that are given it as their source.
@@ -141,6 +146,16 @@ def zygote():
     server = Zygote()
     yield server
     server.close()
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """An experiment file of two runs, one of them bad."""
+    from tests.cli_cases import EXPERIMENT
+
+    path = tmp_path / "two.py"
+    path.write_text(EXPERIMENT)
+    return path
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -16,6 +16,7 @@ TESTS_WITHOUT_TORCH = (
     "tests/test_automata_philox.py",
     "tests/test_automata_golden_words.py",
     "tests/test_automata_formats.py",
+    "tests/test_automata_formats_refusals.py",
     "tests/test_automata_drawing.py",
     "tests/test_tasks_golden.py",
 )
@@ -34,7 +35,9 @@ TESTS_WITH_TORCH = (
     "tests/test_training_checkpoint.py",
     "tests/test_training_store.py",
     "tests/test_analysis_representations.py",
+    "tests/test_analysis_representation_names.py",
     "tests/test_cli.py",
+    "tests/test_cli_refusals.py",
     "tests/test_cli_doctor_bench.py::test_doctor_checks_every_backend_that_runs_here",
     "tests/test_cli_doctor_bench.py::test_every_scan_is_healthy",
 )
