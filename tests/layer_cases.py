@@ -18,8 +18,6 @@ from statetrack.layers import (
 ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy inside the interpreter
-
 
 class Draw:
     """Random inputs of one layer, sizes from a seed."""
