@@ -25,7 +25,7 @@ test-all: $(VENV)/.installed-all ## run every test, the slow ones too (some need
 # Half an hour; `make test-versions VERSIONS=docs/versions.md` renews the page of the documentation.
 VERSIONS ?= build/versions.md
 test-versions: ## install what is shipped with oldest and newest versions on every Python found, and test it
-	$(PYTHON) tests/versions.py --write $(VERSIONS)
+	$(PYTHON) -m tests.versions --write $(VERSIONS)
 
 lint: $(VENV)/.installed-all ## check style and the banned constructs
 	$(VENV)/bin/ruff format --check .

@@ -34,12 +34,8 @@ import json
 import operator
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from automata.monoids import transition_monoid
 from automata.tasks import AutomatonTask
@@ -51,6 +47,7 @@ from statetrack.analysis.expressivity_classes import transition_class
 from statetrack.analysis.extrapolation import join_curves
 from statetrack.analysis.run_names import run_names
 from statetrack.analysis.styles import paper_style
+from statetrack.analysis.verdict_axes import OPEN, verdict_handles, verdict_map
 from statetrack.models.config import model_config, model_label
 from statetrack.training import Grid, Results, RunConfig, fixed, product
 from statetrack.training.axes import Axes
@@ -112,7 +109,6 @@ ORDER = (
 )
 """Rows of the figure: kinds of transitions, roughly by what they can follow."""
 
-OPEN = "open"
 KINDS = {
     "learned, lost later": "possible",
     "not learned": "possible",
@@ -340,14 +336,6 @@ def tables(results: Results) -> dict[str, pd.DataFrame]:
     }
 
 
-LEVELS = {
-    "not to the training length": "#f2f2f2",
-    "to the training length": "#c6d8e8",
-    "to 4 times": "#7fa8c9",
-    "to 8 times": "#2f6690",
-}
-
-
 def figure(results: Results) -> Figure:
     """Models by automata: how far the best seed follows, and what theory had said."""
     frame = cells(results)
@@ -359,37 +347,21 @@ def figure(results: Results) -> Figure:
         (label for label in models() if label in set(frame["model"])),
         key=lambda label: ORDER.index(_transitions(label)),
     )
-    at = frame.set_index(["model", "task"])
-    level = at["score"].map(lambda score: float(np.digitize(score, (1, 4, MULTIPLE)))).unstack()
     with mpl.rc_context({**paper_style(), "axes.grid": False}):
         figure = Figure(
             figsize=(2.6 + 0.29 * len(tasks), 2.6 + 0.2 * len(labels)), layout="constrained"
         )
         axes = figure.subplots()
-        colors = ListedColormap(list(LEVELS.values()))
-        norm = BoundaryNorm(np.arange(-0.5, len(LEVELS)), len(LEVELS))
-        values = level.loc[labels, tasks]
-        axes.pcolormesh(values, cmap=colors, norm=norm, edgecolors="white", linewidth=1.2)
-        axes.set_ylim(len(labels), 0)
-        for row, label in enumerate(labels):
-            for column, task in enumerate(tasks):
-                if (label, task) in at.index:
-                    _mark(axes, at.loc[(label, task)], row, column)
-        axes.set_xticks(
-            np.arange(len(tasks)) + 0.5, [_title(name) for name in tasks], rotation=90, va="top"
-        )
-        axes.set_yticks(np.arange(len(labels)) + 0.5, labels)
+        verdict_map(axes, frame, labels, {task: algebraic_class(task) for task in tasks}, MULTIPLE)
+        axes.set_xticks(axes.get_xticks(), [_title(name) for name in tasks], rotation=90, va="top")
         seeds = int(frame["num_runs"].max())
         axes.set_xlabel(
             f"length to which nine of ten words are right throughout, best of {seeds} seeds,\n"
             "over the training length; no mark: theory is open",
             loc="right",
         )
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        _name_the_classes(axes, tasks)
         figure.legend(
-            handles=_legend(),
+            handles=verdict_handles(MULTIPLE),
             loc="outside lower center",
             ncols=2 if len(tasks) < 16 else 4,
             frameon=False,
@@ -403,49 +375,3 @@ def _title(task: str) -> str:
     if not groups or task not in IN_THE_SUITE:
         return task
     return f"{groups[0].name} (suite {task.partition('-')[2]})"
-
-
-def _mark(axes: mpl.axes.Axes, cell: pd.Series, row: int, column: int) -> None:
-    dark = cell["score"] >= MULTIPLE
-    marker = {"can": "o", "cannot": "x", OPEN: ""}[cell["verdict"]]
-    if marker:
-        axes.plot(
-            column + 0.5,
-            row + 0.5,
-            marker,
-            color="white" if dark else "0.25",
-            markersize=2.6 if marker == "o" else 3.2,
-            markeredgewidth=0.8,
-        )
-    if cell["kind"]:
-        axes.add_patch(
-            mpl.patches.Rectangle(
-                (column + 0.09, row + 0.09),
-                *(0.82, 0.82),
-                fill=False,
-                edgecolor="#D55E00",
-                linewidth=1.3 if cell["explanation"] == OPEN else 0.8,
-                linestyle="-" if cell["explanation"] == OPEN else (0, (1.2, 1.2)),
-            )
-        )
-
-
-def _name_the_classes(axes: mpl.axes.Axes, tasks: list[str]) -> None:
-    names = [algebraic_class(task) for task in tasks]
-    for name in dict.fromkeys(names):
-        first, count = names.index(name), names.count(name)
-        if first:
-            axes.axvline(first, color="0.2", linewidth=0.8, ymax=1.0)
-        axes.text(first + count / 2, -0.25, name, ha="left", va="bottom", rotation=35, fontsize=6.5)
-
-
-def _legend() -> list[Patch | Line2D]:
-    grey = {"color": "0.25", "linestyle": "", "markeredgewidth": 0.8}
-    frames = {"fill": False, "edgecolor": "#D55E00"}
-    return [
-        *(Patch(facecolor=color, label=name) for name, color in LEVELS.items()),
-        Line2D([], [], marker="o", markersize=3, label="predicted possible", **grey),
-        Line2D([], [], marker="x", markersize=3.5, label="predicted impossible", **grey),
-        Patch(**frames, linewidth=0.8, linestyle=(0, (1.2, 1.2)), label="disagrees, by a rule"),
-        Patch(**frames, linewidth=1.3, label="disagrees, open"),
-    ]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator
 from importlib.metadata import version
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -38,19 +39,36 @@ settings.load_profile(
 )
 
 
+# What they assert is shown as in a test.
+pytest.register_assert_rewrite(
+    "tests.cli_cases",
+    "tests.launcher_cases",
+    "tests.layer_cases",
+    "tests.oracle_cases",
+    "tests.pack_cases",
+    "tests.page_checks",
+)
+
 # Registers a model as it is imported, for processes that are given it as their source.
 collect_ignore = ["grid_processes_worker.py"]
 
 
 class WhatWasRegistered:
-    """Forgets the models and tasks that a test or an example registers, so that order is free."""
+    """Forgets what a test or an example registers, so that order is free."""
 
-    REGISTRIES = (("statetrack.models.config", "_REGISTRY"), ("automata.tasks.registry", "_TASKS"))
+    REGISTRIES = (
+        ("automata.tasks.registry", "_TASKS"),
+        ("statetrack.models.config", "_REGISTRY"),
+        ("statetrack.training.curricula", "CURRICULA._classes"),
+        ("statetrack.training.schedules", "SCHEDULES._classes"),
+        ("statetrack.training.stop_rules", "STOP_RULES._classes"),
+    )
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
-        loaded = [(sys.modules[m], name) for m, name in self.REGISTRIES if m in sys.modules]
-        found = [getattr(module, name) for module, name in loaded]
+        found = [
+            attrgetter(name)(sys.modules[m]) for m, name in self.REGISTRIES if m in sys.modules
+        ]
         before = [dict(registry) for registry in found]
         try:
             return (yield)
@@ -106,6 +124,38 @@ def kernel_device():
     if why_unavailable(device):
         pytest.skip(f"kernels: {why_unavailable(device)}")
     return device
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """As workers have, and workers whose threads sleep: quicker on a busy core."""
+    import torch
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    """A process that forks others, which run a small grid each."""
+    from tests.grid_processes import Zygote
+
+    server = Zygote()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """An experiment file of two runs, one of them bad."""
+    from tests.cli_cases import EXPERIMENT
+
+    path = tmp_path / "two.py"
+    path.write_text(EXPERIMENT)
+    return path
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

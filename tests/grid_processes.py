@@ -71,33 +71,24 @@ def append(path, text):
 def run(folder, num_runs, pack_size, steps, in_workers, seconds_a_run):
     """What a forked process does."""
     from statetrack.training import LocalLauncher, run_grid
-    from statetrack.training.execute import execute_pack
     from statetrack.training.launchers import local
     from statetrack.training.progress import GridProgress
+    from tests.launcher_cases import Here
 
     class Acknowledging(GridProgress):
         def finished(self, record):
             super().finished(record)
             append(folder / ACKNOWLEDGED, f"{os.getpid()} {record.run_id} {record.status}")
 
-    class Here:
-        def pack_size(self, runs):
-            return pack_size
-
-        def run(self, jobs, checkpoints, progress, source=None):
-            for job in jobs:
-                for record in execute_pack(
-                    job.runs,
-                    known=job.known,
-                    checkpoints=checkpoints,
-                    report=lambda rows: [progress.advanced(row) for row in rows] and None,
-                ):
-                    append(folder / EXECUTED, record.run_id)
-                    time.sleep(seconds_a_run)
-                    yield record
+    class Slow(Here):
+        def run(self, *arguments):
+            for record in super().run(*arguments):
+                append(folder / EXECUTED, record.run_id)
+                time.sleep(seconds_a_run)
+                yield record
 
     folder.mkdir(parents=True, exist_ok=True)
-    launcher = Here()
+    launcher = Slow(pack_size)
     if in_workers:
         local.START_METHOD = "forkserver"
         launcher = LocalLauncher(1, "cpu", pack_size)
@@ -115,7 +106,9 @@ def serve():
     """Fork a process for every line of standard input; print its process id."""
     import torch
 
-    from statetrack.training.launchers import local  # noqa: F401 - what forks should not repeat
+    # What forks should not repeat.
+    from statetrack.training.launchers import local  # noqa: F401
+    from tests import launcher_cases  # noqa: F401
 
     torch.set_num_threads(1)
     register()

@@ -1,8 +1,12 @@
 """Every registered model with the parameters that change what it computes."""
 
+import torch
+
+from statetrack.models import Backbone, build_model
 from statetrack.models.mru_matrices import INPUT_METHODS
 
 TOKENS, CLASSES = 6, 5
+GATED = {"num_heads": 2, "head_size": 4}
 VARIANTS: list[tuple[str, dict]] = [
     ("diagonal", {"eigenvalue_range": "[0,1]"}),
     ("diagonal", {"eigenvalue_range": "[-1,1]", "num_layers": 2}),
@@ -67,3 +71,22 @@ VARIANTS: list[tuple[str, dict]] = [
 
 def name_of(variant: tuple[str, dict]) -> str:
     return "-".join([variant[0], *map(str, variant[1].values())])
+
+
+def words(batch: int = 3, length: int = 12, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, TOKENS, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+def make(variant: tuple[str, dict], seed: int = 0) -> Backbone:
+    """A small model in float64."""
+    name, parameters = variant
+    torch.manual_seed(seed)
+    return build_model(name, TOKENS, CLASSES, width=16, **parameters).double()
+
+
+def mixer_of(name: str, **parameters: object) -> torch.nn.Module:
+    return make((name, parameters)).blocks[0].mixer
+
+
+def numbers(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))

@@ -3,6 +3,7 @@
 import hashlib
 import math
 
+import pytest
 import torch
 from torch import nn
 
@@ -164,3 +165,16 @@ def plain_loop(config, stages, steps, device="cpu"):
         losses.append(loss.item())
     weights = torch.cat([one.detach().flatten() for one in model.parameters()])
     return losses, weights.cpu()
+
+
+def seeds(count, *pairs):
+    """Diagonal runs that differ in the seed alone."""
+    return [run_of("diagonal", f"seed={seed}", *pairs) for seed in range(count)]
+
+
+def check_close(one, other, tolerance=1e-5):
+    """Histories: the same rounds and scores, losses and weights up to rounding."""
+    assert [row["step"] for row in one] == [row["step"] for row in other]
+    for row, wanted in zip(one, other, strict=True):
+        assert row["loss"] == pytest.approx(wanted["loss"], abs=tolerance)
+        assert {**row, "loss": 0} == {**wanted, "loss": 0}

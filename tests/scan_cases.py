@@ -2,142 +2,27 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from statetrack.scans import (
-    diagonal_scan,
-    householder_scan,
-    low_rank_scan,
-    matrix_scan,
-    nonlinear_scan,
-    outer_product_scan,
-)
+from statetrack.scans import diagonal_scan, matrix_scan, nonlinear_scan
 from statetrack.scans.diagonal import operator as diagonal_operator
-from statetrack.scans.householder import operator as householder_operator
-from statetrack.scans.householder import operator_chunked as householder_chunked_operator
-from statetrack.scans.low_rank import operator as low_rank_operator
 from statetrack.scans.matrix import operator as matrix_operator
 from statetrack.scans.matrix import operator_rescaled as rescaled_operator
 from statetrack.scans.nonlinear import CELLS as NONLINEAR_CELLS
 from statetrack.scans.nonlinear import operator as nonlinear_operator
-from statetrack.scans.outer_product import operator as outer_product_operator
+from tests.scan_cases_outer_product import householder_case, low_rank_case, outer_product_case
+from tests.scan_source import ON_GPU, Draw, Operators, ScanCase, Source
 
-Draw = Callable[["Source"], dict[str, Tensor]]
-ON_GPU = torch.cuda.is_available()
 # Every size is a kernel to compile: few of them, each with many lengths, batches and layouts.
 SMALL_SIZES = (1, 3, 4, 8) if ON_GPU else (1, 2, 3)
 LARGE_SIZES = (9, 16, 33, 64) if ON_GPU else (9,)
 # Of nonlinear scans, in numbers: the float64 loop keeps some thirty times as much for its gradient,
 # and tests that run at the same time share the memory of one GPU.
 LARGEST_INPUT = 2**23
-
-
-@dataclass
-class Source:
-    """Random inputs of one case: values by torch, sizes and memory layouts by NumPy.
-
-    Values are drawn on the CPU, so that a case is the same one on every device.
-    """
-
-    seed: int
-    device: torch.device
-    dtype: torch.dtype = torch.float32
-    leading: tuple[int, ...] = (2,)
-    length: int = 7
-    plain_layout: bool = True
-    tiny: bool = False
-
-    def __post_init__(self) -> None:
-        self.choice = np.random.default_rng(self.seed)
-        self.values = torch.Generator().manual_seed(self.seed)
-
-    def pick(self, options: Sequence[Any]) -> Any:
-        return options[int(self.choice.integers(len(options)))]
-
-    def normal(self, *shape: int, scale: float = 1.0, lead: bool = True) -> Tensor:
-        """Normal numbers of shape [leading, shape], in a memory layout drawn at random."""
-        full = (*self.leading, *shape) if lead else shape
-        values = torch.randn(full, generator=self.values) * scale
-        if self.dtype.is_complex:
-            other = torch.randn(full, generator=self.values) * scale
-            values = torch.complex(values, other) / 2**0.5
-        values = values.to(self.device, self.dtype)
-        return values if self.plain_layout else self.laid_out(values)
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Numbers of magnitude at most one, [leading, shape]."""
-        values = self.normal(*shape)
-        return torch.tanh(values) if not self.dtype.is_complex else values / (1 + values.abs())
-
-    def chances(self, shape: Sequence[int]) -> Tensor:
-        """Numbers from 0 to 1 of this shape."""
-        return torch.rand(tuple(shape), generator=self.values).to(self.device)
-
-    def integers(self, high: int, shape: Sequence[int]) -> Tensor:
-        """Integers below `high` of this shape."""
-        return torch.randint(high, tuple(shape), generator=self.values).to(self.device)
-
-    def laid_out(self, values: Tensor) -> Tensor:
-        """The same values in another memory layout."""
-        layout = self.pick(["as is", "first axis inside", "offset", "expanded", "last strided"])
-        if values.dim() < 2 or values.numel() == 0:
-            return values
-        if layout == "first axis inside":
-            return values.movedim(0, -2).contiguous().movedim(-2, 0)
-        if layout == "offset":
-            room = torch.empty(values.numel() + 3, dtype=values.dtype, device=values.device)
-            return room[3:].view_as(values).copy_(values)
-        if layout == "expanded" and self.leading:
-            return values[:1].expand_as(values)
-        if layout == "last strided":
-            return torch.stack([values, values], dim=-1)[..., 0]
-        return values
-
-
-@dataclass(frozen=True)
-class ScanCase:
-    """A scan under test.
-
-    Parameters
-    ----------
-    name : str
-    scan : callable
-        The public function.
-    draw : callable
-        Keyword arguments of `scan`, all tensors.
-    chain : callable, optional
-        Arguments of a chain that only permutes and negates: exact in float32.
-    operators : callable
-        Custom operators with one example of their arguments each, from drawn inputs.
-    time_axis : mapping of str to int
-        For every argument with a time axis, that axis counted from the end.
-    output_time_axis : int, optional
-        That of the outputs, where it is not that of the first argument.
-    error_factor : float
-        What the bound on float32 errors is multiplied with: every entry of a product of order N is
-        a sum of N rounded terms.
-    settings : mapping of str to object
-        Module attributes that are set meanwhile, such as when a kernel is used.
-    share : int
-        How many cases share the random shapes that an operator is due in the interpreter.
-    """
-
-    name: str
-    scan: Callable[..., tuple[Tensor, Tensor]]
-    draw: Draw
-    operators: Callable[[dict[str, Tensor]], list[tuple[Any, tuple[Any, ...]]]]
-    time_axis: dict[str, int]
-    chain: Callable[["Source"], dict[str, Tensor]] | None = None
-    share: int = 1
-    output_time_axis: int | None = None
-    error_factor: float = 1.0
-    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def _draw_diagonal(source: Source) -> dict[str, Tensor]:
@@ -152,7 +37,7 @@ def _draw_diagonal(source: Source) -> dict[str, Tensor]:
     return inputs
 
 
-def _diagonal_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+def _diagonal_operators(inputs: dict[str, Tensor]) -> Operators:
     a, x = inputs["a"], inputs["x"]
     initial = inputs.get("initial", torch.zeros_like(x.sum(-2)))
     states, final = diagonal_operator.diagonal_scan_triton(a, x, initial)
@@ -166,33 +51,6 @@ def _diagonal_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any,
 def _diagonal_chain(source: Source) -> dict[str, Tensor]:
     a = torch.sign(source.normal(source.length, 4))
     return {"a": a, "x": torch.zeros_like(a), "initial": torch.ones_like(a.sum(-2))}
-
-
-def _draw_outer_product(decay: str) -> Draw:
-    def draw(source: Source) -> dict[str, Tensor]:
-        small = source.length <= 4
-        on_gpu = ON_GPU and not source.tiny
-        keys = source.pick([3, 64] if on_gpu else [1, 2] if small else [1, 3, 17])
-        values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
-        inputs = {
-            "q": source.normal(source.length, keys),
-            "k": source.normal(source.length, keys),
-            "v": source.normal(source.length, values),
-        }
-        if decay != "none":
-            shape = (source.length,) if decay == "head" else (source.length, keys)
-            factors = source.uniform(*shape)
-            if source.pick(["small and zero", "large", "large"]) == "large":
-                factors = torch.where(factors < 0, -1.0, 1.0) * (factors.abs() + 1) / 2
-            else:
-                drawn = source.chances(factors.shape)
-                factors = torch.where(drawn < 0.1, 0.0, factors)
-            inputs["decay"] = factors.to(source.dtype)
-        if source.pick([True, False]):
-            inputs["initial"] = source.normal(keys, values)
-        return inputs
-
-    return draw
 
 
 def _draw_matrix(sizes: Sequence[int], readout: bool = False) -> Draw:
@@ -217,233 +75,6 @@ def _draw_matrix(sizes: Sequence[int], readout: bool = False) -> Draw:
     return draw
 
 
-def _outer_product_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
-    q, k, v = inputs["q"], inputs["k"], inputs["v"]
-    decay = inputs.get("decay", q.detach()[..., :0])
-    if decay.dim() < q.dim():
-        decay = decay.detach().unsqueeze(-1).requires_grad_()
-    zeros = (q.detach()[..., :1, :, None] * v.detach()[..., :1, None, :]).sum(-3) * 0
-    initial = inputs.get("initial", zeros)
-    o, final, states = outer_product_operator.outer_product_scan_triton(
-        q, k, v, decay, initial, "ieee", True
-    )
-    backward = [one.detach() for one in (q, k, v, decay, states, o, final)]
-    return [
-        (outer_product_operator.outer_product_scan_triton, (q, k, v, decay, initial, "ieee", True)),
-        (outer_product_operator.outer_product_scan_backward_triton, (*backward, "ieee")),
-    ]
-
-
-def _outer_product_chain(source: Source) -> dict[str, Tensor]:
-    q = torch.ones(source.length, 1, device=source.device) * torch.eye(4, device=source.device)[1]
-    q = q.expand(*source.leading, *q.shape)
-    return {
-        "q": q,
-        "k": torch.zeros_like(q),
-        "v": torch.zeros_like(q),
-        "decay": torch.sign(source.normal(source.length, 4)),
-        "initial": torch.arange(16.0, device=source.device).view(4, 4),
-    }
-
-
-def _outer_product_case(decay: str) -> ScanCase:
-    return ScanCase(
-        name=f"outer product, decay {decay}",
-        scan=outer_product_scan,
-        draw=_draw_outer_product(decay),
-        operators=_outer_product_operators,
-        time_axis={"q": -2, "k": -2, "v": -2, "decay": -1 if decay == "head" else -2},
-        chain=_outer_product_chain if decay == "channel" else None,
-        share=3,
-    )
-
-
-def _draw_householder(factors: int, decay: str, write: bool, fewest_keys: int) -> Draw:
-    """Draw for `householder_scan`; keys of unit length and beta in [0, 2], its ends included."""
-
-    def draw(source: Source) -> dict[str, Tensor]:
-        on_gpu = ON_GPU and not source.tiny
-        if not ON_GPU:
-            source.length = min(source.length, max(2, 5 // factors))
-        small = source.length <= 4
-        keys = source.pick([5, 64] if on_gpu else [1, 2] if small else [1, 3, 17])
-        keys = max(keys, fewest_keys)
-        values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
-        k = torch.nn.functional.normalize(source.normal(source.length, factors, keys), dim=-1)
-        beta = 1 + source.uniform(source.length, factors)
-        choice = source.chances(beta.shape)
-        beta = torch.where(choice < 0.2, torch.round(beta), beta)
-        inputs = {
-            "q": source.normal(source.length, keys),
-            "k": k if source.plain_layout else source.laid_out(k),
-            "v": source.normal(source.length, factors, values),
-            "beta": beta,
-        }
-        if write:
-            inputs["write"] = source.normal(source.length, factors)
-        if decay != "none":
-            shape = (source.length,) if decay == "head" else (source.length, keys)
-            factors_of_state = source.uniform(*shape)
-            choice = source.chances(factors_of_state.shape)
-            inputs["decay"] = torch.where(choice < 0.1, 0.0, factors_of_state)
-        if source.pick([True, False]):
-            inputs["initial"] = source.normal(keys, values)
-        return inputs
-
-    return draw
-
-
-def _householder_arguments(inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-    q, k, v, beta = (inputs[name] for name in ("q", "k", "v", "beta"))
-    write = inputs.get("write", beta.detach())
-    decay = inputs.get("decay", q.detach()[..., :0])
-    if decay.dim() < q.dim():
-        decay = decay.detach().unsqueeze(-1).requires_grad_()
-    zeros = q.detach().new_zeros((*q.shape[:-2], k.shape[-1], v.shape[-1]))
-    return q, k, v, beta, write, decay, inputs.get("initial", zeros)
-
-
-def _householder_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
-    arguments = _householder_arguments(inputs)
-    plain = [one.detach() for one in arguments]
-    o, final, *saved = householder_operator.householder_scan_triton(*plain, True)
-    return [
-        (householder_operator.householder_scan_triton, (*arguments, True)),
-        (householder_operator.householder_scan_backward_triton, (*plain, *saved, o, final)),
-    ]
-
-
-def _chunked_householder_operators(
-    inputs: dict[str, Tensor],
-) -> list[tuple[Any, tuple[Any, ...]]]:
-    arguments = _householder_arguments(inputs)
-    plain = [one.detach() for one in arguments]
-    forward = householder_chunked_operator.householder_scan_chunked_triton
-    o, final, *saved = forward(*plain, True)
-    return [
-        (forward, (*arguments, True)),
-        (
-            householder_chunked_operator.householder_scan_chunked_backward_triton,
-            (*plain, *saved, o, final),
-        ),
-    ]
-
-
-def _householder_chain(source: Source) -> dict[str, Tensor]:
-    """Reflections along unit vectors, two a token: signs of rows change."""
-    axis = source.integers(5, (*source.leading, source.length, 2))
-    k = torch.nn.functional.one_hot(axis, 5).float()
-    return {
-        "q": torch.ones_like(k[..., 0, :]),
-        "k": k,
-        "v": torch.zeros_like(k[..., :4]),
-        "beta": torch.full_like(k[..., 0], 2.0),
-        "initial": torch.arange(20.0, device=source.device).view(5, 4),
-    }
-
-
-def _householder_case(
-    factors: int, decay: str, write: bool, *, in_chunks: bool = False
-) -> ScanCase:
-    return ScanCase(
-        name=f"Householder, {factors} a token, decay {decay}" + (", in chunks" * in_chunks),
-        scan=householder_scan,
-        # With one key a projection leaves nothing of what came before, exactly or rounded.
-        draw=_draw_householder(factors, decay, write, fewest_keys=2 if in_chunks else 1),
-        operators=_chunked_householder_operators if in_chunks else _householder_operators,
-        time_axis={
-            "q": -2,
-            "k": -3,
-            "v": -3,
-            "beta": -2,
-            "write": -2,
-            "decay": -1 if decay == "head" else -2,
-        },
-        chain=_householder_chain if factors == 1 and not in_chunks else None,
-        share=2 if in_chunks else 3,
-        settings={"statetrack.scans.householder.suits_chunks": lambda *_: in_chunks},
-    )
-
-
-def _draw_low_rank(rank: int, decay: str) -> Draw:
-    """Draw for `low_rank_scan`, transitions no longer than one.
-
-    Left and right of rank one come without a rank axis.
-    """
-
-    def draw(source: Source) -> dict[str, Tensor]:
-        on_gpu = ON_GPU and not source.tiny
-        if not ON_GPU:
-            source.length = min(source.length, 5 // rank)
-        small = source.length <= 4
-        keys = source.pick([5, 64] if on_gpu else [1, 2] if small else [1, 3, 17])
-        values = source.pick([18, 64] if on_gpu else [1, 3] if small else [1, 4, 18])
-        shape = (source.length, keys) if rank == 1 else (source.length, rank, keys)
-        right = torch.nn.functional.normalize(source.normal(*shape), dim=-1)
-        right = right if source.plain_layout else source.laid_out(right)
-        inputs = {
-            "q": source.normal(source.length, keys),
-            "left": right * (1 + source.uniform(source.length, *shape[1:-1], 1)) / rank,
-            "right": right,
-            "k": source.normal(source.length, keys),
-            "v": source.normal(source.length, values),
-        }
-        if decay != "none":
-            factors = source.uniform(source.length, keys)
-            choice = source.chances(factors.shape)
-            inputs["decay"] = torch.where(choice < 0.1, 0.0, factors)
-        if source.pick([True, False]):
-            inputs["initial"] = source.normal(keys, values)
-        return inputs
-
-    return draw
-
-
-def _low_rank_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
-    q, k, v = inputs["q"], inputs["k"], inputs["v"]
-    left, right = (
-        one if one.dim() > q.dim() else one.detach().unsqueeze(-2).requires_grad_()
-        for one in (inputs["left"], inputs["right"])
-    )
-    decay = inputs.get("decay", q.detach()[..., :0])
-    zeros = q.detach().new_zeros((*q.shape[:-2], q.shape[-1], v.shape[-1]))
-    arguments = (q, left, right, k, v, decay, inputs.get("initial", zeros), True)
-    plain = [one.detach() for one in arguments[:-1]]
-    o, final, *saved = low_rank_operator.low_rank_scan_triton(*plain, True)
-    return [
-        (low_rank_operator.low_rank_scan_triton, arguments),
-        (low_rank_operator.low_rank_scan_backward_triton, (*plain, *saved, o, final)),
-    ]
-
-
-def _low_rank_chain(source: Source) -> dict[str, Tensor]:
-    """Swaps of two rows, or reflections along unit vectors."""
-    pair = source.integers(5, (2, *source.leading, source.length))
-    first, second = torch.nn.functional.one_hot(pair, 5).float()
-    right = torch.where((pair[0] == pair[1])[..., None], first, first - second)
-    return {
-        "q": torch.ones_like(right),
-        "left": right * (2.0 / right.square().sum(-1, keepdim=True)),
-        "right": right,
-        "k": torch.zeros_like(right),
-        "v": torch.zeros_like(right[..., :4]),
-        "initial": torch.arange(20.0, device=source.device).view(5, 4),
-    }
-
-
-def _low_rank_case(rank: int, decay: str) -> ScanCase:
-    rank_axis = -2 if rank == 1 else -3
-    return ScanCase(
-        name=f"low rank {rank}, decay {decay}",
-        scan=low_rank_scan,
-        draw=_draw_low_rank(rank, decay),
-        operators=_low_rank_operators,
-        time_axis={"q": -2, "left": rank_axis, "right": rank_axis, "k": -2, "v": -2, "decay": -2},
-        chain=_low_rank_chain if rank == 1 else None,
-        share=2,
-    )
-
-
 def _matrix_arguments(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     a = inputs["a"]
     identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
@@ -451,7 +82,7 @@ def _matrix_arguments(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor
     return a, inputs.get("b", a.detach()[..., :0, :]), inputs.get("initial", identity)
 
 
-def _matrix_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+def _matrix_operators(inputs: dict[str, Tensor]) -> Operators:
     arguments = _matrix_arguments(inputs)
     plain = [one.detach() for one in arguments]
     if "readout" in inputs:
@@ -473,7 +104,7 @@ def _matrix_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, .
     ]
 
 
-def _rescaled_operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+def _rescaled_operators(inputs: dict[str, Tensor]) -> Operators:
     a, b, initial = _matrix_arguments(inputs)
     scale = torch.zeros_like(initial.detach().sum((-1, -2)))
     plain = (a.detach(), b.detach(), initial.detach(), scale)
@@ -535,10 +166,10 @@ def _draw_nonlinear(cell: str, sizes: Sequence[int]) -> Draw:
     return draw
 
 
-def _nonlinear_operators(cell: str) -> Callable[..., list[tuple[Any, tuple[Any, ...]]]]:
+def _nonlinear_operators(cell: str) -> Callable[..., Operators]:
     kind = NONLINEAR_CELLS[cell]
 
-    def operators(inputs: dict[str, Tensor]) -> list[tuple[Any, tuple[Any, ...]]]:
+    def operators(inputs: dict[str, Tensor]) -> Operators:
         x, recurrent = inputs["x"], inputs["recurrent"]
         bias = inputs.get("bias", recurrent.detach()[..., 0] * 0)
         shape = (*x.shape[:-3], len(kind.state), x.shape[-1])
@@ -594,16 +225,16 @@ CASES = [
         # Rows ahead cost the interpreter time, used or not.
         settings={} if ON_GPU else {"statetrack.scans.diagonal.operator.BYTES_AHEAD": 16},
     ),
-    _outer_product_case("none"),
-    _outer_product_case("head"),
-    _outer_product_case("channel"),
-    _householder_case(1, "none", write=False),
-    _householder_case(2, "channel", write=False),
-    _householder_case(3, "head", write=True),
-    _householder_case(1, "none", write=False, in_chunks=True),
-    _householder_case(2, "head", write=True, in_chunks=True),
-    _low_rank_case(1, "none"),
-    _low_rank_case(2, "channel"),
+    outer_product_case("none"),
+    outer_product_case("head"),
+    outer_product_case("channel"),
+    householder_case(1, "none", write=False),
+    householder_case(2, "channel", write=False),
+    householder_case(3, "head", write=True),
+    householder_case(1, "none", write=False, in_chunks=True),
+    householder_case(2, "head", write=True, in_chunks=True),
+    low_rank_case(1, "none"),
+    low_rank_case(2, "channel"),
     ScanCase(
         name="small matrix",
         scan=matrix_scan,

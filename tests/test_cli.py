@@ -1,4 +1,4 @@
-"""The command line: one line and exit code 2 on bad input, and every command end to end."""
+"""The command line: help, exit codes, and every command end to end."""
 
 import importlib.metadata
 import re
@@ -12,209 +12,23 @@ from statetrack import cli, results_commands
 from statetrack.cli import EXIT_BAD_INPUT, EXIT_FAILED_RUNS, EXIT_INTERRUPTED, main
 from statetrack.training import load_results
 from statetrack.training.calibration import Calibration
-from statetrack.training.execute import execute_pack
+from tests.cli_cases import RUN, TINY, refusal
+from tests.launcher_cases import run_here
 
 COMMANDS = (
     *("train", "grid", "status", "results", "figure", "report", "analyze", "doctor", "bench"),
 )
-TINY = (
-    "model.width=8",
-    "training.steps=4",
-    "training.length=18",
-    "training.batch_size=4",
-    "training.select_words=16",
-    "evaluation.max_length=40",
-    "evaluation.num_words=64",
-)
-EXPERIMENT = f'''"""Two runs, one of them bad.
-
-Which?
-"""
-
-from matplotlib.figure import Figure
-
-from statetrack.training import Grid
-
-PRESETS = ("small", "other")
-
-
-def grid(preset):
-    base = ["task=s3", "model=diagonal", *{TINY!r}]
-    rates = ["0.01", "1e30"] if preset == "small" else ["0.02"]
-    return Grid.product(f"two-{{preset}}", base, {{"training.learning_rate": rates}})
-
-
-def figure(results):
-    figure = Figure()
-    figure.subplots().plot([0, 1])
-    return figure
-'''
-
-
-@pytest.fixture
-def experiment(tmp_path):
-    path = tmp_path / "two.py"
-    path.write_text(EXPERIMENT)
-    return path
 
 
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Runs of a grid without a pool of processes, and plans without a process that measures."""
 
-    def run(launcher, jobs, checkpoints, progress, source=None):
-        for job in jobs:
-            yield from execute_pack(job.runs, known=job.known, checkpoints=checkpoints)
-
     def measure_nothing(runs, device, **options):
         return Calibration(device, 10**9, {})
 
-    monkeypatch.setattr("statetrack.training.LocalLauncher.run", run)
+    monkeypatch.setattr("statetrack.training.LocalLauncher.run", lambda _, *run: run_here(*run))
     monkeypatch.setattr("statetrack.training.calibration.calibrate", measure_nothing)
-
-
-def refusal(capsys, *arguments):
-    """The one line on standard error of a command line with exit code 2."""
-    capsys.readouterr()
-    assert main([str(argument) for argument in arguments]) == EXIT_BAD_INPUT
-    output = capsys.readouterr()
-    assert output.out == ""
-    lines = output.err.splitlines()
-    assert len(lines) == 1, output.err
-    assert lines[0].startswith("statetrack: ")
-    return lines[0]
-
-
-RUN = ("train", "task=parity", "model=diagonal")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named", "nearest"),
-    [
-        (("train", "task=partiy", "model=lstm"), "partiy", "parity"),
-        (("train", "task=parity", "model=diagonl"), "diagonl", "diagonal"),
-        ((*RUN, "model.eigenvalue_range=[-1;1]"), "[-1;1]", "[-1,1]"),
-        ((*RUN, "model.eigenvalue_range=0,1"), "0,1", "[0,1]"),
-        ((*RUN, "trainig.steps=1"), "trainig.steps", "training"),
-        ((*RUN, "training.step=1"), "training.step", "training.steps"),
-        ((*RUN, "model.widht=1"), "widht", "width"),
-        ((*RUN, "task.supervisoin=final"), "supervisoin", "supervision"),
-        (("tran", "task=parity"), "tran", "train"),
-        (("Grid",), "Grid", "grid"),
-        ((*RUN, "--devcie", "cpu"), "--devcie", "--device"),
-        (("status", "x.py", "--presett=cpu"), "--presett=cpu", "--preset"),
-        (("--hlep",), "--hlep", "--help"),
-        (("--version=1",), "--version=1", None),
-        ((*RUN, "--device", "cpx"), "cpx", "cpu"),
-        ((*RUN, "training.steps=0"), "training.steps", "1"),
-        ((*RUN, "training.steps"), "training.steps", "key=value"),
-        (("grid", "x.py", "--workers", "two"), "two", "whole number"),
-        (("grid", "x.py", "--workers"), "--workers", None),
-        (("grid",), "FILE", "statetrack grid --help"),
-        (("train",), "KEY=VALUE", "statetrack train --help"),
-        (("train", "task=parity"), "model", "model=diagonal"),
-        (("results", "nowhere"), "nowhere", "results.sqlite"),
-        (("analyze", "a.pt"), "a.pt", ".safetensors"),
-        (("analyze", "nowhere.safetensors"), "nowhere.safetensors", None),
-    ],
-    ids=lambda value: " ".join(value)[:50] if isinstance(value, tuple) else "",
-)
-def test_bad_input_is_one_line_that_names_it_and_the_nearest(capsys, arguments, named, nearest):
-    line = refusal(capsys, *arguments)
-    assert named in line
-    if nearest is not None:
-        assert nearest in line.replace(named, "", 1)
-
-
-def test_unknown_preset_and_experiment_file(capsys, experiment):
-    for command in ("grid", "status", "report"):
-        line = refusal(capsys, command, experiment, "--preset", "smal")
-        assert "unknown preset 'smal'" in line
-        assert "did you mean 'small'" in line
-        line = refusal(capsys, command, experiment.with_name("tow.py"))
-        assert "unknown experiment file" in line
-        assert "tow.py" in line
-        assert f"did you mean {str(experiment)!r}" in line
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "PRESETS = ('a',)\n",
-        "def grid(:\n",
-        "PRESETS = ()\ndef grid(preset): ...\ndef figure(results): ...\n",
-        "PRESETS = 'small'\ndef grid(preset): ...\ndef figure(results): ...\n",
-        "\0",
-    ],
-    ids=["no grid", "syntax", "no presets", "text", "NUL"],
-)
-def test_a_broken_experiment_file_is_named_in_one_line(capsys, tmp_path, content):
-    path = tmp_path / "broken.py"
-    path.write_text(content)
-    assert "broken.py" in refusal(capsys, "status", path)
-
-
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        ('Grid.of("g", BASE * product({"sed": [1]}))', "unknown key 'sed': did you mean 'seed'"),
-        ('Grid.of("g", BASE * product({"model.widht": [1]}))', "did you mean 'width'"),
-        ('Grid.of("g", BASE * product({"training.steps": ["ten"]}))', "training.steps = 'ten'"),
-        ('Grid.of("g", BASE * product({"training.steps": 10}))', "of type int: expected a list"),
-        ('Grid.of("g", BASE * product({"seed": []}))', "axis 'seed' has no values"),
-        ('Grid.of("g", BASE.without(lambda row: True))', "has 0 runs"),
-        ('Grid.of("g", BASE * zipped({"seed": [1], "training.steps": [1, 2]}))', "unequal lengths"),
-        ('Grid.of("g", BASE * product({"seed": [1, 1]}))', "names one run twice"),
-        ('Grid.of("g", BASE * product({"seed": range(10**9)}))', "has 1000000000 runs"),
-        ('Grid.of("../g", BASE)', "grid name '../g'"),
-        ("[1, 2]", "grid('a') returned a list, expected a Grid"),
-        ("SIZES[preset]", "mistaken.py, line 6: NameError: name 'SIZES' is not defined"),
-        ("1 / 0", "mistaken.py, line 6: ZeroDivisionError"),
-    ],
-)
-@pytest.mark.parametrize("options", [(), ("--dry-run",)])
-def test_a_mistake_in_a_grid_is_told_before_anything_starts(
-    capsys, monkeypatch, tmp_path, body, says, options
-):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "mistaken.py"
-    path.write_text(
-        "from statetrack.training import Grid, fixed, product, zipped\n"
-        "PRESETS = {'a': None}\n"
-        "BASE = fixed('task=parity', 'model=lstm')\n"
-        "def figure(results): ...\n"
-        "def grid(preset):\n"
-        f"    return {body}\n"
-    )
-    assert says in refusal(capsys, "grid", path, *options)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_that_raises_is_told_with_its_line(capsys, tmp_path):
-    path = tmp_path / "mistaken.py"
-    path.write_text("import math\n\nPRESETS = (math.sqr(2),)\n")
-    assert "mistaken.py, line 3: AttributeError" in refusal(capsys, "grid", path)
-
-
-@pytest.mark.parametrize("pair", ["model.width=1000000000000000", "training.learning_rate=1e300"])
-def test_a_run_that_cannot_be_made_is_said_without_a_traceback(capsys, pair):
-    assert main([*RUN, *TINY[1:], pair]) in (EXIT_BAD_INPUT, EXIT_FAILED_RUNS)
-    assert len(capsys.readouterr().err.splitlines()) == 1
-
-
-@pytest.mark.parametrize("name", ["model.pt", "file/model.safetensors"])
-def test_a_checkpoint_that_cannot_be_kept_is_refused_before_training(capsys, tmp_path, name):
-    (tmp_path / "file").write_text("mine")
-    line = refusal(capsys, *RUN, *TINY, "--checkpoint", tmp_path / name)
-    assert name in line
-
-
-def test_files_in_the_place_of_folders(capsys, tmp_path, experiment, in_this_process):
-    (tmp_path / "file").write_text("mine")
-    assert "file" in refusal(capsys, "grid", experiment, "--output", tmp_path / "file")
-    main(["grid", str(experiment), "--preset", "other", "--output", str(tmp_path / "out")])
-    assert "file" in refusal(capsys, "results", tmp_path / "out", "--csv", tmp_path / "file")
-    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_output_that_nobody_reads_ends_a_command_quietly(experiment):
@@ -269,23 +83,6 @@ def _check_example(command, options, words):
     if command in ("grid", "status", "report") and options.output is not None:
         grid = preset_grid(load_experiment(options.file), options.preset)
         assert grid.name == options.output.name
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (("--launcher", "slrum"), "unknown launcher 'slrum': did you mean 'slurm'"),
-        (("--partition", "gpu"), "--partition is an option of --launcher slurm"),
-        (("--launcher", "ray", "--time", "60"), "--time is an option of --launcher slurm"),
-        (("--launcher", "slurm", "--address", "auto"), "--address is an option of --launcher ray"),
-        (("--launcher", "slurm", "--time", "1h"), "'1h' is not a whole number >= 1"),
-        (("--launcher", "slurm", "--gpus", "0"), "'0' is not a whole number >= 1"),
-        (("--launcher", "slurm", "--device", "cuda"), "give --gpus instead"),
-        (("--launcher", "ray", "--device", "cuda:1"), "Ray places the workers"),
-    ],
-)
-def test_options_of_launchers_are_checked(capsys, experiment, options, says):
-    assert says in refusal(capsys, "grid", experiment, *options)
 
 
 def test_a_dry_run_says_packs_memory_and_time_and_writes_nothing(
@@ -444,3 +241,28 @@ def test_status_counts_stale_rows(capsys, tmp_path, experiment, in_this_process)
     assert main(["status", str(experiment), "--output", str(folder)]) == 0
     output = capsys.readouterr().out
     assert "0 finished, 0 failed, 2 missing; 1 stored runs belong to no run" in output
+
+
+def test_files_in_the_place_of_folders(capsys, tmp_path, experiment, in_this_process):
+    (tmp_path / "file").write_text("mine")
+    assert "file" in refusal(capsys, "grid", experiment, "--output", tmp_path / "file")
+    main(["grid", str(experiment), "--preset", "other", "--output", str(tmp_path / "out")])
+    assert "file" in refusal(capsys, "results", tmp_path / "out", "--csv", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--launcher", "slrum"), "unknown launcher 'slrum': did you mean 'slurm'"),
+        (("--partition", "gpu"), "--partition is an option of --launcher slurm"),
+        (("--launcher", "ray", "--time", "60"), "--time is an option of --launcher slurm"),
+        (("--launcher", "slurm", "--address", "auto"), "--address is an option of --launcher ray"),
+        (("--launcher", "slurm", "--time", "1h"), "'1h' is not a whole number >= 1"),
+        (("--launcher", "slurm", "--gpus", "0"), "'0' is not a whole number >= 1"),
+        (("--launcher", "slurm", "--device", "cuda"), "give --gpus instead"),
+        (("--launcher", "ray", "--device", "cuda:1"), "Ray places the workers"),
+    ],
+)
+def test_options_of_launchers_are_checked(capsys, experiment, options, says):
+    assert says in refusal(capsys, "grid", experiment, *options)

@@ -10,9 +10,10 @@ from statetrack.benchmark import bench, commands, doctor, doctor_checks
 from statetrack.benchmark.doctor import advise, examine, report_block
 from statetrack.benchmark.doctor_checks import Check, jobs_of, name_of, run_check
 from statetrack.benchmark.scan_rows import SCANS
-from statetrack.cli import EXIT_BAD_INPUT, EXIT_INTERRUPTED, main
+from statetrack.cli import EXIT_INTERRUPTED, main
 from statetrack.scans import diagonal
 from statetrack.scans.kernels import why_unavailable
+from tests.cli_cases import refusal
 
 CPU = torch.device("cpu")
 
@@ -170,16 +171,6 @@ def test_a_crash_in_a_check_is_one_failed_check(monkeypatch):
     diagnosis = examine(CPU, lambda line: None, isolated=True)
     assert [check.ok for check in diagnosis.checks] == [False, True]
     assert "code -11" in report_block(diagnosis)
-
-
-def refusal(capsys, *arguments):
-    capsys.readouterr()
-    assert main([str(argument) for argument in arguments]) == EXIT_BAD_INPUT
-    output = capsys.readouterr()
-    assert output.out == ""
-    (line,) = output.err.splitlines()
-    assert line.startswith("statetrack: ")
-    return line
 
 
 @pytest.mark.parametrize(

@@ -13,22 +13,11 @@ from statetrack.analysis.run_names import run_names
 from statetrack.experiment import load_experiment, preset_grid, write_products
 from statetrack.source_files import import_file
 from statetrack.training import run_grid
-from statetrack.training.execute import execute_pack
 from statetrack.training.records import run_identity
+from tests.launcher_cases import Here
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 FILES = ("regular_tasks", "block_diagonal", "hard_groups", "depth", "growing_parity")
-
-
-class Here:
-    """Launcher that runs in this process."""
-
-    def pack_size(self, runs):
-        return 4
-
-    def run(self, jobs, checkpoints, progress, source=None):
-        for job in jobs:
-            yield from execute_pack(job.runs, known=job.known)
 
 
 @functools.cache
@@ -93,7 +82,7 @@ def test_published_models_and_tasks_are_those_that_run(file):
 @pytest.mark.parametrize("file", FILES)
 def test_the_smoke_preset_runs_compares_and_draws(file, tmp_path):
     experiment = load_experiment(FOLDER / f"{file}.py")
-    results = run_grid(preset_grid(experiment, "smoke"), tmp_path, launcher=Here())
+    results = run_grid(preset_grid(experiment, "smoke"), tmp_path, launcher=Here(4))
     assert set(results.runs.status) == {"finished"}
     products = write_products(experiment, results, tmp_path, "again")
     assert products["figure"].read_bytes().startswith(b"\x89PNG")

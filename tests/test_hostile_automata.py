@@ -11,7 +11,7 @@ from automata.att import from_att, to_att
 from automata.dfa import DFA
 from automata.errors import InputError
 from automata.serialization import from_json, to_json
-from tests.test_automata_formats import mutated
+from tests.format_cases import mutated
 
 EXPRESSIONS = ("(aa)*b", ".*ab.", "(a|bc){2,3}", "[^a]*", "a*b*c*")
 SECONDS = 1.0

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tests.interpreter import KNOWN_VERSIONS, as_it_comes, hasten, is_known, originals
-from tests.scan_cases import CASES, ScanCase, Source
+from tests.scan_cases import CASES
+from tests.scan_source import ScanCase, Source
 
 in_the_interpreter = pytest.mark.skipif(
     os.environ.get("TRITON_INTERPRET") != "1" or not is_known(),

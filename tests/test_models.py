@@ -19,18 +19,12 @@ from statetrack.models import (
 from statetrack.models.backbone import Stream
 from statetrack.models.checks import CHECKS
 from statetrack.models.mru_matrices import INPUT_METHODS
-from tests.model_cases import CLASSES, TOKENS, VARIANTS, name_of
+from tests.model_cases import CLASSES, TOKENS, VARIANTS, make, name_of, words
 
 
 @pytest.fixture(params=VARIANTS, ids=name_of)
 def model(request):
-    name, parameters = request.param
-    torch.manual_seed(0)
-    return build_model(name, TOKENS, CLASSES, width=16, **parameters).double()
-
-
-def words(batch=3, length=12, seed=0):
-    return torch.randint(0, TOKENS, (batch, length), generator=torch.Generator().manual_seed(seed))
+    return make(request.param)
 
 
 def test_every_registered_model_is_tested_here():

@@ -21,12 +21,12 @@ from statetrack.models import retnet as _retnet
 from statetrack.models import transformer as _transformer
 from statetrack.scans import diagonal_scan
 from tests.attention_cases import HEADS, LOOPS, SIZE, WIDTH, ends, inputs
+from tests.model_cases import CLASSES, TOKENS, make, name_of, words
 
 FAMILIES = (
     *(_aaren, _ffn, _gla, _hgrn2, _linear_attention, _mlstm, _mru_attention, _retnet),
     _transformer,
 )
-TOKENS, CLASSES = 6, 5
 VARIANTS = [
     ("linear_attention", {"num_layers": 2}),
     ("retnet", {"rotary": True, "num_layers": 2}),
@@ -49,15 +49,9 @@ VARIANTS = [
 ]
 
 
-@pytest.fixture(params=VARIANTS, ids=lambda v: "-".join([v[0], *map(str, v[1].values())]))
+@pytest.fixture(params=VARIANTS, ids=name_of)
 def model(request):
-    name, parameters = request.param
-    torch.manual_seed(0)
-    return build_model(name, TOKENS, CLASSES, width=WIDTH, **parameters).double()
-
-
-def words(batch=3, length=12, seed=0):
-    return torch.randint(0, TOKENS, (batch, length), generator=torch.Generator().manual_seed(seed))
+    return make(request.param)
 
 
 def close(actual, expected, tolerance=1e-9):

@@ -8,31 +8,10 @@ from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from automata.errors import InputError
-from statetrack.models import block_diagonal as _block_diagonal
-from statetrack.models import build_model, model_config
-from statetrack.models import dense as _dense
-from statetrack.models import gated_householder as _gated_householder
-from statetrack.models import gru as _gru
-from statetrack.models import kda as _kda
-from statetrack.models import permutation_diagonal as _permutation_diagonal
-from statetrack.models import rnn as _rnn
-from statetrack.models import rwkv7 as _rwkv7
-from statetrack.models import slstm as _slstm
+from statetrack.models import model_config
 from statetrack.models.config import model_label
+from tests.model_cases import CLASSES, GATED, TOKENS, make, name_of, numbers, words
 
-FAMILIES = (
-    _block_diagonal,
-    _dense,
-    _gated_householder,
-    _gru,
-    _kda,
-    _permutation_diagonal,
-    _rnn,
-    _rwkv7,
-    _slstm,
-)
-TOKENS, CLASSES = 6, 5
-GATED = {"num_heads": 2, "head_size": 4}
 LINEAR = [
     ("gated_householder", {**GATED}),
     ("gated_householder", {**GATED, "num_factors": 3, "output_gate": True}),
@@ -62,27 +41,9 @@ UNMAPPED = ("rnn", "gru")  # torch's fused cells have no rule for vmap
 STATE_FIRST = {"GatedHouseholderMixer", "KDAMixer", "RWKV7Mixer"}
 
 
-def name_of(variant):
-    return "-".join([variant[0], *map(str, variant[1].values())])
-
-
-def make(variant, seed=0):
-    name, parameters = variant
-    torch.manual_seed(seed)
-    return build_model(name, TOKENS, CLASSES, width=16, **parameters).double()
-
-
 @pytest.fixture(params=LINEAR + NONLINEAR, ids=name_of)
 def variant(request):
     return request.param
-
-
-def words(batch=3, length=12, seed=0):
-    return torch.randint(0, TOKENS, (batch, length), generator=torch.Generator().manual_seed(seed))
-
-
-def numbers(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def test_stepwise_is_parallel_and_states_carry_over_cuts(variant):

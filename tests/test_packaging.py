@@ -21,7 +21,10 @@ SOURCES = sorted(
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 MAX_LINES = 400
-LONG_FILES: dict[str, str] = {}  # "folder/file.py": the reason why it is one concept and long
+# "folder/file.py": the reason why it is one concept and long.
+LONG_FILES = {
+    "tests/test_experiments.py": "what every experiment file and every committed result must keep",
+}
 
 # Names that no file may import, and calls that no file may make.
 BANNED_MODULES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
@@ -122,13 +125,10 @@ def test_versions_agree():
 
 
 def test_no_long_file_without_a_reason():
-    counts = {
-        relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES
-    }
     long = {
-        name
-        for name, lines in counts.items()
-        if lines > MAX_LINES and not name.startswith("tests/")
+        relative(path)
+        for path in SOURCES
+        if len(path.read_text(encoding="utf-8").splitlines()) > MAX_LINES
     }
     assert long == set(LONG_FILES)
 
@@ -257,25 +257,36 @@ def test_automata_imports_nothing_of_statetrack():
 
 def test_scans_and_models_import_with_torch_alone():
     """Kernels are used by people who want nothing else of this library."""
-    heavy = [
-        "pydantic",
-        "pandas",
-        "matplotlib",
-        "seaborn",
-        "sklearn",
-        "scipy",
-        "safetensors",
-        "rich",
-    ]
-    modules = ["statetrack.scans", "statetrack.layers", "statetrack.models"]
-    code = (
-        f"import sys\nfor name in {heavy}: sys.modules[name] = None\n"
-        f"import {', '.join(modules)}\n"
+    run_with_torch_alone(
+        "import statetrack.scans, statetrack.layers\n"
         "from statetrack.models import build_model\n"
         "build_model('householder', 2, 2)"
     )
-    result = run_python(code)
+
+
+def test_all_but_the_figure_needs_torch_alone():
+    """The machine with the GPU may have no more to run benchmarks with."""
+    run_with_torch_alone(
+        "import statetrack.benchmark.bench, statetrack.benchmark.doctor, statetrack.cli\n"
+        "import statetrack.benchmark.report, statetrack.benchmark.worker"
+    )
+
+
+def run_with_torch_alone(code: str) -> None:
+    heavy = ("pydantic", "pandas", "matplotlib", "seaborn", "sklearn", "scipy", "safetensors")
+    absent = f"import sys\nfor name in {(*heavy, 'rich')}: sys.modules[name] = None\n"
+    result = run_python(absent + code)
     assert result.returncode == 0, result.stderr
+
+
+def test_what_takes_long_to_import_is_not_imported_before_it_is_used():
+    """Every worker pays for it, though it never draws a figure."""
+    result = run_python(
+        "import sys, statetrack.cli, statetrack.grid_command\n"
+        "import statetrack.training.launchers.ray, statetrack.training.launchers.slurm\n"
+        "print({'ray', 'submitit', 'matplotlib', 'PIL', 'scipy.stats'} & set(sys.modules))"
+    )
+    assert result.stdout.strip() == "set()", result.stderr
 
 
 def test_the_reliability_page_names_tests_that_exist():

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from automata.errors import InputError
 from statetrack import scans
-from tests.scan_cases import CASES, ScanCase, Source
+from tests.scan_cases import CASES
+from tests.scan_source import ScanCase, Source
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")

@@ -16,7 +16,8 @@ from statetrack.scans.inputs import choose_backend
 from statetrack.scans.lanes import room, to_lanes
 from statetrack.scans.matrix import lanes as matrix_lanes
 from statetrack.scans.matrix import lanes_rescaled
-from tests.scan_cases import CASES, ScanCase, Source
+from tests.scan_cases import CASES
+from tests.scan_source import ScanCase, Source
 from tests.test_scans_kernels import bound, cut, relative_rms, widened
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from automata.errors import InputError
 from statetrack.scans import diagonal_scan, outer_product_scan
 from statetrack.scans.kernels import why_unavailable
 from statetrack.scans.outer_product import tiles
-from tests.scan_cases import Source
+from tests.scan_source import Source
 
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

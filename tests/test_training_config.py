@@ -76,15 +76,6 @@ def leaves(tree, prefix=""):
             yield f"{prefix}{key}", value
 
 
-@pytest.fixture
-def own_registries(monkeypatch):
-    """What a test registers is gone after it."""
-    from automata.tasks import registry
-
-    monkeypatch.setattr(registry, "_TASKS", dict(registry._TASKS))
-    monkeypatch.setattr(models, "_REGISTRY", dict(models._REGISTRY))
-
-
 def test_the_identity_is_the_hash_of_canonical_json_with_semantics():
     one = config()
     text = one.canonical_json()
@@ -142,7 +133,7 @@ def test_spelling_out_a_default_of_the_task_changes_nothing(short, long):
     assert one.run_id == other.run_id
 
 
-def test_a_raised_semantics_of_task_model_or_trainer_is_another_run(own_registries, monkeypatch):
+def test_a_raised_semantics_of_task_model_or_trainer_is_another_run(monkeypatch):
     dfa = DFA([[0, 1], [1, 0]])
     pairs = ["task=mine", "model=mine"]
     identities = []

@@ -32,13 +32,6 @@ from tests.pack_cases import run_of, trained, weights_of
 REGISTRIES = {"curriculum": CURRICULA, "schedule": SCHEDULES, "stop": STOP_RULES}
 
 
-@pytest.fixture
-def own_registries(monkeypatch):
-    """What a test registers is gone after it."""
-    for registry in REGISTRIES.values():
-        monkeypatch.setattr(registry, "_classes", dict(registry._classes))
-
-
 def walk(curriculum, losses, length):
     """Stages of the rounds that end with these losses, and the one after."""
     history, stages = [], []
@@ -290,7 +283,7 @@ class After:
         return len(history) >= self.rounds
 
 
-def test_rules_of_ones_own(own_registries):
+def test_rules_of_ones_own():
     register_curriculum("alternating", Alternating)
     register_schedule("halving", Halving)
     register_stop_rule("after", After)

@@ -13,12 +13,11 @@ from automata.errors import InputError
 from statetrack.models import config as models
 from statetrack.training import Grid, LocalLauncher, RunConfig, load_results, run_grid
 from statetrack.training import grid as grids
-from statetrack.training.execute import execute_pack
 from statetrack.training.launchers import local
 from statetrack.training.packs import PackJob
 from statetrack.training.progress import GridProgress
 from statetrack.training.store import Store
-from tests.pack_cases import TIMES
+from tests.launcher_cases import Here, assert_same_table
 
 TINY = (
     "task=parity",
@@ -35,36 +34,6 @@ TINY = (
 
 def tiny(**axes):
     return Grid.product("tiny", TINY, {"model": ["lstm"], **axes})
-
-
-class Here:
-    """Launcher that runs in this process, and remembers what it ran."""
-
-    def __init__(self, stop_before=None, largest=1):
-        self.ran, self.jobs = [], []
-        self.stop_before, self.largest = stop_before, largest
-
-    def pack_size(self, runs):
-        return self.largest
-
-    def run(self, jobs, checkpoints, progress, source=None):
-        for job in jobs:
-            self.jobs.append(job)
-            records = execute_pack(job.runs, known=job.known, checkpoints=checkpoints)
-            while len(self.ran) != self.stop_before:
-                record = next(records, None)
-                if record is None:
-                    break
-                self.ran.append(record.run_id)
-                yield record
-            else:
-                raise KeyboardInterrupt
-
-
-@pytest.fixture
-def own_registry(monkeypatch):
-    """What a test registers is gone after it."""
-    monkeypatch.setattr(models, "_REGISTRY", dict(models._REGISTRY))
 
 
 @pytest.mark.parametrize(
@@ -118,41 +87,41 @@ def test_what_is_missing():
 
 
 def test_a_second_call_runs_nothing_and_a_grown_grid_its_new_runs(tmp_path):
-    first = Here()
+    first = Here(1)
     one = run_grid(tiny(seed=[0, 1]), tmp_path, launcher=first)
     assert len(first.ran) == 2
-    second = Here()
+    second = Here(1)
     two = run_grid(tiny(seed=[0, 1]), tmp_path, launcher=second)
     assert second.ran == []
     pd.testing.assert_frame_equal(one.runs, two.runs)
-    third = Here()
+    third = Here(1)
     grown = run_grid(tiny(seed=[2, 1, 0]), tmp_path, launcher=third)
     assert third.ran == [tiny(seed=[2]).runs[0].run_id]
     assert grown.runs.seed.tolist() == [2, 1, 0]
-    assert run_grid(tiny(seed=[1]), tmp_path, launcher=Here()).runs.seed.tolist() == [1]
+    assert run_grid(tiny(seed=[1]), tmp_path, launcher=Here(1)).runs.seed.tolist() == [1]
+
+
+class StoppedAfterOne(Here):
+    def run(self, *arguments):
+        yield next(super().run(*arguments))
+        raise KeyboardInterrupt
 
 
 def test_an_interruption_keeps_what_is_finished(tmp_path):
-    whole = run_grid(tiny(seed=[0, 1, 2]), tmp_path / "whole", launcher=Here())
-    launchers = [Here(stop_before=1), Here(stop_before=1), Here()]
+    whole = run_grid(tiny(seed=[0, 1, 2]), tmp_path / "whole", launcher=Here(1))
+    launchers = [StoppedAfterOne(1), StoppedAfterOne(1), Here(1)]
     for launcher in launchers[:2]:
         with pytest.raises(KeyboardInterrupt):
             run_grid(tiny(seed=[0, 1, 2]), tmp_path / "cut", launcher=launcher)
     cut = run_grid(tiny(seed=[0, 1, 2]), tmp_path / "cut", launcher=launchers[2])
     ran = [run_id for launcher in launchers for run_id in launcher.ran]
     assert ran == [run.run_id for run in tiny(seed=[0, 1, 2]).runs]
-    pd.testing.assert_frame_equal(
-        cut.runs.drop(columns=TIMES),
-        whole.runs.drop(columns=TIMES),
-    )
-    assert cut.tables.keys() == whole.tables.keys()
-    for name, table in whole.tables.items():
-        pd.testing.assert_frame_equal(cut.tables[name], table, check_exact=True)
+    assert_same_table(cut, whole)
 
 
 def test_a_checkpoint_is_there_for_every_finished_run(tmp_path):
     grid = tiny(seed=[0, 1])
-    run_grid(grid, tmp_path, launcher=Here())
+    run_grid(grid, tmp_path, launcher=Here(1))
     found = {path.name for path in (tmp_path / grids.CHECKPOINTS).glob("*.safetensors")}
     assert found == {f"{run.run_id}.safetensors" for run in grid.runs}
 
@@ -166,18 +135,18 @@ class NotANumber(nn.Module):
         return self.weight.expand(*tokens.shape, -1), state
 
 
-def test_a_loss_that_is_not_a_number_is_a_failed_record(tmp_path, own_registry):
+def test_a_loss_that_is_not_a_number_is_a_failed_record(tmp_path):
     models.register_model(
         "nan",
         models.BackboneConfig,
         lambda config, num_tokens, num_classes: NotANumber(num_classes),
     )
     grid = Grid.product("tiny", TINY, {"model": ["nan", "lstm"]})
-    results = run_grid(grid, tmp_path, launcher=Here())
+    results = run_grid(grid, tmp_path, launcher=Here(1))
     assert results.runs.status.tolist() == ["failed", "finished"]
     assert results.runs.error[0] == "loss is nan at step 5; try a lower learning rate"
     assert set(results.tables["curves"].run_id) == {grid.runs[1].run_id}
-    again, retried = Here(), Here()
+    again, retried = Here(1), Here(1)
     run_grid(grid, tmp_path, launcher=again)
     assert again.ran == []
     run_grid(grid, tmp_path, launcher=retried, retry_failed=True)
@@ -246,7 +215,7 @@ def test_a_run_that_kills_its_workers_costs_itself_alone_and_a_retry_goes_on(tmp
     assert multiprocessing.active_children() == []
     assert results.runs.status.tolist() == ["finished", "failed", "finished"]
     assert results.runs.error[1] == "the worker process died (exit code -9)"
-    retry = Here()
+    retry = Here(1)
     retried = run_grid(grid, tmp_path, launcher=retry, retry_failed=True)
     assert retry.ran == [grid.runs[1].run_id]
     assert retried.runs.status.tolist() == ["finished"] * 3

@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from automata.errors import InputError
@@ -17,7 +16,7 @@ from statetrack.cli import EXIT_INTERRUPTED, main
 from statetrack.experiment import load_experiment
 from statetrack.training import LocalLauncher, load_results, run_grid
 from statetrack.training.store import Store
-from tests.pack_cases import TIMES
+from tests.launcher_cases import assert_same_table
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENT = '''"""Three small runs.
@@ -162,14 +161,7 @@ def check_nothing_lost(experiment, folder, before, quiet, capsys):
     assert rows(folder)[: len(before)] == before  # same rowid, run id, seconds: not run again
     results = load_results(folder).only(quiet.runs.run_id.tolist())
     assert results.runs.status.tolist() == ["finished"] * 3
-    pd.testing.assert_frame_equal(
-        results.runs.drop(columns=TIMES),
-        quiet.runs.drop(columns=TIMES),
-        check_exact=True,
-    )
-    assert results.tables.keys() == quiet.tables.keys()
-    for name, table in quiet.tables.items():
-        pd.testing.assert_frame_equal(results.tables[name], table, check_exact=True)
+    assert_same_table(results, quiet)
     left = [path.name for path in folder.rglob("*.tmp")]
     assert left == []
 

@@ -11,13 +11,11 @@ import sqlite3
 import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from statetrack.training import load_results, run_grid
-from statetrack.training.execute import execute_pack
-from tests.grid_processes import Zygote, acknowledged, errors, is_alive, small_grid, wait_for
-from tests.pack_cases import TIMES
+from statetrack.training import run_grid
+from tests.grid_processes import acknowledged, errors, is_alive, small_grid, wait_for
+from tests.launcher_cases import Here, check_complete
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/locks").exists(), reason="asks Linux who holds a lock"
@@ -27,25 +25,11 @@ NUM_RUNS, PACK_SIZE, STEPS = 60, 6, 12
 VICTIMS = ("worker", "collector", "joiner", "all")
 
 
-class Here:
-    def pack_size(self, runs):
-        return PACK_SIZE
-
-    def run(self, jobs, checkpoints, progress, source=None):
-        for job in jobs:
-            yield from execute_pack(job.runs, known=job.known, checkpoints=checkpoints)
-
-
-@pytest.fixture(scope="module")
-def zygote():
-    server = Zygote()
-    yield server
-    server.close()
-
-
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory):
-    return run_grid(small_grid(NUM_RUNS, STEPS), tmp_path_factory.mktemp("quiet"), launcher=Here())
+    return run_grid(
+        small_grid(NUM_RUNS, STEPS), tmp_path_factory.mktemp("quiet"), launcher=Here(PACK_SIZE)
+    )
 
 
 def collector_of(folder):
@@ -96,22 +80,6 @@ def check_nothing_lost(folder, kept):
         assert run_id in {row[0] for row in rows} | waiting
     for run_id, status, summary in rows:
         assert kept.setdefault(run_id, (status, summary)) == (status, summary)
-
-
-def check_complete(folder, quiet):
-    results = load_results(folder / "results").only(quiet.runs.run_id.tolist())
-    assert results.runs.status.tolist() == ["finished"] * NUM_RUNS
-    pd.testing.assert_frame_equal(
-        results.runs.drop(columns=TIMES)[quiet.runs.columns.drop(TIMES)],
-        quiet.runs.drop(columns=TIMES),
-        check_exact=True,
-    )
-    assert results.tables.keys() == quiet.tables.keys()
-    for name, table in quiet.tables.items():
-        pd.testing.assert_frame_equal(results.tables[name], table, check_exact=True)
-    assert not list((folder / "results").rglob("*.tmp"))
-    for name in ("shards", "claims", "progress"):
-        assert not list((folder / "results" / name).glob("*")), name
 
 
 def kill(pids):
@@ -176,7 +144,7 @@ class Attempt:
         ]
         assert wait_for(lambda: not self.any_alive())
         self.check_nothing_lost()
-        check_complete(self.folder, quiet)
+        check_complete(self.folder / "results", quiet)
 
     def check_nothing_lost(self):
         assert errors(self.folder) == ""

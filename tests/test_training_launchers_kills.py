@@ -13,15 +13,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from statetrack.training import load_results, run_grid
-from statetrack.training.execute import execute_pack
+from statetrack.training import run_grid
 from statetrack.training.progress import GridProgress
 from tests.grid_launcher_process import grid_of
 from tests.grid_processes import ROOT, acknowledged, command_line, descendants, wait_for
-from tests.pack_cases import TIMES
+from tests.launcher_cases import Here, check_complete
 from tests.test_training_kills import check_nothing_lost
 
 pytest.importorskip("ray", reason="needs the extra ray")
@@ -33,18 +31,6 @@ pytestmark = [
 
 STEPS = 6
 SECONDS_TO_START = 600
-
-
-class Here:
-    def __init__(self, size):
-        self.size = size
-
-    def pack_size(self, runs):
-        return self.size
-
-    def run(self, jobs, checkpoints, progress, source=None):
-        for job in jobs:
-            yield from execute_pack(job.runs, known=job.known, checkpoints=checkpoints)
 
 
 def undisturbed(folder, num_runs, pack_size, steps):
@@ -83,21 +69,6 @@ def workers_of(pid, launcher):
     return [child for child in descendants(pid) if mark in command_line(child)]
 
 
-def same_table(folder, quiet):
-    results = load_results(folder / "results").only(quiet.runs.run_id.tolist())
-    assert set(results.runs.status) == {"finished"}
-    pd.testing.assert_frame_equal(
-        results.runs.drop(columns=TIMES)[quiet.runs.columns.drop(TIMES)],
-        quiet.runs.drop(columns=TIMES),
-        check_exact=True,
-    )
-    assert results.tables.keys() == quiet.tables.keys()
-    for name, table in quiet.tables.items():
-        pd.testing.assert_frame_equal(results.tables[name], table, check_exact=True)
-    for name in ("shards", "claims", "progress"):
-        assert not list((folder / "results" / name).glob("*")), name
-
-
 def test_a_thousand_runs_give_the_same_table_through_processes_and_through_ray(tmp_path):
     quiet = undisturbed(tmp_path, 1000, 50, STEPS)
     for launcher in ("local", "ray"):
@@ -107,7 +78,7 @@ def test_a_thousand_runs_give_the_same_table_through_processes_and_through_ray(t
             tmp_path / f"{launcher}.err"
         ).read_text()
         print(f"1000 runs through {launcher}: {time.monotonic() - started:.1f} s")
-        same_table(folder, quiet)
+        check_complete(folder / "results", quiet)
 
 
 class Life:
@@ -156,7 +127,7 @@ def test_nothing_is_lost_by_twenty_kills(tmp_path):
         assert life.process.wait(600) in (0, -signal.SIGKILL), errors_of(folders[-1]).read_text()
     for number, folder in enumerate(folders):
         assert start(folder, ("ray", "local")[number % 2], *grid).wait(600) == 0
-        same_table(folder, quiet)
+        check_complete(folder / "results", quiet)
     assert wait_for(lambda: not any(command_line(pid) for pid in families), SECONDS_TO_START), [
         command_line(pid) for pid in families
     ]
@@ -185,4 +156,4 @@ def test_a_lost_node_gives_its_pack_back(tmp_path):
     finally:
         cluster.shutdown()
     assert "failed" not in (folder / "output.txt").read_text()
-    same_table(folder, quiet)
+    check_complete(folder / "results", quiet)

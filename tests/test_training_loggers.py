@@ -12,7 +12,6 @@ import pytest
 
 from automata.errors import InputError
 from statetrack.training import RunConfig, run_grid
-from statetrack.training.execute import execute_pack
 from statetrack.training.loggers import (
     LOGS,
     JsonLinesLogger,
@@ -24,6 +23,7 @@ from statetrack.training.pack_members import Progress
 from statetrack.training.progress import GridProgress
 from statetrack.training.run_logs import RunLogs
 from tests.grid_processes import small_grid
+from tests.launcher_cases import Here, run_here
 
 CONFIG = RunConfig.from_pairs(["task=parity", "model=diagonal"])
 ROWS = [{"step": step, "loss": 1 / step} for step in (10, 20, 30)]
@@ -31,23 +31,6 @@ ROWS = [{"step": step, "loss": 1 / step} for step in (10, 20, 30)]
 
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-class Here:
-    """Runs packs in this process and reports as a worker does."""
-
-    def pack_size(self, runs):
-        return 2
-
-    def run(self, jobs, checkpoints, progress, source=None):
-        def report(rows):
-            for row in rows:
-                progress.advanced(row)
-
-        for job in jobs:
-            yield from execute_pack(
-                job.runs, known=job.known, checkpoints=checkpoints, report=report
-            )
 
 
 class Recorder:
@@ -300,7 +283,7 @@ def test_the_command_line_takes_loggers_by_name(tmp_path, monkeypatch, capsys):
     module = fake_tracker("wandb")
     monkeypatch.setitem(sys.modules, "wandb", module)
     monkeypatch.setitem(sys.modules, "trackio", None)
-    monkeypatch.setattr("statetrack.training.LocalLauncher.run", Here.run)
+    monkeypatch.setattr("statetrack.training.LocalLauncher.run", lambda _, *run: run_here(*run))
     where = ["grid", str(path), "--output", str(tmp_path / "out")]
     assert main([*where, "--log", "trackio"]) == EXIT_BAD_INPUT
     assert "pip install trackio" in capsys.readouterr().err
