@@ -1,6 +1,7 @@
 """What models do beside what theory says of them, task by task, drawn on one Axes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,10 @@ OPEN = "open"
 COLORS = ("#f2f2f2", "#c6d8e8", "#7fa8c9", "#2f6690")
 """Of scores below 1, below half of the longest multiple, below that, and from there on."""
 _MARKERS = {"can": ("o", 2.6), "cannot": ("x", 3.2)}
-_MARK = {"linestyle": "", "markeredgewidth": 0.8}
-_EDGE = {"fill": False, "edgecolor": "#D55E00"}
-_BY_RULE, _OPEN = {"linewidth": 0.8, "linestyle": (0, (1.2, 1.2))}, {"linewidth": 1.3}
+_MARK: dict[str, Any] = {"linestyle": "", "markeredgewidth": 0.8}
+_EDGE: dict[str, Any] = {"fill": False, "edgecolor": "#D55E00"}
+_BY_RULE: dict[str, Any] = {"linewidth": 0.8, "linestyle": (0, (1.2, 1.2))}
+_OPEN: dict[str, Any] = {"linewidth": 1.3}
 
 
 def verdict_map(
