@@ -48,21 +48,14 @@ out, ordered the horizons of neither family.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from statetrack.analysis import compare
-from statetrack.analysis.censoring import horizon_distribution
+from statetrack.analysis.knob_axes import KnobRow, knob_figure
 from statetrack.analysis.seeds import run_horizons, summarize_horizons
-from statetrack.analysis.styles import paper_style
 from statetrack.analysis.type_law import commutant_drift, fitted_slopes
 from statetrack.training import Grid, Results, RunConfig
 
@@ -71,9 +64,7 @@ READINGS = ("representations",)
 AIM = 10_000
 BASELINE = "baseline"
 TOGETHER = "together"
-COLORS = {"Householder": "#0072B2", "MRU": "#D55E00"}
 KIND = ["family", "knob", "value"]
-AIM_LINE: dict[str, Any] = {"color": "#009E73", "linewidth": 1.2, "linestyle": "--", "zorder": 0}
 
 FALL = "steps of the fall"
 SETTINGS = {
@@ -289,11 +280,12 @@ def models(results: Results) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        run_id, preset, family, knob, value, seed, solved; horizon (longest length with .99 of the
-        words right at every position), longest, censored; of the faithful head whose error is the
-        least: error (of a letter's matrix: root of the squares of its distance to a representation
-        and of what leaks out of the part that is one) and directions (in which errors add up, of
-        what is not trivial), missing where no head is faithful.
+        run_id, preset, family, knob, value, seed, solved, is_baseline, rotations (whether its
+        matrices are near such); horizon (longest length with .99 of the words right at every
+        position), longest, censored; of the faithful head with the least error: error (of a
+        letter's matrix: root of the squares of its distance to a representation and of what leaks
+        out of the part that is one) and directions (in which errors add up, of what is not
+        trivial), missing where no head is faithful.
     """
     runs = results.require_finished()
     kinds = pd.DataFrame(
@@ -309,7 +301,10 @@ def models(results: Results) -> pd.DataFrame:
         runs.merge(kinds, on="run_id"), results.table("curves"), metric="whole_prefix_accuracy"
     )
     reached["solved"] = reached.solved_step.notna()
+    reached["is_baseline"] = reached.knob == BASELINE
+    reached["rotations"] = reached.value != "ldu"
     columns = ["run_id", "preset", *KIND, "seed", "solved", "horizon", "longest", "censored"]
+    columns += ["is_baseline", "rotations"]
     return reached[columns].merge(_errors(results), on="run_id", how="left")
 
 
@@ -317,7 +312,7 @@ def _errors(results: Results) -> pd.DataFrame:
     """run_id, error, directions of the faithful head with the least error, where there is one."""
     heads, irreps = results.table("representations"), results.table("irreps")
     if heads.empty:
-        return pd.DataFrame(columns=["run_id", "error", "directions"])
+        return pd.DataFrame(columns=["run_id", "error", "directions"]).astype({"error": float})
     place = ["run_id", "layer", "head"]
     faithful = heads[heads.verdict == "faithful"]
     faithful = faithful.assign(error=np.hypot(faithful.distance, faithful.leakage))
@@ -369,17 +364,14 @@ def _ratios(frame: pd.DataFrame) -> pd.DataFrame:
         if knob != BASELINE and len(base):
             found = compare(own, base, "log_horizon", by=["seed"])
             row |= {"ratio": 10**found.effect, "low": 10**found.low, "high": 10**found.high}
-            row |= {"p_value": found.p_value, "verdict": _verdict(found.verdict)}
+            row |= {"p_value": found.p_value, "verdict": found.verdict}
         rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _verdict(verdict: str) -> str:
-    return {"first is above": "longer", "second is above": "shorter"}.get(verdict, verdict)
+    words = {"first is above": "longer", "second is above": "shorter"}
+    return pd.DataFrame(rows).replace({"verdict": words})
 
 
 def _slopes(frame: pd.DataFrame) -> pd.DataFrame:
-    known = frame[frame.solved & ~frame.censored & frame.error.notna() & (frame.value != "ldu")]
+    known = frame[frame.solved & ~frame.censored & frame.error.notna() & frame.rotations]
     named = known.rename(
         columns={"family": "group", "seed": "draw", "directions": "drift_directions"}
     )
@@ -389,162 +381,18 @@ def _slopes(frame: pd.DataFrame) -> pd.DataFrame:
 def figure(results: Results) -> Figure:
     """Horizons of every value of every knob, and horizons over errors, a column a family."""
     frame = models(results)
-    families = dict(list(frame.groupby("family", sort=False)))
-    count = max(len(_rows(own)) for own in families.values())
-    with mpl.rc_context(paper_style()):
-        figure = Figure(figsize=(7.2, 3.3 + 0.13 * count), layout="constrained")
-        above, below = figure.subplots(
-            2, len(families), squeeze=False, height_ratios=(0.3 + 0.13 * count, 2.0)
-        )
-        for column, (family, own) in enumerate(families.items()):
-            _knobs(above[column], own, count)
-            _over_errors(below[column], own)
-            above[column].set_title(f"{'ab'[column]}  {family}", loc="left")
-            below[column].set_title(f"{'abcd'[len(families) + column]}  {family}", loc="left")
-        for axes in above:
-            axes.set(xscale="log", xlim=_lengths(frame))
-            _plain(axes.xaxis)
-        for axes in below:
-            axes.set(yscale="log", ylim=_lengths(frame))
-            _plain(axes.yaxis)
-        figure.legend(
-            handles=_handles(frame), loc="outside lower center", ncols=4, handletextpad=0.4
-        )
-    return figure
+    plan = PLANS[frame.preset.iloc[0]]
+    families = [family for family in plan.families if (frame.family == family).any()]
+    return knob_figure(frame, {family: _rows(plan, family) for family in families}, AIM)
 
 
-def _lengths(frame: pd.DataFrame) -> tuple[float, float]:
-    """Ends of the scale of all lengths; the aim is on it where words are so long."""
-    largest = max(frame.horizon.max(), AIM) if _far(frame) else frame.horizon.max()
-    return _place(frame.horizon.min()) / 1.4, _place(largest) * 1.4
-
-
-def _plain(axis: Axis) -> None:
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _far(frame: pd.DataFrame) -> bool:
-    return bool(frame.longest.max() >= AIM)
-
-
-def _rows(own: pd.DataFrame) -> list[tuple[str, str]]:
-    """Knob and value of every row of a family, from the top; knobs without a value are headings."""
-    plan, family = PLANS[own.preset.iloc[0]], own.family.iloc[0]
+def _rows(plan: Plan, family: str) -> list[KnobRow]:
+    """Rows of a family from the top, the baseline among the values of every knob."""
     rows = []
-    for knob in plan.baseline[family]:
-        if len(plan.values.get(knob, ())) > 1:
-            rows += [(knob, ""), *((knob, shown(value)) for value in plan.values[knob])]
+    for knob, usual in plan.baseline[family].items():
+        values = plan.values.get(knob, ())
+        if len(values) > 1:
+            rows += [KnobRow(knob), *(KnobRow(knob, shown(one), one == usual) for one in values)]
     several = plan.together.get(family, {})
-    return [*rows, *([(TOGETHER, "")] if several else []), *((TOGETHER, name) for name in several)]
-
-
-def _knobs(axes: Axes, own: pd.DataFrame, count: int) -> None:
-    """A row a value: every seed, and the median; the baseline's in black wherever it stands."""
-    plan, family = PLANS[own.preset.iloc[0]], own.family.iloc[0]
-    base = own[own.knob == BASELINE]
-    usual = {knob: shown(value) for knob, value in plan.baseline[family].items()}
-    rows = _rows(own)
-    for row, (knob, value) in enumerate(rows):
-        if value:
-            is_base = usual.get(knob) == value
-            seeds = base if is_base else own[(own.knob == knob) & (own.value == value)]
-            _seeds(axes, seeds, row, "0.15" if is_base else COLORS[family])
-    if len(base):
-        axes.axvline(_median(base), color="0.15", linewidth=0.8, zorder=0)
-    if _far(own):
-        axes.axvline(AIM, **AIM_LINE)
-    names = [value or knob for knob, value in rows]
-    axes.set_yticks(range(len(rows)), names)
-    for (_, value), text in zip(rows, axes.get_yticklabels(), strict=True):
-        text.set_fontweight("normal" if value else "bold")
-    axes.set_ylim(count - 0.4, -0.7)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="y", visible=False)
-    axes.set_xlabel(".99 of words right throughout to (letters)")
-
-
-def _seeds(axes: Axes, seeds: pd.DataFrame, row: int, color: str) -> None:
-    """Dots of one value: hollow where never below, crosses where not solved."""
-    for number, one in enumerate(seeds.sort_values("horizon").itertuples()):
-        axes.plot(
-            _place(one.horizon),
-            row + 0.09 * ((3 * number) % 7 - 3),
-            "o" if one.solved else "x",
-            color=color,
-            markerfacecolor="white" if one.censored else color,
-            markersize=3,
-            markeredgewidth=0.8,
-        )
-    if len(seeds):
-        middle = _median(seeds)
-        axes.plot(middle, row, "|", color=color, markersize=9, markeredgewidth=1.8, zorder=1)
-
-
-def _median(seeds: pd.DataFrame) -> float:
-    """Median horizon, at the longest length where it lies beyond."""
-    found = horizon_distribution(seeds.horizon, seeds.censored, num_resamples=1)
-    return _place(min(found.median, found.longest))
-
-
-def _place(horizon: float) -> float:
-    """Where a horizon lies on a logarithmic axis: 0 beside 1, half a step before it."""
-    return max(horizon, 0.5)
-
-
-def _over_errors(axes: Axes, own: pd.DataFrame) -> None:
-    """Horizons of solved runs over the error of their most faithful head, and the two slopes."""
-    known = own[own.solved & own.error.notna()]
-    for one in known.itertuples():
-        color = "0.15" if one.knob == BASELINE else COLORS[one.family]
-        axes.plot(
-            one.error,
-            _place(one.horizon),
-            "^" if one.value == "ldu" else "s" if one.directions else "o",
-            color=color,
-            markerfacecolor="white" if one.censored else color,
-            markersize=3.2,
-            markeredgewidth=0.8,
-        )
-    axes.set_xscale("log")
-    _plain(axes.xaxis)
-    axes.set_xlabel("error of a letter's matrix, best faithful head")
-    axes.set_ylabel("right throughout to (letters)")
-    if known.empty:
-        axes.annotate("no head is faithful", (0.5, 0.5), xycoords="axes fraction", ha="center")
-        return
-    middle = known[known.value != "ldu"][["error", "horizon"]].median()
-    ends = np.array([known.error.min(), known.error.max()])
-    for slope, dashes in ((-1, ":"), (-2, "-")):
-        heights = middle.horizon * (ends / middle.error) ** slope
-        axes.plot(ends, heights, color="0.6", linewidth=0.8, linestyle=dashes, zorder=0)
-    if _far(own):
-        axes.axhline(AIM, **AIM_LINE)
-
-
-def _handles(frame: pd.DataFrame) -> list[Line2D]:
-    """Legend entries of what occurs."""
-    dot: dict[str, Any] = {"color": "0.35", "linestyle": "", "markersize": 3.5}
-    drawn = frame[frame.solved & frame.error.notna()]
-    entries = [
-        (True, Line2D([], [], marker="o", label="one seed", **dot)),
-        (True, Line2D([], [], marker="|", label="median", **(dot | {"markersize": 9}))),
-        (True, Line2D([], [], color="0.15", linewidth=0.8, label="baseline")),
-        (_far(frame), Line2D([], [], label="aim", **AIM_LINE)),
-        (not frame.solved.all(), Line2D([], [], marker="x", label="not solved", **dot)),
-        (
-            frame.censored.any(),
-            Line2D([], [], marker="o", markerfacecolor="white", label="never below .99", **dot),
-        ),
-        (
-            (drawn.directions > 0).any(),
-            Line2D([], [], marker="s", label="errors can add up", **dot),
-        ),
-        (
-            (drawn.value == "ldu").any(),
-            Line2D([], [], marker="^", label="ldu: no rotations", **dot),
-        ),
-        (len(drawn), Line2D([], [], color="0.6", label="slope −2 through medians (dotted: −1)")),
-    ]
-    return [line for occurs, line in entries if occurs]
+    headed = [KnobRow(TOGETHER)] if several else []
+    return [*rows, *headed, *(KnobRow(TOGETHER, name) for name in several)]

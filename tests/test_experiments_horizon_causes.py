@@ -133,6 +133,16 @@ def test_the_figure_draws_every_seed_of_every_kind():
     assert len([line for line in errors.lines if line.get_marker() == "o"]) == 16
 
 
+def test_what_is_not_read_yet_is_drawn_without_errors():
+    results = planted(PLANTED, ERRORS)
+    unread = Results(results.runs, {"curves": results.table("curves")}, [])
+    (_, errors) = module.figure(unread).axes
+    assert [text.get_text() for text in errors.texts] == ["no head is faithful"]
+    tables = module.tables(unread)
+    assert tables["knobs"].median_error.isna().all()
+    assert tables["slopes"].empty
+
+
 def test_the_page_tells_the_stored_numbers(stored):
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     section = page.partition("## What `horizon_causes` shows so far")[2].partition("\n## ")[0]
