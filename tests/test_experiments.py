@@ -293,6 +293,7 @@ def test_the_committed_results_load_and_draw():
         ("s5_variants", "cpu"),
         ("deltaproduct", "cpu"),
         ("mru_groups", "cpu"),
+        ("horizon_causes", "cpu"),
         ("depth", "cpu"),
         ("expressivity_map", "cpu"),
         ("learnability", "cpu"),
