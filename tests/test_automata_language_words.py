@@ -16,6 +16,7 @@ from automata.digits import digits_at
 from automata.errors import InputError
 from automata.philox import SPLITS, Stream
 from automata.sampling import random_dfa
+from automata.uniform_draw import draw_words
 from automata.word_counts import WordLaw, exact_counts, lengths_with_words
 from automata.words import sample_word_set, sample_words
 
@@ -141,6 +142,22 @@ def test_recomputed_tables_are_the_same(monkeypatch):
             tables = list(law.thresholds(length))
             assert len(tables) == length
             assert all((a == b).all() for a, b in zip(tables, kept[50 - length :], strict=True))
+            assert len(law._cached) <= cells // (6 * 4)
+
+
+def test_weights_are_exact_unless_rough_ones_are_asked_for():
+    dfa = random_dfa(8, 3, seed=2)
+    law, counts = WordLaw(dfa), exact_counts(dfa, 199)
+    slack = law.slack(200)
+    assert slack
+    for state, targets in enumerate(dfa.transitions.tolist()):
+        exact = law.weights_after(state, 200)
+        assert exact == [counts[target] for target in targets]
+        rough = law.weights_after(state, 200, exact=False)
+        assert max(rough) < 2**120 < max(exact)
+        for one, other in itertools.combinations(range(3), 2):
+            error = abs(rough[one] * exact[other] - rough[other] * exact[one])
+            assert error * 2**53 <= 2 * slack * max(rough[one] * exact[other], 1)
 
 
 def test_counts_of_very_different_size():
@@ -235,6 +252,9 @@ def test_lengths_are_uniform_among_those_with_words():
 
 
 def test_empty_sets_and_empty_words():
+    none = np.empty(0, dtype=np.int64)
+    drawn = draw_words(WordLaw(NO_DOUBLE_B), none, none, none, seed=0, split="train", stream=16)
+    assert drawn.shape == (0, 0)
     assert sample_words(NO_DOUBLE_B, 0, 3).shape == (3, 0)
     assert sample_words(NO_DOUBLE_B, 5, 0).shape == (0, 5)
     assert sample_word_set(NO_DOUBLE_B, (2, 5), 0).words.shape == (0, 5)
