@@ -58,7 +58,7 @@ def small(tmp_path):
 
 
 def test_round_trip(tmp_path):
-    path = tmp_path / "new folder" / "a.safetensors"
+    path = tmp_path / "new folder" / "in another" / "a.safetensors"
     tensors = {
         "weights": torch.randn(3, 4).t(),
         "expanded": torch.ones(1).expand(5),
@@ -85,6 +85,15 @@ def test_sha256sum_of_coreutils_reads_the_digest(small):
     digest, name = digest_path(small).read_text().split()
     assert name == small.name
     assert digest == hashlib.sha256(small.read_bytes()).hexdigest()
+
+
+def test_a_replaced_checkpoint_is_no_longer_accepted(small):
+    before = small.read_bytes()
+    digest = save_tensors(small, {"weights": torch.ones(3)}, {})
+    assert digest_path(small).read_text() == f"{digest}  {small.name}\n"
+    small.write_bytes(before)
+    with pytest.raises(InputError, match="content does not match its sha256"):
+        load_tensors(small)
 
 
 def test_every_flipped_byte_is_noticed(small):
