@@ -1,5 +1,6 @@
 """Checkpoints: any change is noticed, nothing runs code, a crash leaves the old or the new one."""
 
+import errno
 import hashlib
 import json
 import os
@@ -94,6 +95,19 @@ def test_a_replaced_checkpoint_is_no_longer_accepted(small):
     small.write_bytes(before)
     with pytest.raises(InputError, match="content does not match its sha256"):
         load_tensors(small)
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_refuses_is_named_and_the_old_one_stays(small, monkeypatch, call, code):
+    def refuse(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(InputError, match=f"checkpoint {small}: {os.strerror(code)}"):
+        save_tensors(small, {"a": torch.zeros(3)}, {})
+    monkeypatch.undo()
+    assert torch.equal(load_tensors(small)[0]["a"], torch.arange(3.0))
 
 
 def test_every_flipped_byte_is_noticed(small):
