@@ -285,6 +285,8 @@ def test_bad_input(arguments, message):
 
 
 def test_bad_sets():
+    with pytest.raises(InputError, match="num_words is -1"):
+        sample_word_set(NO_DOUBLE_B, 3, -1)
     with pytest.raises(InputError, match="give an integer or a pair"):
         sample_word_set(NO_DOUBLE_B, (1, 2, 3), 5)
     with pytest.raises(InputError, match="the longest length is 2"):
