@@ -1,6 +1,7 @@
 """Words of a language: exactly uniform, reproducible, and refused where there are none."""
 
 import collections
+import contextlib
 import itertools
 from fractions import Fraction
 
@@ -224,6 +225,16 @@ def test_short_words_of_splits_are_disjoint_and_uniform():
         seen.append({row.tobytes() for row in distinct})
     assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
     assert set.union(*seen) == support
+
+
+def test_a_language_of_one_word_is_drawn_in_the_split_of_the_word():
+    for word in all_words(2, 4):
+        dfa = DFA.from_regex("".join(map(str, word)), alphabet="01")
+        found = []
+        for split in SPLITS:
+            with contextlib.suppress(InputError):
+                found.append(sample_words(dfa, 4, 3, split=split))
+        assert len(found) == 1 and (found[0] == word).all()
 
 
 def test_balanced_sets():
