@@ -177,5 +177,7 @@ def test_a_piece_lies_inside_its_word():
 def test_bad_split():
     with pytest.raises(InputError, match="unknown split 'trian': did you mean 'train'"):
         uniform_letters(2, 50, (0, 1), split="trian")
+    with pytest.raises(InputError, match="unknown split 'trian': did you mean 'train'"):
+        word_portion(2, 5, "trian")
     with pytest.raises(InputError, match="too many to list"):
         word_portion(2, 17, "train")

@@ -271,6 +271,8 @@ def test_a_thousand_states():
         ({"seed": -1}, "seed is -1"),
         ({"kind": "acessible"}, "did you mean 'accessible'"),
         ({"num_states": 2**20, "num_symbols": 17}, "too many"),
+        ({"num_states": 2**24, "num_symbols": 2}, "too many"),
+        ({"num_states": 2, "num_symbols": 2**24}, "too many"),
         ({"kind": "permutation", "num_states": 2**23, "num_symbols": 3}, "too many"),
         ({"kind": "aperiodic", "num_states": 129}, "drawn up to 128 states"),
         ({"kind": "group"}, "group is None: give a name"),
