@@ -205,6 +205,8 @@ def test_a_new_store_is_found_whole_or_not_at_all(folder, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         Store(folder)
     monkeypatch.undo()
+    for end in ("", "-wal", "-shm"):
+        (folder / f".{FILE_NAME}.new{end}").write_bytes(b"half of one" * 500)
     with Store(folder) as store:
         assert store.statuses() == {}
     assert {path.name for path in folder.iterdir()} == {FILE_NAME, stores.LOCK_NAME}
