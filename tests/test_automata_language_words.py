@@ -116,6 +116,24 @@ def test_looking_closer_changes_nothing(monkeypatch):
     assert (sample_words(dfa, 40, 12, seed=1) == words).all()
 
 
+@pytest.mark.parametrize("place", [0, 5, 11])
+def test_further_digits_are_those_of_the_letter(monkeypatch, place):
+    """After `place` forced letters one word against 2**33: of digits 0 the second one decides."""
+    chain = [[-1, state + 1] for state in range(place)]
+    dfa = DFA.from_partial(
+        [*chain, [place + 1, place + 2], [place + 1, -1], [place + 2, place + 2]],
+        accepting=[place + 1, place + 2],
+    )
+    items = np.arange(64)
+    keys = {"seed": 3, "split": "train", "stream": Stream.LANGUAGE_WORDS}
+    monkeypatch.setattr(
+        uniform_draw, "random_u32", lambda items, blocks, **_: np.zeros((64, 4 * blocks), int)
+    )
+    words = draw_words(WordLaw(dfa), np.full(64, place + 34), items, np.full(64, 7), **keys)
+    second = digits_at(items, 7 + place // 4, place % 4, digit=1, **keys)
+    assert (words[:, place] == (second >= 2**31)).all()
+
+
 def test_thresholds_lie_within_their_tolerance():
     dfa = random_dfa(8, 3, seed=2)
     law = WordLaw(dfa)
@@ -298,6 +316,14 @@ def test_bad_input(arguments, message):
     valid = {"dfa": MULTIPLES_OF_3, "length": 3, "num_words": 2, "seed": 0}
     with pytest.raises(InputError, match=message):
         sample_words(**{**valid, **arguments})
+
+
+def test_the_last_items_there_are():
+    last = 2**63 - 1 - 3
+    words = sample_words(NO_DOUBLE_B, 9, 3, first_item=last)
+    assert (words[1:] == sample_words(NO_DOUBLE_B, 9, 2, first_item=last + 1)).all()
+    with pytest.raises(InputError, match="first_item is"):
+        sample_words(NO_DOUBLE_B, 9, 3, first_item=last + 1)
 
 
 def test_bad_sets():

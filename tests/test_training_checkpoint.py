@@ -19,6 +19,7 @@ from statetrack.training import RunConfig, train
 from statetrack.training.checkpoint import (
     digest_path,
     load_tensors,
+    only_model,
     save_tensors,
 )
 from statetrack.training.pack_training import TrainingStoppedError
@@ -233,6 +234,15 @@ def test_a_hostile_description_is_refused_in_one_line(tmp_path, description):
     with pytest.raises(InputError) as refusal:
         load_model(described(tmp_path / "hostile.safetensors", description))
     assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [(torch.tensor(1.0), "none of this library"), (torch.zeros(0, 2), "have no weights")],
+)
+def test_runs_under_way_without_weights_are_refused(tmp_path, tensor, message):
+    with pytest.raises(InputError, match=message):
+        only_model(tmp_path, {"model.a": tensor}, {"pack": [{}]})
 
 
 def test_a_file_without_metadata_is_refused(tmp_path):
