@@ -1,6 +1,7 @@
 """Words of a language: exactly uniform, reproducible, and refused where there are none."""
 
 import collections
+import contextlib
 import itertools
 from fractions import Fraction
 
@@ -16,6 +17,7 @@ from automata.digits import digits_at
 from automata.errors import InputError
 from automata.philox import SPLITS, Stream
 from automata.sampling import random_dfa
+from automata.uniform_draw import draw_words
 from automata.word_counts import WordLaw, exact_counts, lengths_with_words
 from automata.words import sample_word_set, sample_words
 
@@ -114,6 +116,24 @@ def test_looking_closer_changes_nothing(monkeypatch):
     assert (sample_words(dfa, 40, 12, seed=1) == words).all()
 
 
+@pytest.mark.parametrize("place", [0, 5, 11])
+def test_further_digits_are_those_of_the_letter(monkeypatch, place):
+    """After `place` forced letters one word against 2**33: of digits 0 the second one decides."""
+    chain = [[-1, state + 1] for state in range(place)]
+    dfa = DFA.from_partial(
+        [*chain, [place + 1, place + 2], [place + 1, -1], [place + 2, place + 2]],
+        accepting=[place + 1, place + 2],
+    )
+    items = np.arange(64)
+    keys = {"seed": 3, "split": "train", "stream": Stream.LANGUAGE_WORDS}
+    monkeypatch.setattr(
+        uniform_draw, "random_u32", lambda items, blocks, **_: np.zeros((64, 4 * blocks), int)
+    )
+    words = draw_words(WordLaw(dfa), np.full(64, place + 34), items, np.full(64, 7), **keys)
+    second = digits_at(items, 7 + place // 4, place % 4, digit=1, **keys)
+    assert (words[:, place] == (second >= 2**31)).all()
+
+
 def test_thresholds_lie_within_their_tolerance():
     dfa = random_dfa(8, 3, seed=2)
     law = WordLaw(dfa)
@@ -141,6 +161,27 @@ def test_recomputed_tables_are_the_same(monkeypatch):
             tables = list(law.thresholds(length))
             assert len(tables) == length
             assert all((a == b).all() for a, b in zip(tables, kept[50 - length :], strict=True))
+            assert len(law._cached) <= cells // (6 * 4)
+
+
+@pytest.mark.parametrize(
+    "dfa",
+    [random_dfa(8, 3, seed=2), DFA.from_partial([[0, 1], [1, -1]], accepting=[0, 1])],
+    ids=["exponential growth", "one b at most"],
+)
+def test_weights_are_exact_unless_rough_ones_are_asked_for(dfa):
+    law, counts = WordLaw(dfa), exact_counts(dfa, 199)
+    slack = law.slack(200)
+    assert slack
+    for state, targets in enumerate(dfa.transitions.tolist()):
+        exact = law.weights_after(state, 200)
+        assert exact == [counts[target] for target in targets]
+        if not any(exact):
+            continue
+        rough = law.weights_after(state, 200, exact=False)
+        for one, other in itertools.combinations(range(dfa.num_symbols), 2):
+            error = abs(rough[one] * exact[other] - rough[other] * exact[one])
+            assert error * 2**53 <= 2 * slack * rough[one] * exact[other]
 
 
 def test_counts_of_very_different_size():
@@ -209,6 +250,16 @@ def test_short_words_of_splits_are_disjoint_and_uniform():
     assert set.union(*seen) == support
 
 
+def test_a_language_of_one_word_is_drawn_in_the_split_of_the_word():
+    for word in all_words(2, 4):
+        dfa = DFA.from_regex("".join(map(str, word)), alphabet="01")
+        found = []
+        for split in SPLITS:
+            with contextlib.suppress(InputError):
+                found.append(sample_words(dfa, 4, 3, split=split))
+        assert len(found) == 1 and (found[0] == word).all()
+
+
 def test_balanced_sets():
     words, lengths, labels = sample_word_set(NO_DOUBLE_B, (2, 12), 3000, seed=6)
     assert (labels.reshape(-1, 2).sum(axis=1) == 1).all() and 0.4 < labels[::2].mean() < 0.6
@@ -235,6 +286,9 @@ def test_lengths_are_uniform_among_those_with_words():
 
 
 def test_empty_sets_and_empty_words():
+    none = np.empty(0, dtype=np.int64)
+    drawn = draw_words(WordLaw(NO_DOUBLE_B), none, none, none, seed=0, split="train", stream=16)
+    assert drawn.shape == (0, 0)
     assert sample_words(NO_DOUBLE_B, 0, 3).shape == (3, 0)
     assert sample_words(NO_DOUBLE_B, 5, 0).shape == (0, 5)
     assert sample_word_set(NO_DOUBLE_B, (2, 5), 0).words.shape == (0, 5)
@@ -264,7 +318,17 @@ def test_bad_input(arguments, message):
         sample_words(**{**valid, **arguments})
 
 
+def test_the_last_items_there_are():
+    last = 2**63 - 1 - 3
+    words = sample_words(NO_DOUBLE_B, 9, 3, first_item=last)
+    assert (words[1:] == sample_words(NO_DOUBLE_B, 9, 2, first_item=last + 1)).all()
+    with pytest.raises(InputError, match="first_item is"):
+        sample_words(NO_DOUBLE_B, 9, 3, first_item=last + 1)
+
+
 def test_bad_sets():
+    with pytest.raises(InputError, match="num_words is -1"):
+        sample_word_set(NO_DOUBLE_B, 3, -1)
     with pytest.raises(InputError, match="give an integer or a pair"):
         sample_word_set(NO_DOUBLE_B, (1, 2, 3), 5)
     with pytest.raises(InputError, match="the longest length is 2"):

@@ -174,8 +174,20 @@ def test_a_piece_lies_inside_its_word():
             uniform_letters(2, 20, [0], first_letter=first_letter, num_letters=num_letters)
 
 
+def test_the_last_items_there_are():
+    last = 2**63 - 1
+    assert uniform_letters(2, 50, (last - 1, 1)).shape == (1, 50)
+    assert uniform_letters(2, 50, (last, 0)).shape == (0, 50)
+    with pytest.raises(InputError, match="the number of items is 1"):
+        uniform_letters(2, 50, (last, 1))
+    with pytest.raises(InputError, match=f"the first item is {last + 1}"):
+        uniform_letters(2, 50, (last + 1, 0))
+
+
 def test_bad_split():
     with pytest.raises(InputError, match="unknown split 'trian': did you mean 'train'"):
         uniform_letters(2, 50, (0, 1), split="trian")
+    with pytest.raises(InputError, match="unknown split 'trian': did you mean 'train'"):
+        word_portion(2, 5, "trian")
     with pytest.raises(InputError, match="too many to list"):
         word_portion(2, 17, "train")

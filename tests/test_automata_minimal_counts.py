@@ -17,6 +17,17 @@ def test_published_counts():
     assert [count_minimal(n, 3) for n in range(1, 4)] == [2, 112, 41928]
 
 
+def test_one_letter_up_to_the_most_states():
+    """A tail of t states into a cycle whose labels are a primitive word, its last state unlike."""
+    primitive = []
+    for length in range(1, 17):
+        shorter = sum(primitive[d - 1] for d in range(1, length) if length % d == 0)
+        primitive.append(2**length - shorter)
+    for n in (9, 16):
+        tails = sum(primitive[n - t - 1] * 2 ** (t - 1) for t in range(1, n))
+        assert count_minimal(n, 1) == primitive[n - 1] + tails
+
+
 @pytest.mark.slow
 def test_six_states():
     assert count_minimal(6, 2) == 286717796

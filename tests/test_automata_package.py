@@ -4,12 +4,16 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import automata.dfa
 from automata.dfa import DFA
 from automata.errors import InputError, unknown_name
+from automata.generated_group import PermutationGroup
 from automata.groups import parse
 from automata.tasks import get_task
+from automata.transformation_monoid import TransformationMonoid
+from automata.weighted import WeightedDFA
 
 PACKAGE = Path(automata.dfa.__file__).parent
 
@@ -55,6 +59,21 @@ def test_copies_are_equal_and_read_only():
         twin = copy.deepcopy(thing)
         assert twin is not thing and twin == thing and hash(twin) == hash(thing)
     assert not copy.deepcopy(DFA([[0]])).transitions.flags.writeable
+
+
+def test_other_things_are_unequal_and_may_say_otherwise():
+    """As Python has it: an unknown thing is asked in its turn, and `==` is a boolean."""
+    cycle = DFA([[1], [0]])
+    for thing in (
+        cycle,
+        WeightedDFA([[1], [0]], [[1], [1]]),
+        parse("S3"),
+        PermutationGroup([[1, 0]]),
+        TransformationMonoid([[1, 0]]),
+        get_task("s3"),
+    ):
+        assert (thing == 3) is False and (thing != 3) is True
+        assert thing == mock.ANY
 
 
 def test_hashes_do_not_hang_on_the_process():

@@ -271,6 +271,8 @@ def test_a_thousand_states():
         ({"seed": -1}, "seed is -1"),
         ({"kind": "acessible"}, "did you mean 'accessible'"),
         ({"num_states": 2**20, "num_symbols": 17}, "too many"),
+        ({"num_states": 2**24, "num_symbols": 2}, "too many"),
+        ({"num_states": 2, "num_symbols": 2**24}, "too many"),
         ({"kind": "permutation", "num_states": 2**23, "num_symbols": 3}, "too many"),
         ({"kind": "aperiodic", "num_states": 129}, "drawn up to 128 states"),
         ({"kind": "group"}, "group is None: give a name"),
@@ -287,6 +289,42 @@ def test_a_thousand_states():
 def test_bad_input(arguments, message):
     with pytest.raises(InputError, match=message):
         random_dfa(**{"num_states": 3, "num_symbols": 2, "seed": 0, **arguments})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["num_states", "num_symbols"])
+@pytest.mark.parametrize("number", [0, 2**24 + 1])
+def test_sizes_out_of_range_are_named_for_every_kind(kind, name, number):
+    with pytest.raises(InputError, match=f"{name} is {number}: "):
+        random_dfa(**{"num_states": 3, "num_symbols": 2, "seed": 0, "kind": kind, name: number})
+
+
+def test_with_one_letter_the_cycle_alone_is_strongly_connected():
+    for num_states in (1, 2, 7):
+        dfa = random_dfa(num_states, 1, seed=3, kind="strongly_connected")
+        assert dfa.transitions.tolist() == [[(q + 1) % num_states] for q in range(num_states)]
+
+
+class Words:
+    """In the place of a `PhiloxSource`: batches that are given."""
+
+    def __init__(self, *batches):
+        self.batches = iter(batches)
+
+    def words(self, count):
+        batch = next(self.batches)
+        assert batch.size == count
+        return batch
+
+
+def test_trimming_drops_the_words_that_favour_a_state_and_no_other():
+    """Of 2**32 words for 5 states word 0 is one too many; 0xCCCCCCCD is the first of state 4."""
+    middle = (np.arange(5) * 2**32 // 5 + 2**31 // 5).astype(np.uint32)
+    unfair = middle[[0, 2, 1, 1, 3, 1, 0, 0, 0, 0]]
+    fair = middle[[1, 4, 2, 4, 2, 2, 3, 3, 0, 0]]
+    unfair[0], fair[1] = 0, 0xCCCCCCCD
+    table = _trimmed(4, 2, Words(unfair, fair), cells_per_batch=10)
+    assert table.tolist() == [[1, 2], [3, 2], [0, 0], [3, 3]]
 
 
 def test_bad_rank():

@@ -4,6 +4,7 @@ import collections
 
 import pytest
 
+from automata import stratified
 from automata.dfa import DFA
 from automata.errors import InputError
 from automata.groups import from_permutations
@@ -94,12 +95,32 @@ def test_the_task_tells_its_class():
     [
         ((0, 2, 0), "num_states is 0"),
         ((2**20, 2**10, 0), "too many"),
+        ((2**24, 2, 0), "too many"),
+        ((2, 2**24, 0), "too many"),
+        ((2**24 + 1, 1, 0), "num_states is 16777217"),
+        ((1, 2**24 + 1, 0), "num_symbols is 16777217"),
         ((5, 2, -1), "seed is -1"),
     ],
 )
 def test_bad_input(arguments, message):
     with pytest.raises(InputError, match=message):
         stratified_dfa(*arguments)
+
+
+def test_solvable_mixes_of_three_states_may_be_affine():
+    draws = [stratified_dfa(3, 3, s, algebraic_class="solvable_mixed").dfa for s in range(20)]
+    assert {group_of(dfa).is_abelian for dfa in draws} == {False, True}
+
+
+def test_trials_without_a_hit_are_an_error(monkeypatch):
+    monkeypatch.setattr(stratified, "_MAX_TRIALS", 0)
+    with pytest.raises(InputError, match="no such permutations of 11 states in 0 trials"):
+        stratified_dfa(11, 2, 17, algebraic_class="nonsolvable_group")
+
+
+def test_one_state_has_neither_group_nor_memory():
+    for num_symbols in (1, 2, 3):
+        assert possible_classes(1, num_symbols) == ("r_trivial", "uniform")
 
 
 def test_bad_class():

@@ -1,5 +1,6 @@
 """Checkpoints: any change is noticed, nothing runs code, a crash leaves the old or the new one."""
 
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from statetrack.training import RunConfig, train
 from statetrack.training.checkpoint import (
     digest_path,
     load_tensors,
+    only_model,
     save_tensors,
 )
 from statetrack.training.pack_training import TrainingStoppedError
@@ -58,7 +60,7 @@ def small(tmp_path):
 
 
 def test_round_trip(tmp_path):
-    path = tmp_path / "new folder" / "a.safetensors"
+    path = tmp_path / "new folder" / "in another" / "a.safetensors"
     tensors = {
         "weights": torch.randn(3, 4).t(),
         "expanded": torch.ones(1).expand(5),
@@ -85,6 +87,28 @@ def test_sha256sum_of_coreutils_reads_the_digest(small):
     digest, name = digest_path(small).read_text().split()
     assert name == small.name
     assert digest == hashlib.sha256(small.read_bytes()).hexdigest()
+
+
+def test_a_replaced_checkpoint_is_no_longer_accepted(small):
+    before = small.read_bytes()
+    digest = save_tensors(small, {"weights": torch.ones(3)}, {})
+    assert digest_path(small).read_text() == f"{digest}  {small.name}\n"
+    small.write_bytes(before)
+    with pytest.raises(InputError, match="content does not match its sha256"):
+        load_tensors(small)
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_refuses_is_named_and_the_old_one_stays(small, monkeypatch, call, code):
+    def refuse(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(InputError, match=f"checkpoint {small}: {os.strerror(code)}"):
+        save_tensors(small, {"a": torch.zeros(3)}, {})
+    monkeypatch.undo()
+    assert torch.equal(load_tensors(small)[0]["a"], torch.arange(3.0))
 
 
 def test_every_flipped_byte_is_noticed(small):
@@ -210,6 +234,15 @@ def test_a_hostile_description_is_refused_in_one_line(tmp_path, description):
     with pytest.raises(InputError) as refusal:
         load_model(described(tmp_path / "hostile.safetensors", description))
     assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [(torch.tensor(1.0), "none of this library"), (torch.zeros(0, 2), "have no weights")],
+)
+def test_runs_under_way_without_weights_are_refused(tmp_path, tensor, message):
+    with pytest.raises(InputError, match=message):
+        only_model(tmp_path, {"model.a": tensor}, {"pack": [{}]})
 
 
 def test_a_file_without_metadata_is_refused(tmp_path):

@@ -195,6 +195,23 @@ def test_the_database_of_another_program_is_refused_and_kept(folder):
         load_results(folder)
 
 
+def test_a_new_store_is_found_whole_or_not_at_all(folder, monkeypatch):
+    def interrupted(database):
+        with pytest.raises(InputError, match=f"expected {FILE_NAME} there"):
+            Store(folder, read_only=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stores, "create", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Store(folder)
+    monkeypatch.undo()
+    for end in ("", "-wal", "-shm"):
+        (folder / f".{FILE_NAME}.new{end}").write_bytes(b"half of one" * 500)
+    with Store(folder) as store:
+        assert store.statuses() == {}
+    assert {path.name for path in folder.iterdir()} == {FILE_NAME, stores.LOCK_NAME}
+
+
 def test_an_empty_file_reads_as_no_results(folder):
     """What a kill between creating the file and its tables leaves."""
     folder.mkdir()

@@ -107,6 +107,7 @@ def damage_a_shard(folder):
         (damage_page, "results store"),
         (lambda f: (f / FILE_NAME).write_bytes(b"x" * 5000), "results store"),
         (lambda f: execute(f, "UPDATE runs SET summary = 'x' WHERE rowid = 3"), "the summary of"),
+        (lambda f: execute(f, "UPDATE runs SET summary = CAST(x'ff' AS TEXT)"), "not decode"),
         (lambda f: execute(f, "UPDATE runs SET provenance = '[]'"), "the provenance of run 0000"),
         (lambda f: execute(f, "DELETE FROM overview WHERE place = 2"), "the overview lacks runs"),
         (lambda f: execute(f, "INSERT INTO tables VALUES ('no', 'a', '{}')"), "belong to no run"),

@@ -15,6 +15,8 @@ from automata.tasks import Task, get_task
 from statetrack.scans.automaton import automaton_scan, uniform_letters
 from statetrack.scans.automaton.letters import philox_4x32_10
 from statetrack.training.data import draw_batch, draw_plain_batch
+from statetrack.training.labelled_words import LabelledWords
+from statetrack.training.word_families import UniformFamily
 
 u32 = st.integers(0, 2**32 - 1)
 
@@ -166,6 +168,23 @@ def test_a_batch_of_a_machine_with_outputs_and_a_late_initial_state(device):
     expected = task.sample(**arguments)
     found = on_device(task, device, **arguments)
     assert np.array_equal(found.targets.cpu().numpy(), expected.targets)
+
+
+@pytest.mark.parametrize("num_states", [2**15 - 1, 2**15, 2**15 + 1])
+def test_states_on_both_sides_of_16_bits(device, num_states):
+    states = np.arange(num_states)
+    ring = np.stack([(states - 1) % num_states, (states + 1) % num_states], axis=1)
+    task = Task.from_dfa(DFA(ring))
+    expected = task.sample(5, batch_size=8, length=30, split="report")
+    assert expected.targets.max() == num_states - 1
+    drawn = on_device(
+        task, device, batch_size=8, length=30, seed=5, split="report", step=0
+    ).targets.cpu()
+    assert np.array_equal(drawn.numpy(), expected.targets)
+    words = LabelledWords(
+        task, UniformFamily(), 30, 8, seeds=[5], split="report", device=device
+    ).read(0, 8, 32)
+    assert np.array_equal(next(words).targets[0].cpu().numpy(), expected.targets)
 
 
 def test_steps_are_consecutive_items():
