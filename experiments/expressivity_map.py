@@ -309,8 +309,7 @@ def tables(results: Results) -> dict[str, pd.DataFrame]:
     told = frame[frame["verdict"] != OPEN]
     rows = []
     for (verdict, name), own in [
-        *((("can", "all"), told[told["verdict"] == "can"]),),
-        *((("cannot", "all"), told[told["verdict"] == "cannot"]),),
+        *(((verdict, "all"), told[told["verdict"] == verdict]) for verdict in ("can", "cannot")),
         *told.groupby(["verdict", "algebraic_class"]),
     ]:
         if own.empty:

@@ -41,7 +41,7 @@ def verdict_map(
     tasks : mapping of str to str
         Columns from the left, with their classes; tasks of a class side by side.
     multiple : int
-        Longest length that was measured, over the training length.
+        Longest length that was measured, over the training length; even.
 
     Examples
     --------
@@ -80,10 +80,9 @@ def verdict_map(
 
 
 def verdict_handles(multiple: int) -> list[Patch | Line2D]:
-    """What a legend of `verdict_map` shows."""
-    levels = ("not to", "to")
-    names = [f"{level} the training length" for level in levels]
-    names += [f"to {multiple // 2} times", f"to {multiple} times"]
+    """What a legend of `verdict_map` shows, for the same `multiple`."""
+    names = ("not to the training length", "to the training length")
+    names += (f"to {multiple // 2} times", f"to {multiple} times")
     marks = {"can": "predicted possible", "cannot": "predicted impossible"}
     return [
         *(Patch(facecolor=color, label=name) for color, name in zip(COLORS, names, strict=True)),

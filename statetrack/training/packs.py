@@ -224,7 +224,7 @@ def plan_jobs(
         As for `partition`, for the runs of no earlier pack.
     seconds_of : callable
         Of a pack, or None. The packs of no earlier plan begin with those of unknown cost, then the
-        costliest: workers that take them in order end at nearly the same time.
+        costliest: no worker that takes them in order is left with a long one at the end.
     """
     by_id: Mapping[str, RunConfig] = {run.run_id: run for run in runs}
     kept = [tuple(by_id[one] for one in pack) for pack in earlier if set(pack) <= set(by_id)]
