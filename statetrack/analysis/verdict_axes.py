@@ -81,8 +81,8 @@ def verdict_map(
 
 def verdict_handles(multiple: int) -> list[Patch | Line2D]:
     """What a legend of `verdict_map` shows, for the same `multiple`."""
-    names = ("not to the training length", "to the training length")
-    names += (f"to {multiple // 2} times", f"to {multiple} times")
+    names = ["not to the training length", "to the training length"]
+    names += [f"to {multiple // 2} times", f"to {multiple} times"]
     marks = {"can": "predicted possible", "cannot": "predicted impossible"}
     return [
         *(Patch(facecolor=color, label=name) for color, name in zip(COLORS, names, strict=True)),
