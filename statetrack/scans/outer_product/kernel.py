@@ -125,7 +125,7 @@ def walk_states(
 def walk_forward(
     q_pointer, k_pointer, v_pointer, a_pointer, o_pointer, q_step, k_step, v_step, a_step, o_step,
     state, length, key, column, K: tl.constexpr, V: tl.constexpr, DECAY: tl.constexpr,
-    STATE: tl.constexpr,
+    STATE: tl.constexpr, AT_ONCE: tl.constexpr,
 ):  # fmt: skip
     """Outputs and last state token by token: none sees a later one, not even times zero."""
     for start in range(0, length, AT_ONCE):
@@ -243,7 +243,7 @@ def scan_forward(
                     q_pointer + at * q_step, k_pointer + at * k_step, v_pointer + at * v_step,
                     a_pointer + at * a_step, o_pointer + at * o_step, q_step, k_step, v_step,
                     a_step, o_step, state, tl.minimum(length - start * CHUNK, CHUNK), key, column,
-                    K, V, DECAY, STATE,
+                    K, V, DECAY, STATE, 1 if PARTS > 1 else AT_ONCE,
                 )  # fmt: skip
                 start = stop
             tl.debug_barrier()
