@@ -42,7 +42,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy insid
 def sums(request, monkeypatch) -> str:
     """Both ways in which the gradient of an embedding is summed."""
     limit = math.inf if request.param == "products" else -1.0
-    monkeypatch.setattr(EMBEDDING, "MOST_OPERATIONS", limit)
+    for name in ("MOST_LETTERS", "MOST_OPERATIONS"):
+        monkeypatch.setattr(EMBEDDING, name, limit)
     return request.param
 
 
@@ -209,9 +210,28 @@ def test_tokens_that_are_no_letters_touch_nothing(sums):
     assert torch.equal(grad, torch.ones_like(weight))
 
 
+def test_rows_may_be_narrower_than_the_table_whose_gradient_they_sum(sums):
+    draw = Draw(9)
+    tokens, table = draw.letters(5, 3, 40), draw.normal(5, 16)
+    found = {
+        backend: with_gradients(
+            lambda *given, backend=backend: embedding(
+                *given, dtype=torch.bfloat16, backend=backend
+            ),
+            (tokens, table),
+        )
+        for backend in ("triton", "reference")
+    }
+    assert [one.dtype for one in found["triton"]] == [torch.bfloat16, torch.float32]
+    limit = 0.0 if ON_GPU else 2.0**-7  # the interpreter does not round to the nearest
+    assert_agree(found["triton"][:1], found["reference"][:1], "rows", rtol=limit, atol=0.0)
+    if ON_GPU or sums == "sorted":
+        assert_agree(found["triton"][1:], found["reference"][1:], "sums", rtol=1e-5, atol=1e-5)
+
+
 def test_axes_are_merged_into_groups():
     def sizes(shape, weight):
-        groups = RowGroups(shape, torch.zeros(weight))
+        groups = RowGroups(torch.zeros(shape), torch.zeros(weight))
         return groups.count, groups.outer, groups.inner_groups, groups.inner
 
     assert sizes((4, 5, 7), (7,)) == (1, 20, 1, 1)
@@ -220,6 +240,57 @@ def test_axes_are_merged_into_groups():
     assert sizes((4, 5, 2, 7), (2, 7)) == (2, 20, 2, 1)
     assert sizes((4, 2, 5, 7), (2, 1, 7)) == (2, 4, 2, 5)
     assert sizes((2, 3, 2, 2, 2, 7), (3, 1, 2, 1, 7)) == (12, 2, 2, 2)
+
+
+def test_heads_that_are_views_are_read_and_written_where_they_lie():
+    x = torch.zeros(3, 4, 5, 2, 7).transpose(2, 3)
+    groups = RowGroups(x, torch.zeros(3, 1, 2, 1, 7))
+    assert (groups.count, *groups.sizes) == (6, 20, 20, 2, 1)
+    assert groups.laid(x).data_ptr() == x.data_ptr()
+    assert groups.order.back(groups.laid(x)).stride() == x.stride()
+
+
+def test_the_rows_of_a_weight_in_a_longer_buffer_are_not_copied():
+    buffer = torch.zeros(3, 100)
+    bias, scale = buffer[:, 3:10].view(3, 1, 1, 7), buffer[:, 20:34].view(3, 1, 2, 1, 7)
+    one = RowGroups(torch.zeros(3, 4, 5, 7), bias)
+    heads = RowGroups(torch.zeros(3, 4, 2, 5, 7), scale)
+    assert one.weight.data_ptr() == bias.data_ptr() and one.weight_steps[0] == 100
+    assert heads.weight.data_ptr() == scale.data_ptr() and heads.weight_steps == (100, 7)
+
+
+@pytest.mark.parametrize("name", ["rms_norm", "add_rms_norm", "bias_gelu", "bias_add", "unit_norm"])
+def test_the_order_in_memory_changes_nothing(name):
+    draw = Draw(6, torch.float64)
+    buffer = draw.normal(3, 40)
+    weight = buffer[:, 3:15].view(3, 1, 2, 1, 6)
+    x, y = (draw.normal(3, 4, 5, 2, 6).transpose(2, 3) for _ in range(2))
+    inputs = {"add_rms_norm": (x, y, weight), "unit_norm": (x,)}.get(name, (x, weight))
+    found = with_gradients(kernels(name), inputs)
+    truth = with_gradients(kernels(name), [one.contiguous() for one in inputs])
+    assert_agree(found, truth, name, rtol=1e-12, atol=1e-12)
+    assert found[0].stride() == x.stride()
+
+
+def test_a_sum_that_nobody_uses_costs_no_gradient():
+    draw = Draw(7, torch.float64)
+    x, y = draw.normal(4, 6).requires_grad_(), draw.normal(4, 6).requires_grad_()
+    scale = draw.normal(6).requires_grad_()
+    leaves = (x, y, scale)
+    for pick in ((1,), (0,), (0, 1)):
+        outputs = {
+            backend: add_rms_norm(*leaves, backend=backend) for backend in ("triton", "reference")
+        }
+        grads = [
+            torch.autograd.grad(
+                sum(outputs[backend][place].square().sum() for place in pick),
+                leaves,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+            for backend in outputs
+        ]
+        assert_agree(*grads, "add_rms_norm", rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from statetrack.models import (
     model_entry,
     register_model,
 )
-from statetrack.models.backbone import Stream
+from statetrack.models.backbone import Letters
 from statetrack.models.checks import CHECKS
 from statetrack.models.mru_matrices import INPUT_METHODS
 from tests.model_cases import CLASSES, TOKENS, VARIANTS, make, name_of, words
@@ -59,7 +59,7 @@ def test_transitions_are_what_the_state_does(model):
     tokens = words(batch=1)
     found = model.transitions(tokens)
     mixer, block = model.blocks[0].mixer, model.blocks[0]
-    _, x, *_ = block.mixer_input(Stream(model.embedding(tokens)), block.initial_state(1))
+    _, x, *_ = block.mixer_input(Letters(tokens, model.embedding.weight), block.initial_state(1))
     if found[0] is None:
         assert type(mixer).__name__ == "LSTMMixer"
         return

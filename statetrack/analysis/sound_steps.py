@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from automata.errors import InputError
 from automata.validation import FloatArray, IntArray
 from statetrack.analysis.sound_balls import EPS, SMALLEST, UNIT, Balls, gamma, spectral_norm
-from statetrack.models.backbone import Backbone, Stream
+from statetrack.models.backbone import Backbone, Letters
 from statetrack.models.block_diagonal import BlockDiagonalMixer
 from statetrack.models.complex_diagonal import ComplexDiagonalMixer
 from statetrack.models.dense import DenseMixer
@@ -171,8 +171,8 @@ def read_sound_model(model: nn.Module, num_tokens: int) -> SoundModel:
     steps = []
     with torch.no_grad():
         for token in range(num_tokens):
-            embedded = backbone.embedding(torch.tensor([[token]]))
-            stream, seen, *_ = block.mixer_input(Stream(embedded), block.initial_state(1))
+            letter = Letters(torch.tensor([[token]]), backbone.embedding.weight)
+            stream, seen, *_ = block.mixer_input(letter, block.initial_state(1))
             steps.append(read_step(mixer, _numbers(stream[0, 0]), seen))
         start = block.initial_state(1)[0]
     initial = _numbers(torch.view_as_real(start).flatten(-2) if start.is_complex() else start)[0]

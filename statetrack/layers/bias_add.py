@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from statetrack.layers.backends import require_real, statistics_dtype, takes_kernels
-from statetrack.layers.rows import RowGroups, Tiles, kernel_type, map_rows, require_broadcast
+from statetrack.layers.rows import (
+    RowGroups,
+    Tiles,
+    empty_rows,
+    kernel_type,
+    map_rows,
+    require_broadcast,
+    sum_of_parts,
+)
 from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
 
@@ -68,49 +76,47 @@ def bias_add_reference(u: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
 def _run(u: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
     from statetrack.layers.kernels.bias_add import forward
 
-    y = _allocate(u, bias, dtype)
     if u.numel() == 0:
-        return y
-    groups = RowGroups(u.shape, bias)
+        return _allocate(u, bias, dtype)
+    groups = RowGroups(u, bias)
     tiles = Tiles(groups.count, groups.rows, groups.size, COLUMNS)
+    y = groups.order.empty(dtype)
     with Launches(u) as launch:
         launch(
             forward, (groups.count * tiles.count, tiles.column_blocks),
-            u.contiguous(), groups.weight, y,
-            groups.rows, groups.outer, groups.inner_groups, groups.inner, tiles.count,
+            groups.laid(u), groups.weight, y, *groups.sizes, *groups.weight_steps, tiles.count,
             **_options(groups, tiles, u.dtype),
         )  # fmt: skip
-    return y
+    return groups.order.back(y)
 
 
 def _run_backward(grad: Tensor, bias: Tensor, u_dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     from statetrack.layers.kernels.bias_add import backward
 
-    grad_u, grad_bias = _allocate_gradients(grad, bias, u_dtype)
     if grad.numel() == 0:
+        grad_u, grad_bias = _allocate_gradients(grad, bias, u_dtype)
         return grad_u, grad_bias.zero_()
-    groups = RowGroups(grad.shape, bias)
+    groups = RowGroups(grad, bias)
     tiles = Tiles(groups.count, groups.rows, groups.size, COLUMNS)
     parts, tiles_a_part = tiles.parts(grad.device)
     dtype = statistics_dtype(grad.dtype)
     partial = torch.empty((groups.count, parts, groups.size), dtype=dtype, device=grad.device)
+    grad_u = groups.order.empty(u_dtype)
     with Launches(grad) as launch:
         launch(
             backward, (groups.count * parts, tiles.column_blocks),
-            grad.contiguous(), grad_u, partial,
-            groups.rows, groups.outer, groups.inner_groups, groups.inner, parts, tiles_a_part,
+            groups.laid(grad), grad_u, partial, *groups.sizes, parts, tiles_a_part,
             **_options(groups, tiles, grad.dtype),
         )  # fmt: skip
-    return grad_u, groups.like_weight(partial.sum(1)).to(bias.dtype)
+    return groups.order.back(grad_u), groups.like_weight(sum_of_parts(partial, bias.dtype))
 
 
 def _allocate(u: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.empty(u.shape, dtype=dtype, device=u.device)
+    return empty_rows(u, dtype)
 
 
 def _allocate_gradients(grad: Tensor, bias: Tensor, u_dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    grad_u = torch.empty(grad.shape, dtype=u_dtype, device=grad.device)
-    return grad_u, torch.empty(bias.shape, dtype=bias.dtype, device=bias.device)
+    return empty_rows(grad, u_dtype), torch.empty(bias.shape, dtype=bias.dtype, device=bias.device)
 
 
 def _options(groups: RowGroups, tiles: Tiles, dtype: torch.dtype) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from statetrack.layers.backends import require_real, statistics_dtype, takes_ker
 from statetrack.layers.rows import (
     RowGroups,
     Tiles,
+    empty_rows,
     kernel_type,
     map_rows,
     require_broadcast,
+    sum_of_parts,
 )
 from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
@@ -70,44 +72,44 @@ def bias_gelu_reference(u: Tensor, bias: Tensor) -> Tensor:
 def _run(u: Tensor, bias: Tensor) -> Tensor:
     from statetrack.layers.kernels.bias_gelu import forward
 
-    y = _allocate(u, bias)
     if u.numel() == 0:
-        return y
-    groups = RowGroups(u.shape, bias)
+        return _allocate(u, bias)
+    groups = RowGroups(u, bias)
     tiles = Tiles(groups.count, groups.rows, groups.size, COLUMNS)
+    y = groups.order.empty(u.dtype)
     with Launches(u) as launch:
         launch(
             forward, (groups.count * tiles.count, tiles.column_blocks),
-            u.contiguous(), groups.weight, y,
-            groups.rows, groups.outer, groups.inner_groups, groups.inner, tiles.count,
+            groups.laid(u), groups.weight, y, *groups.sizes, *groups.weight_steps, tiles.count,
             **_options(groups, tiles, u.dtype),
         )  # fmt: skip
-    return y
+    return groups.order.back(y)
 
 
 def _run_backward(u: Tensor, grad: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     from statetrack.layers.kernels.bias_gelu import backward
 
-    grad_u, grad_bias = _allocate_gradients(u, grad, bias)
     if u.numel() == 0:
+        grad_u, grad_bias = _allocate_gradients(u, grad, bias)
         return grad_u, grad_bias.zero_()
-    groups = RowGroups(u.shape, bias)
+    groups = RowGroups(u, bias)
     tiles = Tiles(groups.count, groups.rows, groups.size, COLUMNS)
     parts, tiles_a_part = tiles.parts(u.device)
     dtype = statistics_dtype(u.dtype)
     partial = torch.empty((groups.count, parts, groups.size), dtype=dtype, device=u.device)
+    grad_u = groups.order.empty(u.dtype)
     with Launches(u) as launch:
         launch(
             backward, (groups.count * parts, tiles.column_blocks),
-            u.contiguous(), groups.weight, grad.contiguous(), grad_u, partial,
-            groups.rows, groups.outer, groups.inner_groups, groups.inner, parts, tiles_a_part,
+            groups.laid(u), groups.weight, groups.laid(grad), grad_u, partial,
+            *groups.sizes, *groups.weight_steps, parts, tiles_a_part,
             **_options(groups, tiles, u.dtype),
         )  # fmt: skip
-    return grad_u, groups.like_weight(partial.sum(1)).to(bias.dtype)
+    return groups.order.back(grad_u), groups.like_weight(sum_of_parts(partial, bias.dtype))
 
 
 def _allocate(u: Tensor, bias: Tensor) -> Tensor:
-    return torch.empty(u.shape, dtype=u.dtype, device=u.device)
+    return empty_rows(u, u.dtype)
 
 
 def _allocate_gradients(u: Tensor, grad: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

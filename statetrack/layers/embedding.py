@@ -12,21 +12,29 @@ from statetrack.layers.backends import (
     statistics_dtype,
     takes_kernels,
 )
-from statetrack.layers.rows import Tiles, kernel_type, map_leading
+from statetrack.layers.rows import Tiles, kernel_type, map_leading, sum_of_parts
 from statetrack.scans.kernels import multiprocessors, num_items
 from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
 
 COLUMNS = 512
-# Above this many operations of the one-hot product, positions are sorted by letter instead.
+# Above both, positions are sorted by letter instead of taking the one-hot product.
+MOST_LETTERS = 256
 MOST_OPERATIONS = 2e9
-PRODUCT_ROWS = 32
+PRODUCT_ROWS = 64
 PRODUCT_COLUMNS = 64
+PRODUCT_LETTERS = 128
 SORTED_ROWS = 16
 PROGRAMS_PER_MULTIPROCESSOR = 8
 
 
-def embedding(tokens: Tensor, weight: Tensor, *, backend: str = "auto") -> Tensor:
+def embedding(
+    tokens: Tensor,
+    weight: Tensor,
+    *,
+    dtype: torch.dtype | None = None,
+    backend: str = "auto",
+) -> Tensor:
     """Take ``weight[token]`` for every token.
 
     Parameters
@@ -35,13 +43,14 @@ def embedding(tokens: Tensor, weight: Tensor, *, backend: str = "auto") -> Tenso
         Letters 0 to A - 1.
     weight : Tensor, [..., A, D]
         Real floating point; tables of a pack have leading axes, which `tokens` begin with as well.
+    dtype : torch.dtype, optional
+        Type of the rows; that of `weight` by default. Gradients are summed in that of `weight`.
     backend : {"auto", "reference", "triton"}
         "auto" takes the kernels on a GPU and torch elsewhere.
 
     Returns
     -------
     Tensor, [..., any axes, D]
-        In the type of `weight`.
 
     Raises
     ------
@@ -54,8 +63,9 @@ def embedding(tokens: Tensor, weight: Tensor, *, backend: str = "auto") -> Tenso
     Notes
     -----
     Cost of the kernels: every row read and written once. The backward pass reads the gradient once
-    for every 64 letters and sums it by exact products with one-hot rows, 2 N A D operations for N
-    tokens; where those are more than 2e9, it sorts the tokens by letter and sums the rows of each.
+    for every 128 letters and sums it by exact products with one-hot rows, 2 N A D operations for N
+    tokens; with more than 256 letters and 2e9 operations, it sorts the tokens by letter and sums
+    the rows of each.
     Both orders of summation are fixed. In the product a gradient that is not finite reaches all
     letters of its run.
 
@@ -76,27 +86,28 @@ def embedding(tokens: Tensor, weight: Tensor, *, backend: str = "auto") -> Tenso
             f"embedding: weight {tuple(weight.shape)} must be [..., A, D], and tokens "
             f"{tuple(tokens.shape)} must begin with its leading axes"
         )
+    written = weight.dtype if dtype is None else dtype
     if takes_kernels("embedding", backend, weight.device):
         flat = tokens.reshape(*leading, num_items(tokens.shape[len(leading) :]))
-        out: Tensor = embedding_triton(flat, weight)
+        out: Tensor = embedding_triton(flat, weight, written)
         return out.reshape(*tokens.shape, weight.shape[-1])
-    return embedding_reference(tokens, weight)
+    return embedding_reference(tokens, weight, written)
 
 
-def embedding_reference(tokens: Tensor, weight: Tensor) -> Tensor:
+def embedding_reference(tokens: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
     """Same contract as `embedding`, in plain torch."""
     if weight.dim() == 2:
-        return torch.nn.functional.embedding(tokens, weight)
+        return torch.nn.functional.embedding(tokens, weight).to(dtype)
     leading = weight.shape[:-2]
     flat = tokens.reshape(*leading, num_items(tokens.shape[len(leading) :]), 1)
     rows = weight.gather(-2, flat.expand(*flat.shape[:-1], weight.shape[-1]))
-    return rows.reshape(*tokens.shape, weight.shape[-1])
+    return rows.reshape(*tokens.shape, weight.shape[-1]).to(dtype)
 
 
-def _run(tokens: Tensor, weight: Tensor) -> Tensor:
+def _run(tokens: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
     from statetrack.layers.kernels.embedding import forward
 
-    out = _allocate(tokens, weight)
+    out = _allocate(tokens, weight, dtype)
     if out.numel() == 0:
         return out
     *leading, letters, size = weight.shape
@@ -111,12 +122,12 @@ def _run(tokens: Tensor, weight: Tensor) -> Tensor:
     return out
 
 
-def _run_backward(tokens: Tensor, grad: Tensor, num_letters: int) -> Tensor:
+def _run_backward(tokens: Tensor, grad: Tensor, num_letters: int, dtype: torch.dtype) -> Tensor:
     tokens, grad = tokens.contiguous(), grad.contiguous()
-    grad_weight = _allocate_gradient(tokens, grad, num_letters)
+    grad_weight = _allocate_gradient(tokens, grad, num_letters, dtype)
     if grad.numel() == 0 or num_letters == 0:
         return grad_weight.zero_()
-    if 2 * grad.numel() * num_letters > MOST_OPERATIONS:
+    if num_letters > MOST_LETTERS and 2 * grad.numel() * num_letters > MOST_OPERATIONS:
         return _sum_sorted(tokens, grad, grad_weight)
     return _sum_products(tokens, grad, grad_weight)
 
@@ -126,7 +137,7 @@ def _sum_products(tokens: Tensor, grad: Tensor, grad_weight: Tensor) -> Tensor:
 
     *leading, letters, size = grad_weight.shape
     runs, count = num_items(leading), tokens.shape[-1]
-    block = min(64, max(16, _power_of_two(letters)))
+    block = min(PRODUCT_LETTERS, max(16, _power_of_two(letters)))
     columns = min(PRODUCT_COLUMNS, max(16, _power_of_two(size)))
     blocks = (-(-letters // block), -(-size // columns))
     tiles = -(-count // PRODUCT_ROWS)
@@ -141,9 +152,19 @@ def _sum_products(tokens: Tensor, grad: Tensor, grad_weight: Tensor) -> Tensor:
             backward_products, (runs * parts, *blocks), tokens, grad, partial,
             count, letters, parts, tiles_a_part,
             SIZE=size, COLUMNS=columns, ROWS=PRODUCT_ROWS, LETTERS=block,
-            STATE=kernel_type(grad.dtype), num_warps=4,
+            STATE=kernel_type(grad.dtype), **_operands(grad), num_warps=4,
         )  # fmt: skip
-    return partial.sum(1).to(grad.dtype).reshape(grad_weight.shape)
+    return sum_of_parts(partial.flatten(2), grad_weight.dtype).reshape(grad_weight.shape)
+
+
+def _operands(grad: Tensor) -> dict[str, Any]:
+    """Type of the factors of a product, and how many of them make up a number."""
+    import triton.language as tl
+
+    if grad.dtype == torch.float32 and grad.device.type == "cuda":
+        return {"OPERAND": tl.bfloat16, "PARTS": 3}
+    kinds = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+    return {"OPERAND": kinds.get(grad.dtype, kernel_type(grad.dtype)), "PARTS": 1}
 
 
 def _sum_sorted(tokens: Tensor, grad: Tensor, grad_weight: Tensor) -> Tensor:
@@ -174,38 +195,41 @@ def _positions_by_letter(tokens: Tensor, letters: int) -> tuple[Tensor, Tensor]:
     return order, torch.searchsorted(ordered, every)
 
 
-def _allocate(tokens: Tensor, weight: Tensor) -> Tensor:
-    shape = (*tokens.shape, weight.shape[-1])
-    return torch.empty(shape, dtype=weight.dtype, device=weight.device)
+def _allocate(tokens: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty((*tokens.shape, weight.shape[-1]), dtype=dtype, device=weight.device)
 
 
-def _allocate_gradient(tokens: Tensor, grad: Tensor, num_letters: int) -> Tensor:
+def _allocate_gradient(
+    tokens: Tensor, grad: Tensor, num_letters: int, dtype: torch.dtype
+) -> Tensor:
     shape = (*tokens.shape[:-1], num_letters, grad.shape[-1])
-    return torch.empty(shape, dtype=grad.dtype, device=grad.device)
+    return torch.empty(shape, dtype=dtype, device=grad.device)
 
 
 def _power_of_two(number: int) -> int:
     return 1 << max(0, number - 1).bit_length()
 
 
-def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-    tokens, weight = inputs
-    ctx.num_letters = weight.shape[-2]
+def _save(ctx: Any, inputs: tuple[Tensor, Tensor, torch.dtype], output: Tensor) -> None:
+    tokens, weight, _ = inputs
+    ctx.num_letters, ctx.dtype = weight.shape[-2], weight.dtype
     ctx.save_for_backward(tokens)
 
 
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
-    return None, embedding_backward_triton(*ctx.saved_tensors, grad, ctx.num_letters)
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
+    (tokens,) = ctx.saved_tensors
+    return None, embedding_backward_triton(tokens, grad, ctx.num_letters, ctx.dtype), None
 
 
 embedding_triton = register_operator(
-    "embedding(Tensor tokens, Tensor weight) -> Tensor",
+    "embedding(Tensor tokens, Tensor weight, ScalarType dtype) -> Tensor",
     _run,
     _allocate,
     vmap_rule=map_leading("embedding"),
 )
 embedding_backward_triton = register_operator(
-    "embedding_backward(Tensor tokens, Tensor grad, SymInt num_letters) -> Tensor",
+    "embedding_backward(Tensor tokens, Tensor grad, SymInt num_letters, ScalarType dtype) -> "
+    "Tensor",
     _run_backward,
     _allocate_gradient,
     vmap_rule=map_leading("embedding_backward"),

@@ -15,9 +15,11 @@ from statetrack.layers.backends import (
 from statetrack.layers.rows import (
     RowGroups,
     Tiles,
+    empty_rows,
     kernel_type,
     map_rows,
     require_broadcast,
+    sum_of_parts,
 )
 from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
@@ -147,34 +149,77 @@ def add_rms_norm_reference(
 
 
 def _run(x: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    x = x.contiguous()
-    normal = _allocate(x, scale, dtype)
-    _launch_forward(x, None, scale, x, normal)
-    return normal
+    return _run_forward(x, None, scale, dtype)[1]
 
 
 def _run_sum(x: Tensor, y: Tensor, scale: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    x = x.contiguous()
-    total, normal = _allocate_sum(x, y, scale, dtype)
-    _launch_forward(x, y.contiguous(), scale, total, normal)
-    return total, normal
+    return _run_forward(x, y, scale, dtype)
+
+
+def _run_forward(
+    x: Tensor, y: Tensor | None, scale: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """The sum, which is `x` where there is no `y`, and what is normalised."""
+    from statetrack.layers.kernels.rms_norm import forward
+
+    if x.numel() == 0:
+        return _allocate_sum(x, x, scale, dtype)
+    groups = RowGroups(x, scale)
+    tiles = Tiles(groups.count, groups.rows, groups.size)
+    rows, normal = groups.laid(x), groups.order.empty(dtype)
+    total = rows if y is None else groups.order.empty(x.dtype)
+    with Launches(x) as launch:
+        launch(
+            forward, (groups.count * tiles.count,),
+            rows, rows if y is None else groups.laid(y), groups.weight, total, normal,
+            *groups.sizes, *groups.weight_steps, tiles.count,
+            **_options(groups, tiles, x.dtype), ADD=y is not None,
+        )  # fmt: skip
+    return groups.order.back(total), groups.order.back(normal)
 
 
 def _run_backward(x: Tensor, grad_normal: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    grad_x = _allocate(x, scale, x.dtype)
-    return grad_x, _launch_backward(x, scale, None, grad_normal, grad_x, grad_x)
+    grad_x, _, grad_scale = _run_backward_of(x, None, grad_normal, scale, x.dtype)
+    return grad_x, grad_scale
 
 
 def _run_sum_backward(
     total: Tensor, grad_total: Tensor, grad_normal: Tensor, scale: Tensor, y_dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    grad_x, grad_y, _ = _allocate_sum_gradients(total, grad_total, grad_normal, scale, y_dtype)
-    grad_scale = _launch_backward(total, scale, grad_total, grad_normal, grad_x, grad_y)
-    return grad_x, grad_y, grad_scale
+    """`grad_total` has no columns where the sum itself has no gradient."""
+    of_total = grad_total if grad_total.shape == total.shape else None
+    return _run_backward_of(total, of_total, grad_normal, scale, y_dtype)
+
+
+def _run_backward_of(
+    x: Tensor, grad_total: Tensor | None, grad_normal: Tensor, scale: Tensor, y_dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    from statetrack.layers.kernels.rms_norm import backward
+
+    grad_y = _allocate_second(x, y_dtype)
+    if x.numel() == 0:
+        return _allocate(x, scale, x.dtype), grad_y, torch.zeros_like(scale)
+    groups = RowGroups(x, scale)
+    tiles = Tiles(groups.count, groups.rows, groups.size)
+    parts, tiles_a_part = tiles.parts(x.device)
+    dtype = statistics_dtype(x.dtype)
+    partial = torch.empty((groups.count, parts, groups.size), dtype=dtype, device=x.device)
+    rows, grad_x = groups.laid(x), groups.order.empty(x.dtype)
+    with Launches(x) as launch:
+        launch(
+            backward, (groups.count * parts,), rows, groups.weight,
+            rows if grad_total is None else groups.laid(grad_total), groups.laid(grad_normal),
+            grad_x, groups.order.lay(grad_y), partial,
+            *groups.sizes, *groups.weight_steps, parts, tiles_a_part,
+            **_options(groups, tiles, x.dtype),
+            ADD=grad_total is not None, SECOND=y_dtype != x.dtype,
+        )  # fmt: skip
+    grad_scale = groups.like_weight(sum_of_parts(partial, scale.dtype))
+    return groups.order.back(grad_x), grad_y, grad_scale
 
 
 def _allocate(x: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.empty(x.shape, dtype=dtype, device=x.device)
+    return empty_rows(x, dtype)
 
 
 def _allocate_sum(x: Tensor, y: Tensor, scale: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -182,63 +227,19 @@ def _allocate_sum(x: Tensor, y: Tensor, scale: Tensor, dtype: torch.dtype) -> tu
 
 
 def _allocate_gradients(x: Tensor, grad_normal: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    return _allocate(x, scale, x.dtype), _allocate(scale, scale, scale.dtype)
+    return _allocate(x, scale, x.dtype), torch.empty_like(scale)
 
 
 def _allocate_sum_gradients(
     total: Tensor, grad_total: Tensor, grad_normal: Tensor, scale: Tensor, y_dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradient of y has no columns where it is that of x."""
-    columns = 0 if y_dtype == total.dtype else total.shape[-1]
-    grad_y = torch.empty((*total.shape[:-1], columns), dtype=y_dtype, device=total.device)
-    return _allocate(total, scale, total.dtype), grad_y, _allocate(scale, scale, scale.dtype)
+    grad_x, grad_scale = _allocate_gradients(total, grad_normal, scale)
+    return grad_x, _allocate_second(total, y_dtype), grad_scale
 
 
-def _launch_forward(
-    x: Tensor, y: Tensor | None, scale: Tensor, total: Tensor, normal: Tensor
-) -> None:
-    from statetrack.layers.kernels.rms_norm import forward
-
-    if x.numel() == 0:
-        return
-    groups = RowGroups(x.shape, scale)
-    tiles = Tiles(groups.count, groups.rows, groups.size)
-    with Launches(x) as launch:
-        launch(
-            forward, (groups.count * tiles.count,),
-            x, x if y is None else y, groups.weight, total, normal,
-            groups.rows, groups.outer, groups.inner_groups, groups.inner, tiles.count,
-            **_options(groups, tiles, x.dtype), ADD=y is not None,
-        )  # fmt: skip
-
-
-def _launch_backward(
-    x: Tensor,
-    scale: Tensor,
-    grad_total: Tensor | None,
-    grad_normal: Tensor,
-    grad_x: Tensor,
-    grad_y: Tensor,
-) -> Tensor:
-    from statetrack.layers.kernels.rms_norm import backward
-
-    if x.numel() == 0:
-        return torch.zeros(scale.shape, dtype=scale.dtype, device=scale.device)
-    groups = RowGroups(x.shape, scale)
-    tiles = Tiles(groups.count, groups.rows, groups.size)
-    parts, tiles_a_part = tiles.parts(x.device)
-    dtype = statistics_dtype(x.dtype)
-    partial = torch.empty((groups.count, parts, groups.size), dtype=dtype, device=x.device)
-    with Launches(x) as launch:
-        launch(
-            backward, (groups.count * parts,), x.contiguous(), groups.weight,
-            x if grad_total is None else grad_total.contiguous(), grad_normal.contiguous(),
-            grad_x, grad_y, partial,
-            groups.rows, groups.outer, groups.inner_groups, groups.inner, parts, tiles_a_part,
-            **_options(groups, tiles, x.dtype),
-            ADD=grad_total is not None, SECOND=grad_y.dtype != grad_x.dtype,
-        )  # fmt: skip
-    return groups.like_weight(partial.sum(1)).to(scale.dtype)
+def _allocate_second(total: Tensor, y_dtype: torch.dtype) -> Tensor:
+    """The gradient of y, without columns where it is that of x."""
+    return empty_rows(total[..., :0] if y_dtype == total.dtype else total, y_dtype)
 
 
 def _options(groups: RowGroups, tiles: Tiles, dtype: torch.dtype) -> dict[str, Any]:
@@ -263,14 +264,20 @@ def _differentiate(ctx: Any, grad_normal: Tensor) -> tuple[Tensor, Tensor, None]
 
 def _save_sum(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     _, y, scale, _ = inputs
+    ctx.set_materialize_grads(False)
     ctx.y_dtype = y.dtype
     ctx.save_for_backward(output[0], scale)
 
 
 def _differentiate_sum(
-    ctx: Any, grad_total: Tensor, grad_normal: Tensor
-) -> tuple[Tensor, Tensor, Tensor, None]:
+    ctx: Any, grad_total: Tensor | None, grad_normal: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
     total, scale = ctx.saved_tensors
+    if grad_normal is None:
+        of_y = None if grad_total is None else grad_total.to(ctx.y_dtype)
+        return grad_total, of_y, None, None
+    if grad_total is None:
+        grad_total = grad_normal.new_empty((*total.shape[:-1], 0), dtype=total.dtype)
     grad_x, grad_y, grad_scale = add_rms_norm_backward_triton(
         total, grad_total, grad_normal, scale, ctx.y_dtype
     )

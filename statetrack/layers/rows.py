@@ -1,8 +1,8 @@
 """Rows of a tensor that share a weight, and how they are dealt out to programs.
 
 A weight [..., D] that broadcasts against x [..., D] has one row for many rows of x, a group.
-The leading axes of x, in order, are merged into [G1, A, G2, B], where the weight varies along G1
-(a pack) and G2 (heads) and is the same along A and B.
+The leading axes of x, in the order in which they lie in memory, are merged into [G1, A, G2, B],
+where the weight varies along G1 (a pack) and G2 (heads) and is the same along A and B.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,56 @@ import torch
 from torch import Tensor
 
 from automata.errors import InputError
-from statetrack.scans.kernels import multiprocessors, num_items
+from statetrack.scans.kernels import multiprocessors, num_items, with_unit_stride
+from statetrack.scans.launches import Launches
 
 # Numbers of a tile: 16 for each thread of four warps, in registers.
 TILE = 2048
 PROGRAMS_PER_MULTIPROCESSOR = 8
+MOST_PARTS_AT_ONCE = 256
+PART_COLUMNS = 16
+
+
+class MemoryOrder:
+    """The order in which the leading axes of a tensor lie in memory.
+
+    Parameters
+    ----------
+    x : Tensor, [..., D]
+        Kept in its own order where it is dense in none.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of `x`, in that order.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        strides = x.stride()
+        self._device = x.device
+        *leading, last = range(x.dim())
+        axes = (*sorted(leading, key=lambda axis: -strides[axis]), last)
+        self._axes = axes if x.permute(axes).is_contiguous() else tuple(range(x.dim()))
+        self.shape = tuple(x.shape[axis] for axis in self._axes)
+
+    def lay(self, tensor: Tensor) -> Tensor:
+        """A tensor of the same shape, or one that broadcasts, with its axes in this order."""
+        ones = (1,) * (len(self._axes) - tensor.dim())
+        return tensor.reshape(*ones, *tensor.shape).permute(self._axes)
+
+    def back(self, tensor: Tensor) -> Tensor:
+        """What was laid in this order, with its axes where they belong."""
+        return tensor.permute([self._axes.index(axis) for axis in range(len(self._axes))])
+
+    def empty(self, dtype: torch.dtype) -> Tensor:
+        """Room for such a tensor, laid in this order and contiguous."""
+        return torch.empty(self.shape, dtype=dtype, device=self._device)
+
+
+def empty_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Room for a tensor of the shape of x, in the order in which x lies in memory."""
+    order = MemoryOrder(x)
+    return order.back(order.empty(dtype))
 
 
 class RowGroups:
@@ -24,50 +69,67 @@ class RowGroups:
 
     Parameters
     ----------
-    shape : sequence of int
-        Shape of x.
+    x : Tensor
     weight : Tensor
         Broadcasts against x; its last axis is that of x.
 
     Attributes
     ----------
-    weight : Tensor, [G1 * G2, D]
-        Contiguous, one row a group.
+    order : MemoryOrder
+        Of x; tensors of its shape are to be laid in it.
+    weight : Tensor, [G1, G2, D]
+        One row a group, the numbers of a row next to each other.
+    count : int
+        Number of groups.
     outer, inner_groups, inner : int
         The sizes A, G2 and B above.
     """
 
-    def __init__(self, shape: Sequence[int], weight: Tensor) -> None:
-        *leading, self.size = shape
+    def __init__(self, x: Tensor, weight: Tensor) -> None:
+        self.order = MemoryOrder(x)
+        *leading, self.size = self.order.shape
         self._shape = tuple(weight.shape)
-        weight = weight.reshape((1,) * (len(shape) - weight.dim()) + tuple(weight.shape))
-        self._padded = tuple(weight.shape)
+        weight = self.order.lay(weight)
+        self._laid = tuple(weight.shape)
         varies = [wide > 1 for wide in weight.shape[:-1]]
         first = _first_axis_of_the_pattern(leading, varies)
         expanded = weight.expand(*leading[:first], *weight.shape[first:])
         self._expanded = tuple(expanded.shape)
-        self.weight = expanded.reshape(num_items(expanded.shape[:-1]), self.size).contiguous()
         varies = [True] * first + varies[first:]
         runs = [*([] if _starts_varying(leading, varies) else [1]), *_runs(leading, varies)]
         runs += [1] * (4 - len(runs))
         _, self.outer, self.inner_groups, self.inner = runs
-
-    @property
-    def count(self) -> int:
-        """Number of groups."""
-        return self.weight.shape[0]
+        self.count = num_items(expanded.shape[:-1])
+        outer_groups = self.count // max(1, self.inner_groups)
+        rows = expanded.reshape(outer_groups, self.inner_groups, self.size)
+        self.weight = with_unit_stride(rows)
 
     @property
     def rows(self) -> int:
         """Rows of one group."""
         return self.outer * self.inner
 
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """What a kernel needs to find the rows of a group."""
+        return self.rows, self.outer, self.inner_groups, self.inner
+
+    @property
+    def weight_steps(self) -> tuple[int, int]:
+        """From one row of the weight to the next, along G1 and along G2."""
+        outer, inner, _ = self.weight.stride()
+        return outer, inner
+
+    def laid(self, tensor: Tensor) -> Tensor:
+        """A tensor of the shape of x in the order of x in memory, contiguous."""
+        return self.order.lay(tensor).contiguous()
+
     def like_weight(self, gradient: Tensor) -> Tensor:
         """A gradient [groups, D] summed over what was expanded, in the shape of the weight."""
         full = gradient.reshape(self._expanded)
-        if self._expanded != self._padded:
-            full = full.sum_to_size(self._padded)
-        return full.reshape(self._shape)
+        if self._expanded != self._laid:
+            full = full.sum_to_size(self._laid)
+        return self.order.back(full).reshape(self._shape)
 
 
 class Tiles:
@@ -97,6 +159,24 @@ class Tiles:
         parts = max(1, min(self.count, -(-wanted // programs)))
         tiles = -(-self.count // parts)
         return -(-self.count // tiles), tiles
+
+
+def sum_of_parts(partial: Tensor, dtype: torch.dtype) -> Tensor:
+    """Sum [groups, parts, D] over the parts in a fixed order, in a type: [groups, D]."""
+    from statetrack.layers.kernels.rows import add_parts
+
+    groups, parts, size = partial.shape
+    if parts == 1:
+        return partial.squeeze(1).to(dtype)
+    rows = min(MOST_PARTS_AT_ONCE, _power_of_two(parts))
+    columns = min(_power_of_two(size), max(PART_COLUMNS, TILE // rows))
+    total = torch.empty((groups, size), dtype=dtype, device=partial.device)
+    with Launches(partial) as launch:
+        launch(
+            add_parts, (groups, -(-size // columns)), partial, total, parts, size,
+            COLUMNS=columns, ROWS=rows, STATE=kernel_type(partial.dtype), num_warps=4,
+        )  # fmt: skip
+    return total
 
 
 def require_broadcast(layer: str, name: str, weight: Tensor, x: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from statetrack.layers.backends import require_real, statistics_dtype, takes_kernels
-from statetrack.layers.rows import Tiles, kernel_type, map_leading
+from statetrack.layers.rows import MemoryOrder, Tiles, empty_rows, kernel_type, map_leading
 from statetrack.scans.kernels import num_items
 from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
@@ -70,38 +70,34 @@ def unit_norm_reference(x: Tensor, dtype: torch.dtype) -> Tensor:
 def _run(x: Tensor, dtype: torch.dtype) -> Tensor:
     from statetrack.layers.kernels.unit_norm import forward
 
-    y = _allocate(x, dtype)
-    _launch(forward, x, y)
-    return y
+    return _launch(forward, [x], dtype)
 
 
 def _run_backward(x: Tensor, grad: Tensor) -> Tensor:
     from statetrack.layers.kernels.unit_norm import backward
 
-    grad_x = _allocate_gradient(x, grad)
-    _launch(backward, x, grad.contiguous(), grad_x)
-    return grad_x
+    return _launch(backward, [x, grad], x.dtype)
 
 
-def _launch(kernel: Any, x: Tensor, *others: Tensor) -> None:
-    if x.numel() == 0:
-        return
-    rows, size = num_items(x.shape[:-1]), x.shape[-1]
-    tiles = Tiles(1, rows, size)
-    with Launches(x) as launch:
-        launch(
-            kernel, (tiles.count,), x.contiguous(), *others, rows,
-            SHORTEST=SHORTEST, SIZE=size, COLUMNS=tiles.columns, ROWS=tiles.rows,
-            STATE=kernel_type(x.dtype), num_warps=tiles.warps,
-        )  # fmt: skip
-
-
-def _allocate(x: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.empty(x.shape, dtype=dtype, device=x.device)
+def _launch(kernel: Any, tensors: list[Tensor], dtype: torch.dtype) -> Tensor:
+    """Rows of the type `dtype` from rows of all tensors, laid as the first of them."""
+    x = tensors[0]
+    order = MemoryOrder(x)
+    out = order.empty(dtype)
+    if x.numel() > 0:
+        rows, size = num_items(x.shape[:-1]), x.shape[-1]
+        tiles = Tiles(1, rows, size)
+        with Launches(x) as launch:
+            launch(
+                kernel, (tiles.count,), *(order.lay(one).contiguous() for one in tensors), out,
+                rows, SHORTEST=SHORTEST, SIZE=size, COLUMNS=tiles.columns, ROWS=tiles.rows,
+                STATE=kernel_type(x.dtype), num_warps=tiles.warps,
+            )  # fmt: skip
+    return order.back(out)
 
 
 def _allocate_gradient(x: Tensor, grad: Tensor) -> Tensor:
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    return empty_rows(x, x.dtype)
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, torch.dtype], output: Tensor) -> None:
@@ -116,7 +112,7 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
 unit_norm_triton = register_operator(
     "unit_norm(Tensor x, ScalarType dtype) -> Tensor",
     _run,
-    _allocate,
+    empty_rows,
     vmap_rule=map_leading("unit_norm"),
 )
 unit_norm_backward_triton = register_operator(

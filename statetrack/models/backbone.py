@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from automata.errors import InputError
-from statetrack.layers import add_rms_norm, embedding
+from statetrack.layers import add_rms_norm, embedding, rms_norm
+from statetrack.layers.backends import output_dtype
 from statetrack.models.config import BackboneConfig
 from statetrack.models.modules import MLP, Projection, RMSNorm, ShortConvolution
 
@@ -33,25 +34,47 @@ class Mixer(Protocol):
         ...
 
 
-class Stream(NamedTuple):
+class Letters(NamedTuple):
+    """The residual stream where it begins: a row of the table for every letter.
+
+    Rows are normalised in the table, once a letter and not once a token.
+
+    Attributes
+    ----------
+    tokens : Tensor of int64, [B, T]
+    table : Tensor, [A, D]
+    """
+
+    tokens: Tensor
+    table: Tensor
+
+    def normalised(self, norm: RMSNorm) -> tuple[Tensor, Tensor]:
+        """The rows, and the rows normalised, [B, T, D] each."""
+        table = rms_norm(self.table, norm.scale, dtype=self.table.dtype)
+        return embedding(self.tokens, self.table), embedding(
+            self.tokens, table, dtype=output_dtype(table)
+        )
+
+
+class Sum(NamedTuple):
     """The residual stream, with what is still to be added to it.
 
     The sum is taken together with the norm that follows, in one pass over memory.
 
     Attributes
     ----------
-    x : Tensor, [B, T, D]
-    added : Tensor, [B, T, D], or None
+    x, added : Tensor, [B, T, D]
     """
 
     x: Tensor
-    added: Tensor | None = None
+    added: Tensor
 
     def normalised(self, norm: RMSNorm) -> tuple[Tensor, Tensor]:
         """The sum, and the sum normalised, [B, T, D] each."""
-        if self.added is None:
-            return self.x, norm(self.x)
         return add_rms_norm(self.x, self.added, norm.scale)
+
+
+Stream = Letters | Sum
 
 
 class Block(nn.Module):
@@ -73,12 +96,12 @@ class Block(nn.Module):
         self.mlp_norm = RMSNorm(config.width)
         self.mlp = MLP(config.width, config.mlp_ratio * config.width)
 
-    def forward(self, stream: Stream, state: State) -> tuple[Stream, State]:
+    def forward(self, stream: Stream, state: State) -> tuple[Sum, State]:
         """Run the block from a state."""
         x_BTD, seen_BTD, *past = self.mixer_input(stream, state)
         mixed_BTD, state = self.mixer(seen_BTD, state[len(past) :])
         x_BTD, normalised_BTD = add_rms_norm(x_BTD, mixed_BTD, self.mlp_norm.scale)
-        return Stream(x_BTD, self.mlp(normalised_BTD)), (*past, *state)
+        return Sum(x_BTD, self.mlp(normalised_BTD)), (*past, *state)
 
     def mixer_input(self, stream: Stream, state: State) -> tuple[Tensor, ...]:
         """The stream, what the mixer gets, and the convolution's state where there is one."""
@@ -146,7 +169,7 @@ class Backbone(nn.Module):
         """
         self._check_tokens(tokens_BT)
         states = self.initial_state(tokens_BT.shape[0]) if state is None else state
-        stream = Stream(embedding(tokens_BT, self.embedding.weight))
+        stream: Stream = Letters(tokens_BT, self.embedding.weight)
         after: list[State] = []
         for block, before in zip(self.blocks, states, strict=True):
             stream, end = block(stream, before)
@@ -197,7 +220,7 @@ class Backbone(nn.Module):
             a layer that is not linear in its state.
         """
         self._check_tokens(tokens_BT)
-        stream = Stream(embedding(tokens_BT, self.embedding.weight))
+        stream: Stream = Letters(tokens_BT, self.embedding.weight)
         found: list[Tensor | None] = []
         for block, before in zip(self.blocks, self.initial_state(tokens_BT.shape[0]), strict=True):
             _, seen_BTD, *_ = block.mixer_input(stream, before)  # type: ignore[operator]

@@ -58,6 +58,23 @@ def empty_beside(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty(tensor.shape, dtype=dtype, device=tensor.device)
 
 
+def empty_in_order(beside: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Uninitialised dense tensor whose axes but the last lie in memory as those of another tensor.
+
+    Parameters
+    ----------
+    beside : Tensor
+        With as many axes as `shape`.
+    shape : sequence of int
+    dtype : torch.dtype
+    """
+    strides = beside.stride()
+    order = [*sorted(range(len(shape) - 1), key=lambda axis: -strides[axis]), len(shape) - 1]
+    places = [order.index(axis) for axis in range(len(shape))]
+    in_memory = torch.empty([shape[axis] for axis in order], dtype=dtype, device=beside.device)
+    return in_memory.permute(places)
+
+
 def leading_sizes(shape: Sequence[int]) -> list[int]:
     """Leading shape with ones put in front until it has `NUM_LEADING` axes."""
     return [1] * (NUM_LEADING - len(shape)) + list(shape)

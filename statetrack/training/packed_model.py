@@ -141,16 +141,17 @@ class PackedModel:
             mapped = vmap(self._run_mapped, in_dims=(0, 0, 0, None if state is None else 0))
             logits, after = mapped(weights, self.buffers, tokens, state)
             return logits, None if isinstance(after, tuple) and not after else after
+        rows = {name: _rows(tensor) for name, tensor in weights.items()}
         runs = [
             self._run(
-                _row(weights, place),
+                {name: row[place] for name, row in rows.items()},
                 _row(self.buffers, place),
                 tokens[place],
                 _state_row(state, place),
             )
             for place in range(self.size)
         ]
-        logits = torch.stack([logits for logits, _ in runs])
+        logits = _stack([logits for logits, _ in runs])
         return logits, _stack_states([after for _, after in runs])
 
     def _run(
@@ -189,6 +190,15 @@ def _can_be_mapped(model: nn.Module, device: torch.device) -> bool:
     return all(id(one) in mapped for one in model.modules() if isinstance(one, nn.RNNBase))
 
 
+def _rows(tensor: Tensor) -> tuple[Tensor, ...]:
+    """What belongs to every model; that of a single one is a view, and so is its gradient."""
+    return (tensor.squeeze(0),) if len(tensor) == 1 else tensor.unbind(0)
+
+
+def _stack(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(list(tensors))
+
+
 def _row(tensors: Mapping[str, Tensor], place: int) -> dict[str, Tensor]:
     return {name: tensor[place] for name, tensor in tensors.items()}
 
@@ -201,5 +211,5 @@ def _state_row(state: State, place: int) -> State:
 
 def _stack_states(states: Sequence[State]) -> State:
     if states[0] is None or isinstance(states[0], Tensor):
-        return None if states[0] is None else torch.stack(list(states))
+        return None if states[0] is None else _stack(states)
     return type(states[0])(_stack_states(parts) for parts in zip(*states, strict=True))

@@ -7,12 +7,13 @@ in the type of the rows and leaves one partial sum of the bias's gradient.
 import triton
 import triton.language as tl
 
-from statetrack.layers.kernels.rows import read, rows_of, write
+from statetrack.layers.kernels.rows import read, rows_of, weight_of, write
 
 SIZES = ["count", "outer", "inner_groups", "inner", "num_parts", "tiles"]
+STEPS = ["outer_step", "inner_step"]
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=[*SIZES, *STEPS])
 def forward(
     u_pointer,
     bias_pointer,
@@ -21,6 +22,8 @@ def forward(
     outer: tl.int32,
     inner_groups: tl.int32,
     inner: tl.int32,
+    outer_step: tl.int64,
+    inner_step: tl.int64,
     num_parts: tl.int32,
     SIZE: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -34,7 +37,8 @@ def forward(
     mask = (place < count)[:, None] & (column < SIZE)[None, :]
     row = rows_of(group, place, outer, inner_groups, inner)
     at = row[:, None] * SIZE + column[None, :]
-    bias = read(bias_pointer, group.to(tl.int64) * SIZE + column, column < SIZE, STATE)
+    at_bias = weight_of(group, inner_groups, outer_step, inner_step) + column
+    bias = read(bias_pointer, at_bias, column < SIZE, STATE)
     write(y_pointer, at, read(u_pointer, at, mask, STATE) + bias[None, :], mask)
 
 

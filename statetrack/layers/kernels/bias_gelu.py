@@ -8,9 +8,10 @@ pass walks over the tiles of its part of a group and leaves one partial sum of t
 import triton
 import triton.language as tl
 
-from statetrack.layers.kernels.rows import read, rows_of, write
+from statetrack.layers.kernels.rows import read, rows_of, weight_of, write
 
 SIZES = ["count", "outer", "inner_groups", "inner", "num_parts", "tiles"]
+STEPS = ["outer_step", "inner_step"]
 HALF_ROOT = tl.constexpr(0.7071067811865476)
 DENSITY_AT_ZERO = tl.constexpr(0.3989422804014327)
 
@@ -21,7 +22,7 @@ def distribution(z):
     return 0.5 + 0.5 * tl.erf(z * HALF_ROOT)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=[*SIZES, *STEPS])
 def forward(
     u_pointer,
     bias_pointer,
@@ -30,6 +31,8 @@ def forward(
     outer: tl.int32,
     inner_groups: tl.int32,
     inner: tl.int32,
+    outer_step: tl.int64,
+    inner_step: tl.int64,
     num_parts: tl.int32,
     SIZE: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -43,12 +46,13 @@ def forward(
     mask = (place < count)[:, None] & (column < SIZE)[None, :]
     row = rows_of(group, place, outer, inner_groups, inner)
     at = row[:, None] * SIZE + column[None, :]
-    bias = read(bias_pointer, group.to(tl.int64) * SIZE + column, column < SIZE, STATE)
+    at_bias = weight_of(group, inner_groups, outer_step, inner_step) + column
+    bias = read(bias_pointer, at_bias, column < SIZE, STATE)
     z = read(u_pointer, at, mask, STATE) + bias[None, :]
     write(y_pointer, at, z * distribution(z), mask)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=[*SIZES, *STEPS])
 def backward(
     u_pointer,
     bias_pointer,
@@ -59,6 +63,8 @@ def backward(
     outer: tl.int32,
     inner_groups: tl.int32,
     inner: tl.int32,
+    outer_step: tl.int64,
+    inner_step: tl.int64,
     num_parts: tl.int32,
     tiles: tl.int32,
     SIZE: tl.constexpr,
@@ -70,7 +76,8 @@ def backward(
     group = tl.program_id(0) // num_parts
     part = tl.program_id(0) % num_parts
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    bias = read(bias_pointer, group.to(tl.int64) * SIZE + column, column < SIZE, STATE)[None, :]
+    at_bias = weight_of(group, inner_groups, outer_step, inner_step) + column
+    bias = read(bias_pointer, at_bias, column < SIZE, STATE)[None, :]
     of_bias = tl.zeros([ROWS, COLUMNS], STATE)
     for tile in range(tiles):
         place = (part * tiles + tile) * ROWS + tl.arange(0, ROWS)

@@ -1,13 +1,15 @@
 """Triton kernels of an embedding: rows of a table by letter, and their gradients summed by letter.
 
-The gradient is a product with a one-hot matrix for few letters (exact products, partial sums in a
-fixed order), and a sum over each letter's own positions, sorted before, for many.
+The gradient is a product with a one-hot matrix for few letters (exact products, a float32 number
+being three bfloat16 on tensor cores; partial sums in a fixed order), and a sum over each letter's
+own positions, sorted before, for many.
 """
 
 import triton
 import triton.language as tl
 
 from statetrack.layers.kernels.rows import read
+from statetrack.scans.products import split
 
 
 @triton.jit(do_not_specialize=["count", "num_letters", "num_tiles"])
@@ -49,6 +51,8 @@ def backward_products(
     ROWS: tl.constexpr,
     LETTERS: tl.constexpr,
     STATE: tl.constexpr,
+    OPERAND: tl.constexpr,
+    PARTS: tl.constexpr,
 ):
     """Sums of a block of letters over one part of a run: [runs, parts, A, D]."""
     run = (tl.program_id(0) // num_parts).to(tl.int64)
@@ -60,10 +64,14 @@ def backward_products(
         place = (part * tiles + tile) * ROWS + tl.arange(0, ROWS)
         row = run * count + place
         token = tl.load(tokens_pointer + row, mask=place < count, other=-1)
-        hot = tl.where(letter[:, None] == token[None, :], 1.0, 0.0).to(STATE)
+        hot = tl.where(letter[:, None] == token[None, :], 1.0, 0.0).to(OPERAND)
         mask = (place < count)[:, None] & (column < SIZE)[None, :]
         grad = read(grad_pointer, row[:, None] * SIZE + column[None, :], mask, STATE)
-        sums = tl.dot(hot, grad, sums, input_precision="ieee", out_dtype=STATE)
+        parts = split(grad, OPERAND, PARTS)
+        product = tl.dot(hot, parts[PARTS - 1], input_precision="ieee", out_dtype=STATE)
+        for i in tl.static_range(PARTS - 2, -1, -1):
+            product = tl.dot(hot, parts[i], product, input_precision="ieee", out_dtype=STATE)
+        sums += product
     at = (tl.program_id(0).to(tl.int64) * num_letters + letter)[:, None] * SIZE + column[None, :]
     mask = (letter < num_letters)[:, None] & (column < SIZE)[None, :]
     tl.store(partial_pointer + at, sums, mask=mask)

@@ -9,9 +9,10 @@ square of a row is computed again, its numbers being read anyway. With ``n = x r
 import triton
 import triton.language as tl
 
-from statetrack.layers.kernels.rows import read, rows_of, write
+from statetrack.layers.kernels.rows import read, rows_of, weight_of, write
 
 SIZES = ["count", "outer", "inner_groups", "inner", "num_parts", "tiles"]
+STEPS = ["outer_step", "inner_step"]
 
 
 @triton.jit
@@ -20,7 +21,7 @@ def inverse_root(x, eps, SIZE: tl.constexpr):
     return 1.0 / tl.sqrt(tl.sum(x * x, 1) / SIZE + eps)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=[*SIZES, *STEPS])
 def forward(
     x_pointer,
     y_pointer,
@@ -31,6 +32,8 @@ def forward(
     outer: tl.int32,
     inner_groups: tl.int32,
     inner: tl.int32,
+    outer_step: tl.int64,
+    inner_step: tl.int64,
     num_parts: tl.int32,
     EPS: tl.constexpr,
     SIZE: tl.constexpr,
@@ -51,12 +54,12 @@ def forward(
         total = (x + read(y_pointer, at, mask, STATE)).to(total_pointer.dtype.element_ty)
         tl.store(total_pointer + at, total, mask=mask)
         x = total.to(STATE)
-    at_scale = group.to(tl.int64) * SIZE + column
+    at_scale = weight_of(group, inner_groups, outer_step, inner_step) + column
     scale = read(scale_pointer, at_scale, column < SIZE, STATE)
     write(normal_pointer, at, x * inverse_root(x, EPS, SIZE)[:, None] * scale[None, :], mask)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=[*SIZES, *STEPS])
 def backward(
     x_pointer,
     scale_pointer,
@@ -69,6 +72,8 @@ def backward(
     outer: tl.int32,
     inner_groups: tl.int32,
     inner: tl.int32,
+    outer_step: tl.int64,
+    inner_step: tl.int64,
     num_parts: tl.int32,
     tiles: tl.int32,
     EPS: tl.constexpr,
@@ -83,7 +88,7 @@ def backward(
     group = tl.program_id(0) // num_parts
     part = tl.program_id(0) % num_parts
     column = tl.arange(0, COLUMNS)
-    at_scale = group.to(tl.int64) * SIZE + column
+    at_scale = weight_of(group, inner_groups, outer_step, inner_step) + column
     scale = read(scale_pointer, at_scale, column < SIZE, STATE)[None, :]
     of_scale = tl.zeros([ROWS, COLUMNS], STATE)
     for tile in range(tiles):

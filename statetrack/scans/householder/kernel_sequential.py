@@ -134,7 +134,7 @@ def apply_factor(state, factor, y_pointer, column, V: tl.constexpr, SAVE: tl.con
 @triton.jit
 def forward_token(
     state, t, q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, o_pointer,
-    y_pointer, num_factors, k_factor, v_factor, column, K: tl.constexpr, V: tl.constexpr,
+    y_pointer, num_factors, k_factor, v_factor, o_step, column, K: tl.constexpr, V: tl.constexpr,
     ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr, FACTORS: tl.constexpr,
     TOGETHER: tl.constexpr, DECAY: tl.constexpr, SAVE: tl.constexpr, STATE: tl.constexpr,
 ):  # fmt: skip
@@ -164,11 +164,13 @@ def forward_token(
             )  # fmt: skip
             state = apply_factor(state, factor, y_pointer + r * V, column, V, SAVE)
         query = load_rows(q_pointer, K, ROWS, PARTS).to(STATE)
-    store_columns(o_pointer + t * V, column, read(state, query), V)
+    store_columns(o_pointer + t * o_step, column, read(state, query), V)
     return state
 
 
-@triton.jit(do_not_specialize=[*SIZES, *STRIDES, "i0", "i1", "i2", "i_step"])
+@triton.jit(
+    do_not_specialize=[*SIZES, *STRIDES, "o0", "o1", "o2", "o_step", "i0", "i1", "i2", "i_step"]
+)
 def scan_forward(
     q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer, initial_pointer, o_pointer,
     final_pointer, y_pointer, states_pointer,
@@ -179,6 +181,7 @@ def scan_forward(
     b0: tl.int64, b1: tl.int64, b2: tl.int64, b_step: tl.int64,
     w0: tl.int64, w1: tl.int64, w2: tl.int64, w_step: tl.int64,
     a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
+    o0: tl.int64, o1: tl.int64, o2: tl.int64, o_step: tl.int64,
     i0: tl.int64, i1: tl.int64, i2: tl.int64, i_step: tl.int64,
     K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
     FACTORS: tl.constexpr, TOKENS: tl.constexpr, DECAY: tl.constexpr, SAVE: tl.constexpr,
@@ -203,7 +206,7 @@ def scan_forward(
     b_pointer += s0 * b0 + s1 * b1 + s2 * b2
     w_pointer += s0 * w0 + s1 * w1 + s2 * w2
     a_pointer += aligned(s0 * a0 + s1 * a1 + s2 * a2, ALIGNED and DECAY == CHANNEL)
-    o_pointer += sequence * length * V
+    o_pointer += aligned(s0 * o0 + s1 * o1 + s2 * o2, ALIGNED)
     y_pointer += sequence * length * num_factors * V
     states_pointer += sequence * (tl.cdiv(length, CHUNK) if CHUNK > 0 else 0) * (K * V)
     q_step = aligned(q_step, ALIGNED)
@@ -212,6 +215,7 @@ def scan_forward(
     v_step = aligned(v_step, ALIGNED)
     v_factor = aligned(v_factor, ALIGNED)
     a_step = aligned(a_step, ALIGNED and DECAY == CHANNEL)
+    o_step = aligned(o_step, ALIGNED)
     offsets, inside = tile_places(column, aligned(i_step, ALIGNED), K, V, ROWS, PARTS)
     initial_pointer += aligned(s0 * i0 + s1 * i1 + s2 * i2, ALIGNED)
     state = tl.load(initial_pointer + offsets, mask=inside, other=0.0).to(STATE)
@@ -225,8 +229,8 @@ def scan_forward(
         for i in tl.static_range(TOKENS):
             state = forward_token(
                 state, wide(start + i), q_pointer, k_pointer, v_pointer, b_pointer, w_pointer,
-                a_pointer, o_pointer, y_pointer, num_factors, k_factor, v_factor, column, K, V,
-                ROWS, COLS, PARTS, FACTORS, TOGETHER, DECAY, SAVE, STATE,
+                a_pointer, o_pointer, y_pointer, num_factors, k_factor, v_factor, o_step, column, K,
+                V, ROWS, COLS, PARTS, FACTORS, TOGETHER, DECAY, SAVE, STATE,
             )  # fmt: skip
             q_pointer += q_step
             k_pointer += k_step
@@ -241,8 +245,8 @@ def scan_forward(
                 tl.store(at + offsets, state, mask=inside)
         state = forward_token(
             state, wide(t), q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer,
-            o_pointer, y_pointer, num_factors, k_factor, v_factor, column, K, V, ROWS, COLS, PARTS,
-            FACTORS, TOGETHER, DECAY, SAVE, STATE,
+            o_pointer, y_pointer, num_factors, k_factor, v_factor, o_step, column, K, V, ROWS, COLS,
+            PARTS, FACTORS, TOGETHER, DECAY, SAVE, STATE,
         )  # fmt: skip
         q_pointer += q_step
         k_pointer += k_step

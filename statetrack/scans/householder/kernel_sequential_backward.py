@@ -101,7 +101,7 @@ def kept_state(
 
 @triton.jit
 def factor_backward(
-    adjoint, factor, y, place_V, place_K, place_1, u_pointer, du_pointer, dv_pointer, read_pointer,
+    adjoint, factor, y, place_V, place_1, u_pointer, du_pointer, dv_pointer, read_pointer,
     db_pointer, dw_pointer, column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr,
     PARTS: tl.constexpr,
 ):  # fmt: skip
@@ -109,10 +109,10 @@ def factor_backward(
     key, value, beta, write = factor
     u = write * value - beta * y
     du = read(adjoint, key)
-    store_rows(read_pointer + place_K, tl.sum(adjoint * u[None, :, None], 1), K, ROWS, PARTS)
+    store_rows(read_pointer, tl.sum(adjoint * u[None, :, None], 1), K, ROWS, PARTS)
     store_columns(u_pointer + place_V, column, u, V)
     store_columns(du_pointer + place_V, column, du, V)
-    store_columns(dv_pointer + place_V, column, write * du, V)
+    store_columns(dv_pointer, column, write * du, V)
     tl.store(db_pointer + place_1, -tl.sum(y * du, 0))
     tl.store(dw_pointer + place_1, tl.sum(value * du, 0))
     return add_outer(adjoint, key * -beta, du)
@@ -122,9 +122,10 @@ def factor_backward(
 def token_backward(
     adjoint, before, t, q_pointer, k_pointer, v_pointer, b_pointer, w_pointer, a_pointer,
     do_pointer, y_pointer, u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer,
-    dw_pointer, da_pointer, num_factors, k_factor, v_factor, column, K: tl.constexpr,
-    V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
-    FACTORS: tl.constexpr, TOGETHER: tl.constexpr, DECAY: tl.constexpr, STATE: tl.constexpr,
+    dw_pointer, da_pointer, num_factors, k_factor, v_factor, dk_step, dk_factor, dv_step, dv_factor,
+    column, K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    PARTS: tl.constexpr, FACTORS: tl.constexpr, TOGETHER: tl.constexpr, DECAY: tl.constexpr,
+    STATE: tl.constexpr,
 ):  # fmt: skip
     """The adjoint before token t, whose inputs the pointers are at.
 
@@ -133,6 +134,8 @@ def token_backward(
     query = load_rows(q_pointer, K, ROWS, PARTS).to(STATE)
     do = load_columns(do_pointer, column, V, COLS).to(STATE)
     adjoint = add_outer(adjoint, query, do)
+    read_pointer += t * dk_step
+    dv_pointer += t * dv_step
     if FACTORS > 0:
         for back in tl.static_range(0, FACTORS, TOGETHER):
             factors = ()
@@ -147,10 +150,12 @@ def token_backward(
                 at = y_pointer + (t * FACTORS + r) * V
                 reads = reads + (load_columns(at, column, V, COLS),)
             for j in tl.static_range(TOGETHER):
-                i = t * FACTORS + FACTORS - 1 - back - j
+                r = FACTORS - 1 - back - j
+                i = t * FACTORS + r
                 adjoint = factor_backward(
-                    adjoint, factors[j], reads[j], i * V, i * K, i, u_pointer, du_pointer,
-                    dv_pointer, read_pointer, db_pointer, dw_pointer, column, K, V, ROWS, PARTS,
+                    adjoint, factors[j], reads[j], i * V, i, u_pointer, du_pointer,
+                    dv_pointer + r * dv_factor, read_pointer + r * dk_factor, db_pointer,
+                    dw_pointer, column, K, V, ROWS, PARTS,
                 )  # fmt: skip
     else:
         for back in tl.range(0, num_factors, num_stages=STAGES):
@@ -162,8 +167,8 @@ def token_backward(
             )  # fmt: skip
             y = load_columns(y_pointer + i * V, column, V, COLS)
             adjoint = factor_backward(
-                adjoint, factor, y, i * V, i * K, i, u_pointer, du_pointer, dv_pointer,
-                read_pointer, db_pointer, dw_pointer, column, K, V, ROWS, PARTS,
+                adjoint, factor, y, i * V, i, u_pointer, du_pointer, dv_pointer + r * dv_factor,
+                read_pointer + r * dk_factor, db_pointer, dw_pointer, column, K, V, ROWS, PARTS,
             )  # fmt: skip
     if DECAY == HEAD:
         tl.store(da_pointer + t, tl.sum(tl.sum(tl.sum(adjoint * before, 2), 0), 0))
@@ -177,7 +182,8 @@ def token_backward(
         *SIZES, "sequences", "q0", "q1", "q2", "q_step", "k0", "k1", "k2", "k_step", "k_factor",
         "v0", "v1", "v2", "v_step", "v_factor", "b0", "b1", "b2", "b_step", "w0", "w1",
         "w2", "w_step", "a0", "a1", "a2", "a_step", "do0", "do1", "do2", "do_step",
-        "z0", "z1", "z2", "z_step",
+        "z0", "z1", "z2", "z_step", "dk0", "dk1", "dk2", "dk_step", "dk_factor", "dv0", "dv1",
+        "dv2", "dv_step", "dv_factor",
     ]
 )  # fmt: skip
 def scan_backward(
@@ -193,14 +199,17 @@ def scan_backward(
     a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
     do0: tl.int64, do1: tl.int64, do2: tl.int64, do_step: tl.int64,
     z0: tl.int64, z1: tl.int64, z2: tl.int64, z_step: tl.int64,
+    dk0: tl.int64, dk1: tl.int64, dk2: tl.int64, dk_step: tl.int64, dk_factor: tl.int64,
+    dv0: tl.int64, dv1: tl.int64, dv2: tl.int64, dv_step: tl.int64, dv_factor: tl.int64,
     K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
     FACTORS: tl.constexpr, TOKENS: tl.constexpr, DECAY: tl.constexpr, CHUNK: tl.constexpr,
     STATE: tl.constexpr, ALIGNED: tl.constexpr, AHEAD: tl.constexpr, TOGETHER: tl.constexpr,
 ):  # fmt: skip
     """Adjoints of a block of value columns, from the last token to the first.
 
-    Writes u, du and dv [B, T, R, V], the gradient of the initial state [B, V, K], and per block of
-    columns the sums Z u [blocks, B, T, R, K] and the gradients of beta, write and decay.
+    Writes u and du [B, T, R, V], dv, the gradient of the initial state [B, V, K], and per block of
+    columns the sums Z u, which lie as the gradient of the keys does, and the gradients of beta,
+    write and decay.
     """
     BLOCKS: tl.constexpr = (V + COLS - 1) // COLS
     program = tl.program_id(0) // BLOCKS
@@ -219,8 +228,9 @@ def scan_backward(
     y_pointer += sequence * length * num_factors * V
     u_pointer += sequence * length * num_factors * V
     du_pointer += sequence * length * num_factors * V
-    dv_pointer += sequence * length * num_factors * V
-    read_pointer += partial * length * num_factors * K
+    dv_pointer += aligned(s0 * dv0 + s1 * dv1 + s2 * dv2, ALIGNED)
+    read_pointer += block.to(tl.int64) * sequences * length * num_factors * K
+    read_pointer += aligned(s0 * dk0 + s1 * dk1 + s2 * dk2, ALIGNED)
     db_pointer += partial * length * num_factors
     dw_pointer += partial * length * num_factors
     da_pointer += partial * length * (K if DECAY == CHANNEL else 1)
@@ -231,6 +241,10 @@ def scan_backward(
     v_step = aligned(v_step, ALIGNED)
     v_factor = aligned(v_factor, ALIGNED)
     do_step = aligned(do_step, ALIGNED)
+    dk_step = aligned(dk_step, ALIGNED)
+    dk_factor = aligned(dk_factor, ALIGNED)
+    dv_step = aligned(dv_step, ALIGNED)
+    dv_factor = aligned(dv_factor, ALIGNED)
     a_step = aligned(a_step, ALIGNED and DECAY == CHANNEL)
     offsets, inside = tile_places(column, aligned(z_step, ALIGNED), K, V, ROWS, PARTS)
     final_pointer += aligned(s0 * z0 + s1 * z1 + s2 * z2, ALIGNED)
@@ -258,8 +272,8 @@ def scan_backward(
         adjoint = token_backward(
             adjoint, before, wide(t), q_at, k_at, v_at, b_at, w_at, a_at, do_at, y_pointer,
             u_pointer, du_pointer, dv_pointer, read_pointer, db_pointer, dw_pointer, da_pointer,
-            num_factors, k_factor, v_factor, column, K, V, ROWS, COLS, PARTS, FACTORS,
-            TOGETHER, DECAY, STATE,
+            num_factors, k_factor, v_factor, dk_step, dk_factor, dv_step, dv_factor, column, K, V,
+            ROWS, COLS, PARTS, FACTORS, TOGETHER, DECAY, STATE,
         )  # fmt: skip
         q_at -= q_step
         k_at -= k_step
@@ -293,7 +307,8 @@ def scan_backward(
                 adjoint, befores[i] if DECAY != NONE else None, wide(start + i), q_at, k_at, v_at,
                 b_at, w_at, a_at, do_at, y_pointer, u_pointer, du_pointer, dv_pointer,
                 read_pointer, db_pointer, dw_pointer, da_pointer, num_factors, k_factor, v_factor,
-                column, K, V, ROWS, COLS, PARTS, FACTORS, TOGETHER, DECAY, STATE,
+                dk_step, dk_factor, dv_step, dv_factor, column, K, V, ROWS, COLS, PARTS, FACTORS,
+                TOGETHER, DECAY, STATE,
             )  # fmt: skip
             q_at -= q_step
             k_at -= k_step

@@ -54,8 +54,8 @@ def rows_factor(state, factor, dk_pointer, column, K: tl.constexpr):
 @triton.jit
 def rows_token(
     state, t, k_pointer, b_pointer, a_pointer, do_pointer, u_pointer, du_pointer, read_pointer,
-    dq_pointer, dk_pointer, num_factors, block_step, k_factor, column, K: tl.constexpr,
-    V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
+    dq_pointer, dk_pointer, num_factors, block_step, k_factor, dq_step, dk_step, dk_factor, column,
+    K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
     BLOCKS: tl.constexpr, FACTORS: tl.constexpr, TOGETHER: tl.constexpr, DECAY: tl.constexpr,
     STATE: tl.constexpr,
 ):  # fmt: skip
@@ -72,23 +72,24 @@ def rows_token(
                 i = t * FACTORS + r
                 factors = factors + (
                     load_rows_factor(
-                        k_pointer + r * k_factor, b_pointer + r, i * V, i * K, u_pointer,
-                        du_pointer, read_pointer, block_step, column, K, V, ROWS, COLS, PARTS,
-                        BLOCKS, STATE,
+                        k_pointer + r * k_factor, b_pointer + r, i * V,
+                        t * dk_step + r * dk_factor, u_pointer, du_pointer, read_pointer,
+                        block_step, column, K, V, ROWS, COLS, PARTS, BLOCKS, STATE,
                     ),
                 )  # fmt: skip
             for j in tl.static_range(TOGETHER):
-                at = dk_pointer + (t * FACTORS + first + j) * K
+                at = dk_pointer + t * dk_step + (first + j) * dk_factor
                 state = rows_factor(state, factors[j], at, column, K)
     else:
         for r in tl.range(0, num_factors, num_stages=STAGES):
             i = t * num_factors + r
+            place_K = t * dk_step + r * dk_factor
             factor = load_rows_factor(
-                k_pointer + r * k_factor, b_pointer + r, i * V, i * K, u_pointer, du_pointer,
+                k_pointer + r * k_factor, b_pointer + r, i * V, place_K, u_pointer, du_pointer,
                 read_pointer, block_step, column, K, V, ROWS, COLS, PARTS, BLOCKS, STATE,
             )  # fmt: skip
-            state = rows_factor(state, factor, dk_pointer + i * K, column, K)
-    store_columns(dq_pointer + t * K, column, read(state, do), K)
+            state = rows_factor(state, factor, dk_pointer + place_K, column, K)
+    store_columns(dq_pointer + t * dq_step, column, read(state, do), K)
     return state
 
 
@@ -96,7 +97,7 @@ def rows_token(
     do_not_specialize=[
         *SIZES, "sequences", "k0", "k1", "k2", "k_step", "k_factor", "b0", "b1", "b2", "b_step",
         "a0", "a1", "a2", "a_step", "do0", "do1", "do2", "do_step", "i0", "i1", "i2",
-        "i_step",
+        "i_step", "dq0", "dq1", "dq2", "dq_step", "dk0", "dk1", "dk2", "dk_step", "dk_factor",
     ]
 )  # fmt: skip
 def rows_backward(
@@ -108,13 +109,15 @@ def rows_backward(
     a0: tl.int64, a1: tl.int64, a2: tl.int64, a_step: tl.int64,
     do0: tl.int64, do1: tl.int64, do2: tl.int64, do_step: tl.int64,
     i0: tl.int64, i1: tl.int64, i2: tl.int64, i_step: tl.int64,
+    dq0: tl.int64, dq1: tl.int64, dq2: tl.int64, dq_step: tl.int64,
+    dk0: tl.int64, dk1: tl.int64, dk2: tl.int64, dk_step: tl.int64, dk_factor: tl.int64,
     K: tl.constexpr, V: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, PARTS: tl.constexpr,
     BLOCKS: tl.constexpr, FACTORS: tl.constexpr, TOKENS: tl.constexpr, DECAY: tl.constexpr,
     STATE: tl.constexpr, ALIGNED: tl.constexpr, AHEAD: tl.constexpr, TOGETHER: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the queries [B, T, K] and keys [B, T, R, K] for a block of key channels.
 
-    `BLOCKS` counts the partial sums of Z u.
+    `BLOCKS` counts the partial sums of Z u, each of which lies as the gradient of the keys.
     """
     KEY_BLOCKS: tl.constexpr = (K + COLS - 1) // COLS
     program = tl.program_id(0) // KEY_BLOCKS
@@ -127,13 +130,17 @@ def rows_backward(
     do_pointer += aligned(s0 * do0 + s1 * do1 + s2 * do2, ALIGNED)
     u_pointer += sequence * length * num_factors * V
     du_pointer += sequence * length * num_factors * V
-    read_pointer += sequence * length * num_factors * K
-    dk_pointer += sequence * length * num_factors * K
-    dq_pointer += sequence * length * K
+    of_key = aligned(s0 * dk0 + s1 * dk1 + s2 * dk2, ALIGNED)
+    read_pointer += of_key
+    dk_pointer += of_key
+    dq_pointer += aligned(s0 * dq0 + s1 * dq1 + s2 * dq2, ALIGNED)
     block_step = sequences.to(tl.int64) * length * num_factors * K
     k_step = aligned(k_step, ALIGNED)
     k_factor = aligned(k_factor, ALIGNED)
     do_step = aligned(do_step, ALIGNED)
+    dq_step = aligned(dq_step, ALIGNED)
+    dk_step = aligned(dk_step, ALIGNED)
+    dk_factor = aligned(dk_factor, ALIGNED)
     a_step = aligned(a_step, ALIGNED and DECAY == CHANNEL)
     offsets, inside = tile_places(column, aligned(i_step, ALIGNED), V, K, ROWS, PARTS)
     initial_pointer += aligned(s0 * i0 + s1 * i1 + s2 * i2, ALIGNED)
@@ -144,7 +151,8 @@ def rows_backward(
             state = rows_token(
                 state, wide(start + i), k_pointer, b_pointer, a_pointer, do_pointer, u_pointer,
                 du_pointer, read_pointer, dq_pointer, dk_pointer, num_factors, block_step,
-                k_factor, column, K, V, ROWS, COLS, PARTS, BLOCKS, FACTORS, TOGETHER, DECAY, STATE,
+                k_factor, dq_step, dk_step, dk_factor, column, K, V, ROWS, COLS, PARTS, BLOCKS,
+                FACTORS, TOGETHER, DECAY, STATE,
             )  # fmt: skip
             k_pointer += k_step
             b_pointer += b_step
@@ -153,8 +161,9 @@ def rows_backward(
     for t in range(whole, length):
         state = rows_token(
             state, wide(t), k_pointer, b_pointer, a_pointer, do_pointer, u_pointer, du_pointer,
-            read_pointer, dq_pointer, dk_pointer, num_factors, block_step, k_factor, column, K, V,
-            ROWS, COLS, PARTS, BLOCKS, FACTORS, TOGETHER, DECAY, STATE,
+            read_pointer, dq_pointer, dk_pointer, num_factors, block_step, k_factor, dq_step,
+            dk_step, dk_factor, column, K, V, ROWS, COLS, PARTS, BLOCKS, FACTORS, TOGETHER, DECAY,
+            STATE,
         )  # fmt: skip
         k_pointer += k_step
         b_pointer += b_step

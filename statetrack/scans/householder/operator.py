@@ -2,6 +2,8 @@
 
 Registered: fake tensors, autograd, vmap (the mapped axis becomes one more leading axis). A decay
 per head is [..., T, 1] here, one per channel [..., T, K]; without decay it is [..., T, 0].
+Outputs lie in memory in the order of the queries, and gradients in that of what they belong to, so
+that heads which are views of [B, T, H, K] come back as such.
 """
 
 from typing import Any
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor
 
 from statetrack.scans.householder.sequential import CHUNK, run_backward, run_forward
-from statetrack.scans.kernels import with_unit_stride
+from statetrack.scans.kernels import empty_in_order, with_unit_stride
 from statetrack.scans.operators import register_gradient, register_operator
 
 
@@ -97,7 +99,7 @@ def _allocate(
     key_size = k.shape[-1]
     chunks = -(-length // CHUNK) if save and decay.shape[-1] > 0 else 0
     return (
-        _empty((*leading, length, value_size), v, v.dtype),
+        empty_in_order(q, (*leading, length, value_size), v.dtype),
         _empty((*leading, value_size, key_size), v, initial.dtype).mT,
         _empty((*leading, length if save else 0, num_factors, value_size), v, initial.dtype),
         _empty((*leading, chunks, value_size, key_size), v, initial.dtype),
@@ -114,8 +116,10 @@ def _allocate_gradients(
     initial: Tensor,
     *_rest: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    grads = (_empty(one.shape, one, one.dtype) for one in (q, k, v, beta, write, decay))
-    return (*grads, _empty(initial.mT.shape, initial, initial.dtype).mT)  # type: ignore[return-value]
+    in_order = (empty_in_order(one, one.shape, one.dtype) for one in (q, k, v))
+    others = (_empty(one.shape, one, one.dtype) for one in (beta, write, decay))
+    of_initial = _empty(initial.mT.shape, initial, initial.dtype).mT
+    return (*in_order, *others, of_initial)  # type: ignore[return-value]
 
 
 householder_scan_triton = register_operator(

@@ -30,6 +30,7 @@ def run_forward(
         q [..., T, K], k [..., T, R, K], v [..., T, R, V], beta and write [..., T, R], decay
         [..., T, D] with D = 0, 1 or K, initial state [..., K, V].
     o : Tensor, [..., T, V]
+        Values innermost in memory.
     final : Tensor, [..., K, V]
         Keys innermost in memory.
     y : Tensor, [..., T, R, V]
@@ -44,17 +45,19 @@ def run_forward(
     initial = with_unit_stride(initial.mT)
     strides = [row_strides(one, own) for one, own in _with_own_axes(inputs[:6])]
     all_strides = [stride for row in strides for stride in row]
-    initial_strides = row_strides(initial, 2)
+    o_strides, initial_strides = row_strides(o, 2), row_strides(initial, 2)
     leading = leading_sizes(v.shape[:-3])
     tiles = problem(k, v, decay, final.dtype).forward()
     mode = min(decay.shape[-1], 2)
     with torch.cuda.device_of(q):
         scan_forward[(num_items(leading) * tiles.blocks(v.shape[-1]),)](
             q, k, v, beta, write, decay, initial, o, final, y, states,
-            *leading[1:], *k.shape[-3:-1], *all_strides, *initial_strides,
+            *leading[1:], *k.shape[-3:-1], *all_strides, *o_strides, *initial_strides,
             K=k.shape[-1], V=v.shape[-1], DECAY=mode, SAVE=save,
             CHUNK=CHUNK if save and mode > 0 else 0, STATE=type_of(final),
-            ALIGNED=multiples_of_four([*strides[:3], *strides[5 : 5 + mode // 2], initial_strides]),
+            ALIGNED=multiples_of_four(
+                [*strides[:3], *strides[5 : 5 + mode // 2], o_strides, initial_strides]
+            ),
             **tiles.options(),
         )  # fmt: skip
 
@@ -67,7 +70,8 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     inputs : list of Tensor
         As in `run_forward`, then y, states, and the gradients of outputs and final state.
     grads : tuple of Tensor
-        Contiguous, but for that of the initial state, which has keys innermost.
+        Dense, with the last axis innermost, those of beta, write and decay contiguous; that of the
+        initial state has keys innermost.
     """
     from statetrack.scans.householder.kernel_sequential_backward import scan_backward
     from statetrack.scans.householder.kernel_sequential_rows import rows_backward
@@ -90,6 +94,7 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
         return torch.empty(shape, dtype=state, device=q.device)
 
     def parts_of(grad: Tensor) -> Tensor:
+        """Room for a part of every block, each in the order of the whole."""
         return grad[None] if blocks == 1 and grad.dtype == state else room(blocks, *grad.shape)
 
     u, du = room(*v.shape), room(*v.shape)
@@ -99,24 +104,29 @@ def run_backward(inputs: list[Tensor], grads: tuple[Tensor, ...]) -> None:
     all_strides = [stride for row in strides for stride in row]
     o_strides, final_strides = row_strides(grad_o, 2), row_strides(grad_final, 2)
     initial_strides = row_strides(initial, 2)
+    of_q, of_k, of_v = row_strides(grad_q, 2), row_strides(grad_k, 3), row_strides(grad_v, 3)
     of_decay = strides[5 : 5 + mode // 2]
     with Launches(q) as launch:
         launch(
             scan_backward, (sequences * blocks,),
             q, k, v, beta, write, decay, y, states, grad_o, grad_final, u, du, grad_v, read,
-            *parts, grad_initial, *sizes, *all_strides, *o_strides, *final_strides,
+            *parts, grad_initial, *sizes, *all_strides, *o_strides, *final_strides, *of_k, *of_v,
             K=k.shape[-1], V=v.shape[-1], DECAY=mode, CHUNK=CHUNK if mode > 0 else 0,
             STATE=type_of(grad_initial),
-            ALIGNED=multiples_of_four([*strides[:3], *of_decay, o_strides, final_strides]),
+            ALIGNED=multiples_of_four(
+                [*strides[:3], *of_decay, o_strides, final_strides, of_k, of_v]
+            ),
             **tiles.options(),
         )  # fmt: skip
         tiles = chosen.backward_of_rows()
         launch(
             rows_backward, (sequences * tiles.blocks(k.shape[-1]),),
             k, beta, decay, initial, grad_o, u, du, read, grad_q, grad_k, *sizes,
-            *strides[1], *strides[3], *strides[5], *o_strides, *initial_strides,
+            *strides[1], *strides[3], *strides[5], *o_strides, *initial_strides, *of_q, *of_k,
             K=k.shape[-1], V=v.shape[-1], BLOCKS=blocks, DECAY=mode, STATE=type_of(grad_initial),
-            ALIGNED=multiples_of_four([strides[1], *of_decay, o_strides, initial_strides]),
+            ALIGNED=multiples_of_four(
+                [strides[1], *of_decay, o_strides, initial_strides, of_q, of_k]
+            ),
             **tiles.options(),
         )  # fmt: skip
     for grad, part in zip(summed, parts, strict=True):
