@@ -1,13 +1,16 @@
 """Time the fused layers of a pack beside the same in torch, eager and compiled, and their floors.
 
 Run ``python benchmarks/layers.py``; ``--runs``, ``--batch``, ``--length`` and ``--width`` set the
-sizes, ``--quick`` leaves `torch.compile` out, which is timed in bfloat16 and with 120 letters only.
+sizes, ``--quick`` leaves `torch.compile` out, which is timed in bfloat16 and with 120 letters only,
+and ``--only mlp`` leaves out all but the rows whose names begin so. ``--sweep`` times the passes of
+`mlp` over its blocks instead, with the relative error of every result against float64.
 Times are those of replayed CUDA graphs, calls taking turns over inputs larger than the cache; a
 floor is the time of the bytes that must move, each input read once and each output written once, at
 the bandwidth of a copy.
 """
 
 import argparse
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,12 +19,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from statetrack.benchmark.timing import num_sets, time_calls
-from statetrack.layers import add_rms_norm, bias_gelu, cross_entropy, embedding, rms_norm
+from statetrack.layers import add_rms_norm, bias_gelu, cross_entropy, embedding, mlp, rms_norm
+from statetrack.layers.mlp import Blocks, mlp_unfused, run_backward, run_forward
 from statetrack.training.adamw import AdamW
 from statetrack.training.optimizers import Rates, clip_factors
 
 SECONDS = 0.05
 DEVICE = torch.device("cuda")
+FORWARD_BLOCKS = [
+    Blocks(256, 64, 16, 2), Blocks(256, 64, 16, 3), Blocks(128, 64, 8, 2), Blocks(128, 64, 8, 3),
+    Blocks(128, 128, 8, 2), Blocks(128, 64, 16, 2), Blocks(64, 64, 8, 2), Blocks(64, 64, 8, 3),
+    Blocks(64, 64, 4, 2),
+]  # fmt: skip
+BACKWARD_BLOCKS = [
+    Blocks(128, 64, 8, 2), Blocks(128, 64, 8, 3), Blocks(64, 64, 8, 2), Blocks(64, 64, 8, 3),
+    Blocks(64, 64, 4, 2),
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,8 @@ class Row:
     ----------
     name : str
     ours, unfused : callable
-        Take the inputs; the unfused one is written as models would without this package.
+        Take the inputs; the unfused one is written as models would without this package, that of
+        `mlp` as with the other layers of this package.
     draw : callable
         A set of inputs; those that float get gradients.
     differentiable : bool
@@ -70,6 +84,52 @@ def embedding_unfused(tokens: Tensor, weight: Tensor) -> Tensor:
     runs, letters, size = weight.shape
     first = letters * torch.arange(runs, device=tokens.device).view(-1, 1, 1)
     return functional.embedding(tokens + first, weight.reshape(-1, size))
+
+
+def mlp_inputs(runs: int, rows: int, width: int) -> tuple[Tensor, ...]:
+    """Rows in bfloat16, and weights as a pack has them: pieces of one float32 row a run."""
+    shapes = ((4 * width, width), (4 * width,), (width, 4 * width), (width,))
+    sizes = [math.prod(shape) for shape in shapes]
+    pieces = (torch.randn(runs, sum(sizes), device=DEVICE) / width**0.5).split(sizes, dim=1)
+    weights = [one.unflatten(1, shape) for one, shape in zip(pieces, shapes, strict=True)]
+    return torch.randn(runs, rows, width, device=DEVICE).bfloat16(), *weights
+
+
+def sweep(runs: int, rows: int, width: int) -> None:
+    """Time both passes of `mlp` over their blocks, and print how far off they are."""
+    first = mlp_inputs(runs, rows, width)
+    sets = [
+        first,
+        *(mlp_inputs(runs, rows, width) for _ in range(num_sets(bytes_of(first), DEVICE))),
+    ]
+    grads = [torch.randn_like(one[0]) for one in sets]
+    packed = [run_forward(*one)[1] for one in sets]
+    exact = [one[:2].double().requires_grad_() for one in first]
+    output = mlp(*exact, backend="reference")
+    truth = torch.autograd.grad(output, exact, grads[0][:2].double())
+
+    def show(
+        name: str, blocks: Blocks, found: list[Tensor], true: list[Tensor], calls: list
+    ) -> None:
+        errors = [
+            float((one[:2].double() - other).norm() / other.norm())
+            for one, other in zip(found, true, strict=True)
+        ]
+        time = 1e3 * time_calls(calls, DEVICE, SECONDS).median
+        print(f"{name} {tuple(blocks)!s:<20}{time:8.1f} us, errors", end=" ")
+        print(", ".join(f"{one:.2g}" for one in errors), flush=True)
+
+    print(f"{runs} runs of {rows} rows, width {width}: rows, chunk, warps, stages")
+    for blocks in FORWARD_BLOCKS:
+        calls = [lambda i=one, b=blocks: run_forward(*i, blocks=b) for one in sets]
+        show("forward ", blocks, [calls[0]()[0]], [output], calls)
+    true = [*truth[:2], truth[3], torch.cat([truth[2], truth[4]], dim=-1)]
+    for blocks in BACKWARD_BLOCKS:
+        calls = [
+            lambda i=one, g=grad, w=weights, b=blocks: run_backward(i[0], g, w, i[2], blocks=b)
+            for one, grad, weights in zip(sets, grads, packed, strict=True)
+        ]
+        show("backward", blocks, list(calls[0]()), true, calls)
 
 
 def layer_rows(runs: int, batch: int, length: int, width: int) -> Iterator[Row]:
@@ -115,6 +175,13 @@ def layer_rows(runs: int, batch: int, length: int, width: int) -> Iterator[Row]:
                 ),
                 compiles=kind == "bf16" and classes == 120,
             )
+    for tokens in (length, 4):
+        yield Row(
+            f"mlp, bf16, {batch * tokens} rows a run",
+            mlp,
+            lambda *inputs: mlp_unfused(*inputs, backend="auto"),
+            lambda t=tokens: mlp_inputs(runs, batch * t, width),
+        )
     for letters in (6, 120, 1000):
         yield Row(
             f"embedding, {letters} letters",
@@ -250,18 +317,27 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--parameters", type=int, default=200_000, help="of one run")
     parser.add_argument("--quick", action="store_true", help="without torch.compile")
+    parser.add_argument("--only", default="", help="rows whose names begin so")
+    parser.add_argument("--sweep", action="store_true", help="the blocks of mlp")
     given = parser.parse_args()
     if not torch.cuda.is_available():
         parser.error("needs a CUDA device")
+    if given.sweep:
+        for length in (given.length, 4):
+            sweep(given.runs, given.batch * length, given.width)
+        return
     bytes_per_ms = copy_bandwidth()
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, ", end="")
     print(f"copy {bytes_per_ms / 1e9:.2f} TB/s; us of one call, * outside of a CUDA graph")
     head = f"{'floor':>8} {'ours':>8} {'torch':>8} {'compiled':>9}"
     print(f"{'':<34}{head} |{head}\n{'':<34}{'forward':>36} |{'both passes':>36}")
-    for row in layer_rows(given.runs, given.batch, given.length, given.width):
-        print(measure(row, bytes_per_ms, row.compiles and not given.quick), flush=True)
-    for row in optimizer_rows(given.runs, given.parameters):
-        print(measure(row, bytes_per_ms, False), flush=True)
+    rows = [
+        *layer_rows(given.runs, given.batch, given.length, given.width),
+        *optimizer_rows(given.runs, given.parameters),
+    ]
+    for row in rows:
+        if row.name.startswith(given.only):
+            print(measure(row, bytes_per_ms, row.compiles and not given.quick), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from statetrack.layers import (
     bias_gelu,
     cross_entropy,
     embedding,
+    mlp,
     rms_norm,
     scaled_sigmoid,
     unit_norm,
@@ -81,6 +82,21 @@ def draw_sigmoid(draw: Draw) -> tuple:
     return *draw_rows(draw), draw.normal(3, wide=True)
 
 
+def draw_mlp(draw: Draw) -> tuple:
+    runs = [(), (3,), (2, 2)][draw.whole(3)]
+    x = draw.normal(*runs, *draw.rows(), draw.size())
+    return mlp_inputs(draw, x, draw.size(), runs)
+
+
+def mlp_inputs(draw: Draw, x: Tensor, hidden: int, runs: tuple[int, ...]) -> tuple:
+    """Weights of every run behind x, in float64 with it."""
+    size, wide = x.shape[-1], x.dtype != torch.float64
+    up = draw.normal(*runs, hidden, size, wide=wide) / size**0.5
+    down = draw.normal(*runs, size, hidden, wide=wide) / hidden**0.5
+    up_bias, down_bias = (draw.normal(*runs, one, wide=wide) for one in (hidden, size))
+    return x, up, up_bias, down, down_bias
+
+
 LAYERS = {
     "rms_norm": (rms_norm, draw_norm),
     "add_rms_norm": (add_rms_norm, draw_sum),
@@ -88,6 +104,7 @@ LAYERS = {
     "bias_add": (bias_add, draw_norm),
     "unit_norm": (unit_norm, draw_rows),
     "scaled_sigmoid": (scaled_sigmoid, draw_sigmoid),
+    "mlp": (mlp, draw_mlp),
     "cross_entropy": (cross_entropy, draw_cross_entropy),
     "embedding": (embedding, draw_embedding),
 }

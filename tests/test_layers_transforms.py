@@ -15,6 +15,7 @@ from tests.layer_cases import (
     every_layer,
     is_differentiable,
     kernels,
+    mlp_inputs,
     with_gradients,
 )
 
@@ -46,6 +47,7 @@ def test_the_operators_are_registered_right(name):
         "bias_add": lambda: (*grads, *rest, torch.float32),
         "unit_norm": lambda: (first, *grads),
         "scaled_sigmoid": lambda: (first, *grads, *rest),
+        "mlp": lambda: (first, *grads, rest[1]),
         "cross_entropy": lambda: (first, *rest, *grads[1:], grads[0]),
         "embedding": lambda: (first, *grads, rest[0].shape[-2], torch.float32),
     }[name]()
@@ -69,6 +71,8 @@ def pack(name: str, seed: int = 5, dtype: torch.dtype = torch.float32) -> tuple:
         return (x,)
     if name == "scaled_sigmoid":
         return x, draw.normal(3, 3, wide=True)
+    if name == "mlp":
+        return mlp_inputs(draw, x, 5, (3,))
     scale = draw.normal(3, 1, 2, 1, 6, wide=True)
     return (x.float(), x.flip(0), scale) if name == "add_rms_norm" else (x, scale)
 

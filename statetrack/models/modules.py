@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from statetrack.layers import bias_add, bias_gelu, rms_norm
+from statetrack.layers import bias_add, mlp, rms_norm
 
 
 class RMSNorm(nn.Module):
@@ -75,9 +75,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, [..., width], position by position."""
-        linear = nn.functional.linear
-        y = linear(bias_gelu(linear(x, self.up.weight), self.up.bias), self.down.weight)
-        return bias_add(y, self.down.bias)
+        up, down = self.up, self.down
+        return mlp(x, up.weight, up.bias, down.weight, down.bias)
 
 
 class ShortConvolution(nn.Module):
