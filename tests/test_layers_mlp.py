@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from automata.errors import InputError
 from statetrack.layers import bias_add, bias_gelu, mlp
-from statetrack.layers.mlp import Blocks, mlp_unfused, run_backward, run_forward
+from statetrack.layers.mlp import mlp_unfused
 from statetrack.models.modules import MLP
 from tests.layer_cases import DEVICE, Draw, kernels, mlp_inputs, with_gradients
 
@@ -185,18 +185,3 @@ def test_bfloat16_is_as_exact_as_four_layers(size, hidden, runs, rows):
     for _ in range(5):
         again = with_gradients(mlp, inputs)
         assert all(torch.equal(one, other) for one, other in zip(fused, again, strict=True))
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("rows", [1, 100, 300])
-def test_blocks_of_either_size(rows):
-    """Those that fill the device and those that do not, at the end of a run as well."""
-    inputs = of_a_pack(Draw(rows, torch.bfloat16), 3, rows, 128, 512)
-    grad = Draw(7, torch.bfloat16).normal(*inputs[0].shape)
-    large = (Blocks(256, 64, 16, 2), Blocks(128, 64, 8, 2))
-    results = []
-    for forward, backward in (large, (Blocks(64, 64, 8, 2),) * 2):
-        y, weights = run_forward(*inputs, blocks=forward)
-        results.append((y, *run_backward(inputs[0], grad, weights, inputs[2], blocks=backward)))
-    for one, other in zip(*results, strict=True):
-        assert relative(one, other.double()) < 4e-3
