@@ -8,9 +8,15 @@ import torch
 from torch import nn
 
 from statetrack.training import RunConfig
+from statetrack.training.data import TensorBatch
 from statetrack.training.pack_training import PackTraining, initial_model
 
 TIMES = ["seconds", "solved_seconds"]
+
+
+def drawn(words, steps) -> TensorBatch:
+    """The words of some steps with their labels."""
+    return TensorBatch(words.tokens(steps), *words.labels(steps))
 
 
 TINY = (

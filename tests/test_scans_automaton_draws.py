@@ -112,8 +112,21 @@ def test_many_runs_at_once_with_numbers_on_the_device(backend, length):
         )
         assert torch.equal(drawn.tokens[i, j], alone.tokens)
         assert torch.equal(drawn.states[i, j], alone.states)
-    twin = uniform_letters(3, length, firsts, 4, seed=seeds, device=DEVICE)
+    twin = uniform_letters(3, length, firsts, 4, seed=seeds, device=DEVICE, backend="reference")
     assert torch.equal(drawn.tokens, twin)
+
+
+@pytest.mark.parametrize("length", [0, 1, 4, 33, 200])
+def test_letters_without_an_automaton_are_drawn_by_a_kernel_as_well(length):
+    firsts, seeds = (torch.tensor(one, device=DEVICE) for one in ([7, 2**33, 0], [3, 2**32 - 1, 3]))
+    for first, seed in ((firsts, seeds), (5, 9), (firsts, 9), (5, seeds)):
+        found, twin = (
+            uniform_letters(6, length, first, 4, seed=seed, device=DEVICE, backend=backend)
+            for backend in ("triton", "reference")
+        )
+        assert torch.equal(found, twin)
+    with pytest.raises(InputError, match="triton"):
+        uniform_letters(6, 200, 0, 4, first_letter=4, device=DEVICE, backend="triton")
 
 
 @every_backend

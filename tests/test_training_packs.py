@@ -18,6 +18,7 @@ from tests.pack_cases import (
     OTHER_RUNS,
     Interruption,
     check_close,
+    drawn,
     plain_loop,
     run_of,
     runs_of,
@@ -169,7 +170,7 @@ def test_a_packed_model_answers_as_its_models(model):
 def check_words(words, tasks, run_seeds, places, length, steps, num_words=4):
     words.load(places)
     words.prepare(steps)
-    batch = words.draw(torch.tensor(steps))
+    batch = drawn(words, torch.tensor(steps))
     for row, (place, step) in enumerate(zip(places, steps, strict=True)):
         wanted = tasks[place].sample(run_seeds[place], batch_size=4, length=length, step=step)
         tokens, targets, mask = (part[row].numpy() for part in batch)

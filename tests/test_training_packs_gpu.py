@@ -14,6 +14,7 @@ from tests.pack_cases import (
     FAMILIES,
     Interruption,
     digest,
+    drawn,
     histories,
     plain_loop,
     run_of,
@@ -138,7 +139,7 @@ def test_words_of_the_gpu_are_those_of_the_cpu(supervision, length):
     for places, steps in (((0, 1), (0, 0)), ((2, 1), (5, 10**6))):
         words.load(places)
         words.prepare(steps)
-        batch = words.draw(torch.tensor(steps, device=device))
+        batch = drawn(words, torch.tensor(steps, device=device))
         for row, (place, step) in enumerate(zip(places, steps, strict=True)):
             wanted = tasks[place].sample(seeds[place], batch_size=4, length=length, step=step)
             for name in ("tokens", "targets", "mask"):

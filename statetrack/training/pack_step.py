@@ -139,6 +139,7 @@ class PackStep:
         )
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._side = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     @property
     def size(self) -> int:
@@ -231,13 +232,31 @@ class PackStep:
             tensor.copy_(old)
         return graph
 
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """What runs on a GPU beside what follows, until `_join`."""
+        if self._side is None:
+            yield
+            return
+        self._side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._side):
+            yield
+
+    def _join(self) -> None:
+        if self._side is not None:
+            torch.cuda.current_stream().wait_stream(self._side)
+
     def take(self) -> None:
         """Take one step with the next learning rate, as a graph records it."""
         state = self.state
         with torch.enable_grad(), precision_of_projections(self._projections, state.parameters):
-            tokens, targets, mask = self._words.draw(state.steps)
+            tokens = self._words.tokens(state.steps)
+            with self._beside():
+                targets, mask = self._words.labels(state.steps)
+                mask = mask & self._counts
             logits, _ = self._model(tokens, parameters=self._trained)
-            losses = cross_entropy(logits, targets, mask & self._counts)
+            self._join()
+            losses = cross_entropy(logits, targets, mask)
             (gradient,) = torch.autograd.grad(losses, self._trained, self._ones)
         with torch.no_grad():
             state.steps.add_(1)

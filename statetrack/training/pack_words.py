@@ -9,7 +9,7 @@ from torch import Tensor
 
 from automata.tasks import Task
 from automata.tasks.automaton_task import AutomatonTask
-from statetrack.scans.automaton import uniform_words
+from statetrack.scans.automaton import uniform_letters, uniform_words
 from statetrack.training.curricula import Stage
 from statetrack.training.data import TensorBatch
 
@@ -28,8 +28,12 @@ class StageWords(Protocol):
         """Do what only the host can do before the words of these steps, one a run, are drawn."""
         ...
 
-    def draw(self, steps: Tensor) -> TensorBatch:
+    def tokens(self, steps: Tensor) -> Tensor:
         """Words of step ``steps[p]`` for every run p; may be captured in a CUDA graph."""
+        ...
+
+    def labels(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Targets of the same words, and which of them count; may be captured beside the model."""
         ...
 
 
@@ -104,8 +108,11 @@ class _HostWords:
         for into, column in zip(self._batch, columns, strict=True):
             into.copy_(torch.from_numpy(np.stack(column)))
 
-    def draw(self, steps: Tensor) -> TensorBatch:
-        return self._batch
+    def tokens(self, steps: Tensor) -> Tensor:
+        return self._batch.tokens
+
+    def labels(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        return self._batch.targets, self._batch.mask
 
 
 class _JoinedAutomata:
@@ -149,8 +156,19 @@ class _DeviceWords:
     def prepare(self, steps: Sequence[int]) -> None:
         pass
 
-    def draw(self, steps: Tensor) -> TensorBatch:
-        tokens, _, targets = uniform_words(
+    def tokens(self, steps: Tensor) -> Tensor:
+        return uniform_letters(
+            self._automata.transitions.shape[1],
+            self._length,
+            steps * self._batch_size,
+            self._num_words,
+            seed=self._seeds,
+            device=self._seeds.device,
+        )
+
+    def labels(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """The words are drawn once more, which is cheaper than to read them."""
+        targets = uniform_words(
             self._automata.transitions,
             self._length,
             steps * self._batch_size,
@@ -159,8 +177,8 @@ class _DeviceWords:
             initial=self._starts,
             outputs=self._automata.classes,
             keep_states=False,
-        )
+        ).labels
         assert targets is not None
         if self._automata.only_last:
             targets = torch.where(self._mask, targets, 0)
-        return TensorBatch(tokens, targets, self._mask)
+        return targets, self._mask

@@ -60,6 +60,7 @@ def _draw(
             first_letter=first_letter,
             num_letters=num_letters,
             device=transitions.device,
+            backend="reference",
         ).expand(tokens.shape)
         first = None if initial is None else initial.unsqueeze(-1).expand(tokens.shape[:-1])
         tokens.copy_(drawn)

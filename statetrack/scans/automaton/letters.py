@@ -2,8 +2,11 @@
 
 The algorithm and its constants are described in `automata.philox` and `automata.words`. Torch has
 no unsigned 64-bit products, so the high half of a 32 x 32 bit product is put together from two
-48-bit ones.
+48-bit ones. Whole words on a GPU are drawn by a kernel.
 """
+
+from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -12,6 +15,8 @@ from automata.errors import InputError
 from automata.letters import piece_length
 from automata.philox import Stream, stream_key
 from automata.words import is_split_by_word, word_portion
+from statetrack.scans.automaton.launch import draw_words, portion_on
+from statetrack.scans.inputs import choose_backend
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
@@ -54,6 +59,7 @@ def uniform_letters(
     first_letter: int = 0,
     num_letters: int | None = None,
     device: torch.device | str = "cpu",
+    backend: str = "auto",
 ) -> Tensor:
     """Draw words of independent uniform letters, one for each of consecutive items.
 
@@ -74,6 +80,8 @@ def uniform_letters(
     num_letters : int, optional
         How many letters to draw; by default all to the end.
     device : torch.device or str
+    backend : {"auto", "reference", "triton"}
+        "auto" takes the kernel for whole words on a GPU, and torch elsewhere.
 
     Returns
     -------
@@ -83,7 +91,7 @@ def uniform_letters(
     Raises
     ------
     InputError
-        An argument out of range, or a split that would hold no word.
+        An argument out of range, a split that would hold no word, a backend that cannot run.
 
     Examples
     --------
@@ -93,14 +101,34 @@ def uniform_letters(
     if not 1 <= num_symbols <= 2**31:
         raise InputError(f"num_symbols = {num_symbols}: expected 1 to 2**31")
     count = piece_length(length, first_letter, num_letters)
+    backends = {"reference": _in_torch} | ({"triton": _by_kernel} if count == length else {})
+    device = torch.device(device)
+    chosen = choose_backend("uniform_letters", backends, backend, "ieee", device)
+    given = [one.shape for one in (first_item, seed) if isinstance(one, Tensor)]
+    shape = (*torch.broadcast_shapes(*given), num_items, count)
+    if prod(shape) == 0:
+        return torch.zeros(shape, dtype=torch.int64, device=device)
+    return backends[chosen](
+        num_symbols, length, first_item, shape, seed, split, first_letter, device
+    )
+
+
+def _in_torch(
+    num_symbols: int,
+    length: int,
+    first_item: int | Tensor,
+    shape: Sequence[int],
+    seed: int | Tensor,
+    split: str,
+    first_letter: int,
+    device: torch.device,
+) -> Tensor:
+    """The plain twin, which draws pieces as well."""
+    *_runs, num_items, count = shape
     # Added as a number or as a tensor: a first item on the device stays there.
     items = torch.arange(num_items, device=device)
     items = items + (first_item.unsqueeze(-1) if isinstance(first_item, Tensor) else first_item)
-    items = items.unsqueeze(-1)
-    if isinstance(seed, Tensor):
-        items = items.expand(*torch.broadcast_shapes(seed.shape, items.shape[:-2]), num_items, 1)
-    if length == 0:
-        return items.expand(*items.shape[:-1], 0)
+    items = items.unsqueeze(-1).expand(*shape[:-1], 1)
     if is_split_by_word(num_symbols, length):
         portion = torch.from_numpy(word_portion(num_symbols, length, split).copy()).to(device)
         block = torch.full((1, 1), length, device=device)
@@ -116,6 +144,37 @@ def uniform_letters(
     blocks = torch.arange(first_block, end_block, device=device).unsqueeze(0)
     words = _words(items, blocks, _key(seed, split, Stream.LETTERS))
     return (words * num_symbols >> 32)[..., skipped : skipped + count]
+
+
+def _by_kernel(
+    num_symbols: int,
+    length: int,
+    first_item: int | Tensor,
+    shape: Sequence[int],
+    seed: int | Tensor,
+    split: str,
+    _first_letter: int,
+    device: torch.device,
+) -> Tensor:
+    """Whole words."""
+    *runs, num_items, _ = shape
+    tokens = torch.empty(shape, dtype=torch.int64, device=device)
+    is_short = is_split_by_word(num_symbols, length)
+    draw_words(
+        num_symbols,
+        tokens.view(prod(runs), num_items, length),
+        seed=_of_runs(seed, runs),
+        stream=stream_key(0, split, Stream.SHORT_WORDS if is_short else Stream.LETTERS)[1],
+        first_item=_of_runs(first_item, runs),
+        first_letter=0,
+        portion=portion_on(device, num_symbols, length, split) if is_short else None,
+    )
+    return tokens
+
+
+def _of_runs(number: int | Tensor, runs: Sequence[int]) -> int | Tensor:
+    """One number for each run, or one for all."""
+    return number.expand(runs).reshape(-1) if isinstance(number, Tensor) else number
 
 
 def _key(seed: int | Tensor, split: str, stream: int) -> tuple[int | Tensor, int]:
