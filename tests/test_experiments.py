@@ -293,6 +293,7 @@ def test_the_committed_results_load_and_draw():
         ("eigenvalue_table", "cpu"),
         ("s5_variants", "cpu"),
         ("deltaproduct", "cpu"),
+        ("deltaproduct", "gpu"),
         ("mru_groups", "cpu"),
         ("horizon_causes", "cpu"),
         ("depth", "cpu"),
