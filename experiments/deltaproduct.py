@@ -91,9 +91,8 @@ def grid(preset: str) -> Grid:
 
     ``cpu`` is S3, small: one and two factors, both ranges, and two layers, words of at most 32
     letters (10 runs). ``gpu`` is all groups, factors, ranges and depths with short words first, 5
-    seeds each: 220 runs, about 10 minutes of one H200 (an estimate from `group_recipes.py`: 32
-    runs of S5 with four factors in 40 s). ``full`` adds the published protocol at its size: 4,900
-    steps, 160 runs, about 5 hours. Whatever was interrupted goes on with
+    seeds each: 220 runs, 199 s of two shared H200. ``full`` adds the published protocol at its
+    size: 4,900 steps, 160 runs, about 5 hours (estimate). Whatever was interrupted goes on with
 
         statetrack grid experiments/deltaproduct.py --preset full
 

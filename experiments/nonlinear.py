@@ -8,10 +8,12 @@ Report words are 780 times as long as any word of the training.
 Solved: 99 % of the selection words of length 128 right at every position.
 """
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from statetrack.training import Grid, Results
 
@@ -19,7 +21,7 @@ PRESETS = ("gpu", "s5", "cpu", "smoke")
 TITLES = {"parity": "parity", "s3": "S3", "s5": "S5"}
 LABELS = {"lstm": "LSTM", "gru": "GRU", "rnn": "tanh RNN"}
 WIDTHS = (5.0, 3.0, 1.2)
-"""Of the medians, in the order of `LABELS`: curves that lie on each other stay visible."""
+"""Of the medians, the first model's thickest: curves that lie on each other stay visible."""
 
 SHARED = [
     "training.length=128",
@@ -83,18 +85,16 @@ def figure(results: Results) -> Figure:
     runs = results.require_finished()
     tasks = [name for name in TITLES if name in set(runs.task)]
     models = [name for name in LABELS if name in set(runs.model)]
-    looks = dict(
-        zip(LABELS, zip(sns.color_palette("colorblind"), WIDTHS, strict=False), strict=True)
-    )
+    colors = dict(zip(LABELS, sns.color_palette("colorblind"), strict=False))
+    widths = dict(zip(models, WIDTHS[-len(models) :], strict=True))
     figure = Figure(figsize=(0.6 + 2.5 * len(tasks), 2.9), layout="constrained")
     panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-    curves = results.table("curves").merge(runs[["run_id", "task", "model"]], on="run_id")
+    shares = _shares(results)
     trained = int(runs.training_length.max())
     for panel, task in zip(panels, tasks, strict=True):
         for model in models:
-            own = curves[(curves.task == task) & (curves.model == model)]
-            if not own.empty:
-                _curves(panel, own, *looks[model], LABELS[model])
+            own = runs[(runs.task == task) & (runs.model == model)]
+            _curves(panel, own, shares[own.run_id], colors[model], widths[model])
         panel.axvline(trained, color="0.4", linewidth=1, linestyle=":")
         panel.set_xscale("log")
         panel.set_title(TITLES[task], fontsize=10)
@@ -103,13 +103,43 @@ def figure(results: Results) -> Figure:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("share of words\nright at 1..L")
     panels[0].text(trained, 0.02, "training length ", fontsize=7, color="0.3", ha="right")
-    panels[0].legend(frameon=False, fontsize=7, loc="center left")
+    handles = [
+        Line2D([], [], color=colors[name], linewidth=widths[name], label=LABELS[name])
+        for name in models
+    ]
+    thin = {"color": "0.4", "linewidth": 0.6}
+    handles.append(Line2D([], [], **thin, label="one seed"))
+    if runs.solved_step.isna().any():
+        handles.append(Line2D([], [], **thin, linestyle="--", label="not solved"))
+    panels[0].legend(handles=handles, frameon=False, fontsize=7, loc="center left")
     return figure
 
 
-def _curves(axes: Axes, curves: pd.DataFrame, color: object, width: float, label: str) -> None:
+def _shares(results: Results) -> pd.DataFrame:
+    """Share of words right throughout: a row a length, a column a run.
+
+    Recorded lengths are up to 1,600 letters apart. In between, the lengths are known at which the
+    share falls below the stored thresholds.
+    """
+    curves = results.table("curves").rename(columns={"whole_prefix_accuracy": "share"})
+    names = ["run_id", "length", "threshold", "metric", "longest"]
+    limits = results.table("thresholds").reindex(columns=names)
+    is_within = (limits.length > 0) & (limits.length < limits.longest)
+    limits = limits[is_within & (limits.metric == "whole_prefix_accuracy")]
+    points = [curves, limits.rename(columns={"threshold": "share"})]
+    known = pd.concat([frame[["run_id", "length", "share"]] for frame in points if len(frame)])
+    wide = known.drop_duplicates(["run_id", "length"]).pivot(
+        index="length", columns="run_id", values="share"
+    )
+    lengths = wide.index
+    return wide.set_index(np.log(lengths)).interpolate("index").set_index(lengths)
+
+
+def _curves(
+    axes: Axes, runs: pd.DataFrame, shares: pd.DataFrame, color: object, width: float
+) -> None:
     """Every seed thin, their median thick."""
-    for _, one in curves.groupby("run_id"):
-        axes.plot(one.length, one.whole_prefix_accuracy, color=color, linewidth=0.6, alpha=0.4)
-    median = curves.groupby("length").whole_prefix_accuracy.median()
-    axes.plot(median.index, median, color=color, linewidth=width, label=label)
+    for run_id, solved in zip(runs.run_id, runs.solved_step.notna(), strict=True):
+        style = "-" if solved else "--"
+        axes.plot(shares[run_id], color=color, linewidth=0.6, alpha=0.5, linestyle=style)
+    axes.plot(shares.median(axis="columns"), color=color, linewidth=width)

@@ -131,7 +131,7 @@ def facts(results: Results, ended: pd.DataFrame, num_runs: int) -> list[tuple[st
     finished = results.finished
     found.append(("seeds each", _span(ended.groupby(["task", "label"]).size())))
     found.append(("training length", _span(finished["training_length"])))
-    found.append(("measured to", f"{results.table('curves')['length'].max():.0f}"))
+    found.append(("measured to", _span(_longest(results))))
     devices = list(dict.fromkeys(entry["device"] for entry in results.provenance))
     if devices:
         found.append(("measured on", ", ".join(devices)))
@@ -352,7 +352,8 @@ def _figure_alt(title: str, results: Results) -> str:
     table = accuracy_overview(results)
     last = [name for name in table if name.startswith("best at ")][-1]
     length = last.removeprefix("best at ")
-    parts = [f"{row['task']} {row['label']} {row[last]:.2f}" for _, row in table.iterrows()]
+    measured = table[table[last].notna()]
+    parts = [f"{row['task']} {row['label']} {row[last]:.2f}" for _, row in measured.iterrows()]
     return f"{title}. Best token accuracy at length {length}: {'; '.join(parts)}."
 
 
@@ -361,9 +362,14 @@ def _caption(results: Results) -> str:
     curves = results.table("curves")
     return (
         f"Trained at length {_span(runs.training_length)}, measured on "
-        f"{_span(curves.num_words)} fresh words of length {int(curves.length.max())}, "
+        f"{_span(curves.num_words)} fresh words of length {_span(_longest(results))}, "
         f"{runs.seed.nunique()} seeds."
     )
+
+
+def _longest(results: Results) -> "pd.Series[int]":
+    """Longest length of every run."""
+    return results.table("curves").groupby("run_id")["length"].max()
 
 
 def _span(values: "pd.Series[int]") -> str:

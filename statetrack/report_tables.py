@@ -34,17 +34,19 @@ _RUN_COLUMNS = {
 def accuracy_overview(results: Results) -> pd.DataFrame:
     """Accuracy at the training length and up to the longest, best and median, with horizons.
 
-    One row a task and label, to which the settings that vary within it are added.
+    One row a task and label, to which the settings that vary within it are added. Lengths are
+    those that most runs share, which were all measured to the longest or not; a horizon is that of
+    all lengths of its run.
     """
     return _accuracy(with_variants(results.finished), results, "token_accuracy")
 
 
 def _accuracy(runs: pd.DataFrame, results: Results, metric: str) -> pd.DataFrame:
     curves = results.table("curves")
-    longest = int(curves.length.max())
     trained = int(results.finished.training_length.max())
     wanted = [trained, *(trained * 2**k * 8 // 5 // 8 * 8 for k in range(0, 12))]
     measured = set(curves.groupby("length").run_id.nunique().loc[lambda n: n == n.max()].index)
+    longest = max(measured)
     near = {max((n for n in measured if n <= trained), default=longest)}
     lengths = sorted({n for n in wanted if n in measured and n < longest} | near | {longest})
     if len(lengths) > TABLE_LENGTHS:

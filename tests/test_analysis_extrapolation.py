@@ -123,8 +123,18 @@ def test_accuracy_table(results):
             "median horizon": "≥ 16",
         },
     ]
-    with pytest.raises(InputError, match="length 99 was not measured on s3; there are 8, 16"):
+    with pytest.raises(InputError, match="length 99 was not measured; there are 8, 16"):
         accuracy_table(*results, lengths=[99])
+
+
+def test_a_length_of_some_labels_alone_is_missing_of_the_others(results):
+    runs, curves = results
+    shorter = curves[(curves["run_id"] == "d") | (curves["length"] == 8)]
+    table = accuracy_table(runs, shorter, lengths=[8, 16]).set_index("label")
+    assert table["median at 8"].tolist() == [1.0, 1.0]
+    assert table["best horizon"].tolist() == ["≥ 8", "≥ 16"]
+    assert pd.isna(table.at["MRU", "best at 16"]) and pd.isna(table.at["MRU", "median at 16"])
+    assert table.at["LSTM", "best at 16"] == 0.995
 
 
 def test_best_runs(results):

@@ -282,6 +282,7 @@ def test_the_committed_results_load_and_draw():
         ("representations", "gpu"),
         ("nonlinear", "cpu"),
         ("nonlinear", "gpu"),
+        ("nonlinear", "s5"),
         ("automata_suite", "cpu"),
         ("regular_tasks", "cpu"),
         ("growing_parity", "cpu"),
@@ -292,6 +293,7 @@ def test_the_committed_results_load_and_draw():
         ("eigenvalue_table", "cpu"),
         ("s5_variants", "cpu"),
         ("deltaproduct", "cpu"),
+        ("deltaproduct", "gpu"),
         ("mru_groups", "cpu"),
         ("horizon_causes", "cpu"),
         ("depth", "cpu"),
@@ -326,6 +328,24 @@ def test_the_committed_results_of_nonlinear_reach_100000_letters():
     for entry in results.provenance:
         assert entry["commit"]
         assert entry["uncommitted_changes"] is False
+
+
+def test_curves_of_nonlinear_fall_where_the_thresholds_say():
+    """Recorded lengths are 1,600 letters apart; one that falls at 108 is drawn so."""
+    experiment = load_experiment(FOLDER / "nonlinear.py")
+    results = load_results(FOLDER / "results" / "nonlinear-s5")
+    assert results.finished.solved_step.notna().sum() == 4
+    (unsolved,) = results.finished.run_id[results.finished.solved_step.isna()]
+    limits = results.table("thresholds").query("metric == 'whole_prefix_accuracy'")
+    (panel,) = experiment.figure(results).axes
+    (dashed,) = [line for line in panel.lines if line.get_linestyle() == "--"]
+    drawn = dict(zip(*dashed.get_data(), strict=True))
+    for row in limits[limits.run_id == unsolved].itertuples():
+        assert drawn[row.length] == row.threshold
+    recorded = results.table("curves").set_index(["run_id", "length"]).whole_prefix_accuracy
+    median = dict(zip(*panel.lines[5].get_data(), strict=True))
+    assert median[100_000] == recorded.xs(100_000, level="length").median()
+    assert len(median) == len(drawn)
 
 
 def test_the_committed_results_of_type_law_follow_the_law():

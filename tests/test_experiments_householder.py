@@ -53,6 +53,26 @@ def test_what_was_exported_is_compared_alike(smoke):
     pd.testing.assert_frame_equal(theirs, ours, rtol=1e-5, atol=1e-6)
 
 
+def test_runs_measured_to_different_lengths_are_drawn(smoke, tmp_path):
+    """The preset `gpu` of deltaproduct goes to 2,048 letters with one model, with others to 512."""
+    experiment, results, _ = smoke
+    curves = results.table("curves")
+    first, *others = results.finished.run_id
+    longest = curves.length.max()
+    near = curves.length[curves.length <= longest // 2].max()
+    cut = curves[(curves.run_id == first) | (curves.length <= near)]
+    uneven = Results(results.runs, {**results.tables, "curves": cut}, results.provenance)
+    products = write_products(experiment, uneven, tmp_path, "")
+    table = pd.read_csv(products["table"])
+    assert [name for name in table if name.startswith("best at ")][-1] == f"best at {near}"
+    assert table.notna().all(axis=None)
+    reached = cut.groupby("run_id").length.max()
+    assert (reached[first], set(reached[others])) == (longest, {near})
+    page = products["report"].read_text()
+    assert f"<dd>{near} to {longest}</dd>" in page
+    assert f"fresh words of length {near} to {longest}" in page
+
+
 def test_nothing_finished_is_nothing_to_compare(smoke):
     experiment, results, _ = smoke
     nothing = results.only([])

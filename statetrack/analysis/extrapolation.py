@@ -1,5 +1,6 @@
 """How far beyond its training length a model keeps the state."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -159,7 +160,7 @@ def accuracy_table(
     runs, curves : DataFrame
         As in `summarize_curves`.
     lengths : sequence of int
-        Lengths to show; each must have been measured for every task.
+        Lengths to show.
     metric : str
         The accuracy to show.
     threshold : float
@@ -170,27 +171,26 @@ def accuracy_table(
     DataFrame
         task, label, seeds, then ``best at L`` and ``median at L`` for every length, ``best
         horizon`` and ``median horizon``, as text where the longest measured length was passed
-        ("≥ 256"; the median of two middle runs takes the lower one).
+        ("≥ 256"; the median of two middle runs takes the lower one). Missing at a length at which
+        that task and label was not measured.
 
     Raises
     ------
     InputError
-        A length was not measured, or a column is missing.
+        A length was measured of none, or a column is missing.
     """
     summary = summarize_curves(runs, curves, [metric])
+    if unknown := sorted(set(lengths) - set(summary["length"])):
+        known = ", ".join(str(length) for length in sorted(set(summary["length"])))
+        raise InputError(f"length {unknown[0]} was not measured; there are {known}")
     reached = runs[["run_id", "task", "label"]].merge(horizons(curves, threshold, metric))
     rows = []
     for (task, label), group in summary.groupby(["task", "label"], sort=False):
         by_length = group.set_index("length")
         row: dict[str, Any] = {"task": task, "label": label, "seeds": int(group["num_runs"].max())}
         for length in lengths:
-            if length not in by_length.index:
-                measured = ", ".join(str(known) for known in sorted(by_length.index))
-                raise InputError(
-                    f"length {length} was not measured on {task}; there are {measured}"
-                )
-            row[f"best at {length}"] = by_length.at[length, "best"]
-            row[f"median at {length}"] = by_length.at[length, "median"]
+            row[f"best at {length}"] = by_length["best"].get(length, math.nan)
+            row[f"median at {length}"] = by_length["median"].get(length, math.nan)
         own = reached[(reached["task"] == task) & (reached["label"] == label)]
         ranked = own.sort_values(["horizon", "censored"])
         row["best horizon"] = _horizon_text(ranked.iloc[-1])
