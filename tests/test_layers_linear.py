@@ -57,6 +57,19 @@ def test_a_projection_is_what_it_was_bit_for_bit(bias, widens, autocast, of_x):
         assert torch.equal(one, other)
 
 
+def test_a_projection_that_is_used_twice_is_what_it_was_bit_for_bit():
+    """Autocast casts the weight once; its gradients meet in bfloat16."""
+    torch.manual_seed(1)
+    module = Projection(16, 24, bias=False)
+    one, other = torch.randn(2, 3, 16), torch.randn(2, 3, 16)
+    found = []
+    for run in (module, lambda x: as_before(module, x)):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = run(one) * run(other)
+        found += torch.autograd.grad(y.square().sum(), module.weight)
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("autocast", [False, True])
 def test_a_pack_of_projections_is_what_it_was_bit_for_bit(autocast):
     draw = Draw(0, device=torch.device("cpu"))
