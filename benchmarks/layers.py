@@ -19,7 +19,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from statetrack.benchmark.timing import num_sets, time_calls
-from statetrack.layers import add_rms_norm, bias_gelu, cross_entropy, embedding, mlp, rms_norm
+from statetrack.layers import (
+    add_rms_norm,
+    bias_gelu,
+    cross_entropy,
+    embedding,
+    linear,
+    mlp,
+    rms_norm,
+)
 from statetrack.layers.mlp import Blocks, mlp_unfused, run_backward, run_forward
 from statetrack.training.adamw import AdamW
 from statetrack.training.optimizers import Rates, clip_factors
@@ -46,7 +54,7 @@ class Row:
     name : str
     ours, unfused : callable
         Take the inputs; the unfused one is written as models would without this package, that of
-        `mlp` as with the other layers of this package.
+        `mlp` as with the other layers of this package, that of `linear` as product and cast.
     draw : callable
         A set of inputs; those that float get gradients.
     differentiable : bool
@@ -93,6 +101,16 @@ def mlp_inputs(runs: int, rows: int, width: int) -> tuple[Tensor, ...]:
     pieces = (torch.randn(runs, sum(sizes), device=DEVICE) / width**0.5).split(sizes, dim=1)
     weights = [one.unflatten(1, shape) for one, shape in zip(pieces, shapes, strict=True)]
     return torch.randn(runs, rows, width, device=DEVICE).bfloat16(), *weights
+
+
+def linear_inputs(runs: int, rows: int, width: int) -> tuple[Tensor, Tensor]:
+    """Rows in bfloat16, and weights to 8 times as many channels, pieces of the rows of a pack."""
+    size = 8 * width**2
+    flat = torch.randn(runs, 2 * size, device=DEVICE) / width**0.5
+    return (
+        torch.randn(runs, rows, width, device=DEVICE).bfloat16(),
+        flat[:, :size].unflatten(1, (8 * width, width)),
+    )
 
 
 def sweep(runs: int, rows: int, width: int) -> None:
@@ -181,6 +199,13 @@ def layer_rows(runs: int, batch: int, length: int, width: int) -> Iterator[Row]:
             mlp,
             lambda *inputs: mlp_unfused(*inputs, backend="auto"),
             lambda t=tokens: mlp_inputs(runs, batch * t, width),
+        )
+    for kind in (torch.float32, torch.bfloat16):
+        yield Row(
+            f"linear, bf16 to {'fp32' if kind == torch.float32 else 'bf16'}, 8 D",
+            lambda x, w, d=kind: linear(x, w, dtype=d),
+            lambda x, w, d=kind: linear(x, w, dtype=d, backend="reference"),
+            lambda: linear_inputs(runs, batch * length, width),
         )
     for letters in (6, 120, 1000):
         yield Row(

@@ -10,6 +10,7 @@ from statetrack.layers import (
     bias_gelu,
     cross_entropy,
     embedding,
+    linear,
     mlp,
     rms_norm,
     scaled_sigmoid,
@@ -82,6 +83,18 @@ def draw_sigmoid(draw: Draw) -> tuple:
     return *draw_rows(draw), draw.normal(3, wide=True)
 
 
+def draw_linear(draw: Draw) -> tuple:
+    runs = [(), (3,), (2, 2)][draw.whole(3)]
+    x = draw.normal(*runs, *draw.rows(), draw.size())
+    return linear_inputs(draw, x, draw.size(), runs)
+
+
+def linear_inputs(draw: Draw, x: Tensor, outputs: int, runs: tuple[int, ...]) -> tuple:
+    """A weight of every run behind x, in float64 with it."""
+    size, wide = x.shape[-1], x.dtype != torch.float64
+    return x, draw.normal(*runs, outputs, size, wide=wide) / size**0.5
+
+
 def draw_mlp(draw: Draw) -> tuple:
     runs = [(), (3,), (2, 2)][draw.whole(3)]
     x = draw.normal(*runs, *draw.rows(), draw.size())
@@ -104,6 +117,7 @@ LAYERS = {
     "bias_add": (bias_add, draw_norm),
     "unit_norm": (unit_norm, draw_rows),
     "scaled_sigmoid": (scaled_sigmoid, draw_sigmoid),
+    "linear": (linear, draw_linear),
     "mlp": (mlp, draw_mlp),
     "cross_entropy": (cross_entropy, draw_cross_entropy),
     "embedding": (embedding, draw_embedding),

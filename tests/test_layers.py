@@ -29,6 +29,7 @@ from tests.layer_cases import (
     every_layer,
     is_differentiable,
     kernels,
+    linear_inputs,
     mlp_inputs,
     with_gradients,
 )
@@ -133,6 +134,7 @@ def test_gradcheck_on_the_kernels_in_float64(name, sums):
         "bias_add": lambda: (draw.normal(*shape), draw.normal(5)),
         "unit_norm": lambda: (draw.normal(*shape),),
         "scaled_sigmoid": lambda: (draw.normal(*shape), draw.normal(3)),
+        "linear": lambda: linear_inputs(draw, draw.normal(2, *shape), 7, (2,)),
         "mlp": lambda: mlp_inputs(draw, draw.normal(2, *shape), 7, (2,)),
         "cross_entropy": lambda: (
             draw.normal(2, *shape), draw.letters(5, 2, 2, 3), draw.letters(2, 2, 2, 3) > 0
@@ -334,6 +336,7 @@ def test_precision_and_repeats_at_the_sizes_of_a_pack(name, dtype, sums):
         "bias_add": lambda: (x, weight),
         "unit_norm": lambda: (x,),
         "scaled_sigmoid": lambda: (x, torch.tensor([4.0, -1.0, 2.0], device=DEVICE)),
+        "linear": lambda: linear_inputs(draw, x, 512, (4,)),
         "mlp": lambda: mlp_inputs(draw, x, 512, (4,)),
         "cross_entropy": lambda: (x, tokens, draw.letters(2, *tokens.shape) > 0),
         "embedding": lambda: (tokens, draw.normal(4, 120, 128)),

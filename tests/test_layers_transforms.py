@@ -15,6 +15,7 @@ from tests.layer_cases import (
     every_layer,
     is_differentiable,
     kernels,
+    linear_inputs,
     mlp_inputs,
     with_gradients,
 )
@@ -34,7 +35,8 @@ def test_the_operators_are_registered_right(name):
         for one in inputs
     ]
     operators = torch.ops.statetrack
-    dtype = (torch.float32,) if "norm" in name or name in ("bias_add", "embedding") else ()
+    has_dtype = "norm" in name or name in ("bias_add", "embedding", "linear")
+    dtype = (torch.float32,) if has_dtype else ()
     forward = getattr(operators, name).default
     outputs = forward(*leaves, *dtype)
     outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
@@ -47,6 +49,7 @@ def test_the_operators_are_registered_right(name):
         "bias_add": lambda: (*grads, *rest, torch.float32),
         "unit_norm": lambda: (first, *grads),
         "scaled_sigmoid": lambda: (first, *grads, *rest),
+        "linear": lambda: (first, *grads, torch.float32),
         "mlp": lambda: (first, *grads, rest[1]),
         "cross_entropy": lambda: (first, *rest, *grads[1:], grads[0]),
         "embedding": lambda: (first, *grads, rest[0].shape[-2], torch.float32),
@@ -71,6 +74,8 @@ def pack(name: str, seed: int = 5, dtype: torch.dtype = torch.float32) -> tuple:
         return (x,)
     if name == "scaled_sigmoid":
         return x, draw.normal(3, 3, wide=True)
+    if name == "linear":
+        return linear_inputs(draw, x, 5, (3,))
     if name == "mlp":
         return mlp_inputs(draw, x, 5, (3,))
     scale = draw.normal(3, 1, 2, 1, 6, wide=True)

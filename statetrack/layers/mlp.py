@@ -9,6 +9,7 @@ from automata.errors import InputError
 from statetrack.layers.backends import output_dtype, require_real, statistics_dtype, takes_kernels
 from statetrack.layers.bias_add import bias_add
 from statetrack.layers.bias_gelu import bias_gelu
+from statetrack.layers.linear import linear_reference, product
 from statetrack.layers.rows import kernel_type, lead, map_leading, sum_of_parts
 from statetrack.scans.kernels import num_items, with_unit_stride
 from statetrack.scans.launches import Launches
@@ -107,19 +108,9 @@ def mlp_unfused(
     def along(bias: Tensor) -> Tensor:
         return bias.reshape(*bias.shape[:leading], *ones, bias.shape[-1])
 
-    u = _linear(x, up_weight.to(x.dtype))
-    y = _linear(bias_gelu(u, along(up_bias), backend=backend), down_weight.to(x.dtype))
+    u = linear_reference(x, up_weight)
+    y = linear_reference(bias_gelu(u, along(up_bias), backend=backend), down_weight)
     return bias_add(y, along(down_bias), backend=backend)
-
-
-def _linear(x: Tensor, weight: Tensor) -> Tensor:
-    """Rows of every run times its own weight."""
-    if weight.dim() == 2:
-        return torch.nn.functional.linear(x, weight)
-    leading = weight.shape[:-2]
-    rows = num_items(x.shape[len(leading) : -1])
-    y = x.reshape(*leading, rows, x.shape[-1]) @ weight.mT
-    return y.reshape(*x.shape[:-1], weight.shape[-2])
 
 
 def _require_shapes(
@@ -220,23 +211,14 @@ def run_backward(
             **_options(x, hidden, blocks),
         )  # fmt: skip
     found = (
-        _product(grad_units.mT, x, dtype),
-        _product(grad.mT, units, dtype),
+        product(grad_units.mT, x, dtype),
+        product(grad.mT, units, dtype),
         sum_of_parts(partial, dtype),
     )
     of_up, of_down, of_biases = (
         one.view(like.shape) for one, like in zip(found, of_weights, strict=True)
     )
     return grad_x, of_up, of_down, of_biases
-
-
-def _product(one: Tensor, other: Tensor, dtype: torch.dtype) -> Tensor:
-    """Products of batches in a type that is at least as wide."""
-    if one.dtype == dtype:
-        return torch.bmm(one, other)
-    if one.device.type == "cpu":
-        return torch.bmm(one.to(dtype), other.to(dtype))
-    return torch.bmm(one, other, out_dtype=dtype)
 
 
 def _run_by_run(tensor: Tensor, runs: int) -> tuple[Tensor, int]:

@@ -57,7 +57,7 @@ class AarenMixer(nn.Module):
         self.query = nn.Parameter(torch.randn(config.num_heads, config.head_size))
         self.to_key = Projection(config.width, channels, bias=False)
         self.to_value = Projection(config.width, channels, bias=False)
-        self.output = nn.Linear(channels, config.width, bias=False)
+        self.output = Projection(channels, config.width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state (maximum, numerator, denominator)."""

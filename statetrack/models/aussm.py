@@ -70,7 +70,7 @@ class AUSSMMixer(nn.Module):
         self.read = nn.Parameter(torch.randn(2 * size) / math.sqrt(2))
         self.skip = nn.Parameter(torch.ones(channels))
         self.start = nn.Parameter(torch.randn(channels, 2 * size))
-        self.output = nn.Linear(channels, config.width, bias=False)
+        self.output = Projection(channels, config.width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the complex state [B, channels, N] after the last token."""

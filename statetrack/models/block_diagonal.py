@@ -89,7 +89,7 @@ class BlockDiagonalMixer(nn.Module):
         self.to_value = two_layers(width, width, blocks * size)
         self.start = nn.Parameter(torch.randn(blocks, size))
         self.norm = RMSNorm(blocks * size)
-        self.output = nn.Linear(blocks * size, width, bias=False)
+        self.output = Projection(blocks * size, width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state after the last token."""

@@ -61,7 +61,7 @@ class ComplexDiagonalMixer(nn.Module):
         self.to_input = Projection(config.width, 2 * channels)
         self.start = nn.Parameter(torch.randn(2 * channels))
         self.norm = RMSNorm(2 * channels)
-        self.output = nn.Linear(2 * channels, config.width, bias=False)
+        self.output = Projection(2 * channels, config.width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the complex state after the last token."""

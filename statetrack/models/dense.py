@@ -95,7 +95,7 @@ class DenseMixer(nn.Module):
         self.to_input = Projection(width, heads * size, bias=False)
         self.start = nn.Parameter(torch.randn(heads, size))
         self.norm = RMSNorm(size, (heads, 1))
-        self.output = nn.Linear(heads * size, width, bias=False)
+        self.output = Projection(heads * size, width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state after the last token."""

@@ -60,7 +60,7 @@ class DiagonalMixer(nn.Module):
         self.to_input = Projection(config.width, config.num_channels)
         self.start = nn.Parameter(torch.randn(config.num_channels))
         self.norm = RMSNorm(config.num_channels)
-        self.output = nn.Linear(config.num_channels, config.width, bias=False)
+        self.output = Projection(config.num_channels, config.width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state after the last token."""

@@ -71,7 +71,7 @@ class HGRNMixer(nn.Module):
         self.raw_bound = nn.Parameter(torch.full((channels,), raw_bound))
         self.start = nn.Parameter(torch.randn(channels))
         self.norm = RMSNorm(channels)
-        self.output = nn.Linear(channels, width, bias=False)
+        self.output = Projection(channels, width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state after the last token."""

@@ -82,7 +82,7 @@ class HouseholderMixer(nn.Module):
         nn.init.constant_(self.to_beta.bias, config.beta_bias)
         self.start = nn.Parameter(torch.randn(heads, size, size) / math.sqrt(size))
         self.norm = RMSNorm(size, (heads, 1))
-        self.output = nn.Linear(heads * size, config.width, bias=False)
+        self.output = Projection(heads * size, config.width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state after the last token."""

@@ -55,7 +55,7 @@ class LinearAttentionMixer(nn.Module):
         self.to_query = Projection(config.width, channels, bias=False)
         self.to_key = Projection(config.width, channels, bias=False)
         self.to_value = Projection(config.width, channels, bias=False)
-        self.output = nn.Linear(channels, config.width, bias=False)
+        self.output = Projection(channels, config.width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state (numerator, normaliser) after the last token."""

@@ -78,7 +78,7 @@ class LRUMixer(nn.Module):
         self.to_input = Projection(width, 2 * channels, bias=False)
         nn.init.normal_(self.to_input.weight, std=1 / math.sqrt(2 * width))
         self.start = nn.Parameter(torch.randn(2 * channels))
-        self.output = nn.Linear(2 * channels, width, bias=False)
+        self.output = Projection(2 * channels, width, bias=False, widens=False)
         nn.init.normal_(self.output.weight, std=1 / math.sqrt(channels))
         self.skip = nn.Parameter(torch.randn(width))
 

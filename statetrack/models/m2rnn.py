@@ -68,7 +68,7 @@ class M2RNNMixer(nn.Module):
             Projection(config.width, channels, bias=False) if config.output_gate else None
         )
         self.norm = RMSNorm(size, (heads, 1))
-        self.output = nn.Linear(channels, config.width, bias=False)
+        self.output = Projection(channels, config.width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state [B, H, K, V] after the last token."""

@@ -79,7 +79,7 @@ class MambaMixer(nn.Module):
         self.log_rate = nn.Parameter(torch.log(rate_N).expand(channels, size).clone())
         self.skip = nn.Parameter(torch.ones(channels))
         self.start = nn.Parameter(torch.randn(channels, size))
-        self.output = nn.Linear(channels, config.width, bias=False)
+        self.output = Projection(channels, config.width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state [B, channels, N] after the last token."""

@@ -82,7 +82,7 @@ class Mamba3Mixer(nn.Module):
         self.read_bias = nn.Parameter(torch.ones(heads, 2 * pairs))
         self.skip = nn.Parameter(torch.ones(heads, 1))
         self.start = nn.Parameter(torch.randn(heads * pairs, 2 * size))
-        self.output = nn.Linear(heads * size, width, bias=False)
+        self.output = Projection(heads * size, width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the complex state [B, heads * pairs, head size], twice."""

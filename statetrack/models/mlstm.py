@@ -76,7 +76,7 @@ class MLSTMMixer(nn.Module):
                 self.to_forget_gate.bias.copy_(torch.linspace(3.0, 6.0, heads))
         self.to_output_gate = Projection(config.width, heads * size)
         self.norm = RMSNorm(size, (heads, 1))
-        self.output = nn.Linear(heads * size, config.width, bias=False)
+        self.output = Projection(heads * size, config.width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state (memory, normaliser, stabiliser) after the last token."""

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from statetrack.layers import bias_add, mlp, rms_norm
+from statetrack.layers import bias_add, linear, mlp, rms_norm
+from statetrack.layers.backends import output_dtype
 
 
 class RMSNorm(nn.Module):
@@ -51,10 +52,12 @@ class Projection(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, [..., inputs]."""
-        y = nn.functional.linear(x, self.weight)
-        is_mixed = self.widens and torch.is_autocast_enabled(x.device.type)
-        dtype = torch.promote_types(y.dtype, torch.float32) if is_mixed else y.dtype
-        return y.to(dtype) if self.bias is None else bias_add(y, self.bias, dtype=dtype)
+        dtype = output_dtype(x)
+        if self.widens and torch.is_autocast_enabled(x.device.type):
+            dtype = torch.promote_types(dtype, torch.float32)
+        if self.bias is None:
+            return linear(x, self.weight, dtype=dtype)
+        return bias_add(linear(x, self.weight), self.bias, dtype=dtype)
 
 
 class MLP(nn.Module):

@@ -98,7 +98,7 @@ class MRUMixer(nn.Module):
             self.norm = None
             self.readout = nn.Parameter(torch.randn(heads, size, config.readout_size) / size)
             seen = size * config.readout_size
-        self.output = nn.Linear(heads * seen, config.width, bias=False)
+        self.output = Projection(heads * seen, config.width, bias=False, widens=False)
         if config.initialisation == "identity":
             nn.init.zeros_(self.to_elements.weight)
             nn.init.normal_(self.output.weight, std=0.02 / math.sqrt(2 * config.num_layers))

@@ -75,7 +75,7 @@ class MRUAttentionMixer(nn.Module):
         self.to_query = Projection(config.width, heads * size, bias=False)
         self.to_key = Projection(config.width, heads * size, bias=False)
         self.to_value = Projection(config.width, heads * size, bias=False)
-        self.output = nn.Linear(heads * size, config.width, bias=False)
+        self.output = Projection(heads * size, config.width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state (rotation, turned keys, values)."""

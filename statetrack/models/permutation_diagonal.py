@@ -112,7 +112,7 @@ class PermutationDiagonalMixer(nn.Module):
         self.to_input = Projection(width, heads * size * self.parts, bias=False)
         self.start = nn.Parameter(torch.randn(heads, size * self.parts))
         self.norm = RMSNorm(size * self.parts, (heads, 1))
-        self.output = nn.Linear(heads * size * self.parts, width, bias=False)
+        self.output = Projection(heads * size * self.parts, width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state after the last token."""

@@ -133,7 +133,7 @@ class RWKV7Mixer(nn.Module):
         self.shift = nn.Parameter(torch.full((6, width), 0.5)) if config.token_shift else None
         self.start = nn.Parameter(torch.randn(heads, size, size) / math.sqrt(size))
         self.norm = RMSNorm(size, (heads, 1))
-        self.output = nn.Linear(heads * size, width, bias=False)
+        self.output = Projection(heads * size, width, bias=False, widens=False)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs [B, T, D] and the state after the last token."""

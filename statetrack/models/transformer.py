@@ -74,7 +74,7 @@ class TransformerMixer(nn.Module):
         self.to_query = Projection(config.width, channels, bias=False)
         self.to_key = Projection(config.width, channels, bias=False)
         self.to_value = Projection(config.width, channels, bias=False)
-        self.output = nn.Linear(channels, config.width, bias=False)
+        self.output = Projection(channels, config.width, bias=False, widens=False)
         if config.position == "learned":
             self.positions = nn.Parameter(torch.randn(config.max_length, config.width))
 
