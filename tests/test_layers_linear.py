@@ -322,24 +322,3 @@ def test_bfloat16_is_as_exact_as_product_and_cast(written, size, outputs, runs, 
     for _ in range(5):
         again = run("auto")
         assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
-
-
-@pytest.mark.gpu
-def test_kernels_of_a_step():
-    """Three products and two casts: of the weight, and of the gradient."""
-    x, weight = of_a_pack(Draw(0), 4, 256, 128, 64)
-    x, weight = x.bfloat16().requires_grad_(), weight.detach().requires_grad_()
-    grad = torch.randn(4, 256, 64, device=DEVICE)
-
-    def step() -> None:
-        y = linear(x, weight, dtype=torch.float32)
-        torch.autograd.grad(y, (x, weight), grad)
-
-    for _ in range(2):
-        step()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        step()
-        torch.cuda.synchronize()
-    names = [one.name for one in profile.events() if one.device_type.name == "CUDA"]
-    casts = [name for name in names if "elementwise" in name or "copy" in name.lower()]
-    assert len(casts) == 2, names
