@@ -2,8 +2,9 @@
 
 Run ``python benchmarks/packs.py --output FOLDER``. Every row builds a pack as a grid would,
 captures its step, replays it, and gives milliseconds a step and run-steps per second (runs of the
-pack times steps). With ``--peer`` peers' layers come first: one run at a time in eager PyTorch. MRU
-has none that can be installed. ``--profile ROW`` prints where the GPU's time goes instead.
+pack times steps). With ``--peer`` peers' layers come last, for they tune themselves for minutes:
+one run at a time in eager PyTorch. MRU has none that can be installed. ``--profile ROW`` prints
+where the GPU's time goes instead.
 
 The floor of a step is the larger of two times, both with roofs measured in the same run. Bytes:
 what autograd keeps is written once and read once; parameters, gradients and what the optimiser
@@ -16,7 +17,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,39 @@ ROWS: dict[str, tuple[list[str], int]] = {
     "deltaproduct-4": (DELTA_PRODUCT, 4),
     "mru-128": (MRU, 128),
     "lstm-128": (LSTM, 128),
+}
+Shape = Sequence[int]
+
+
+def flops_of_linear(x: Shape, weight: Shape, *_others: object, **_more: object) -> int:
+    """Operations of `statetrack.layers.linear`, forward."""
+    return 2 * math.prod(x) * weight[-2]
+
+
+def flops_of_linear_backward(
+    x: Shape, _grad: Shape, weight: Shape, *_others: object, **_more: object
+) -> int:
+    """Both gradients."""
+    return 4 * math.prod(x) * weight[-2]
+
+
+def flops_of_mlp(x: Shape, weight: Shape, *_others: object, **_more: object) -> int:
+    """Operations of `statetrack.layers.mlp`, forward."""
+    return 4 * math.prod(x) * weight[-2]
+
+
+def flops_of_mlp_backward(
+    x: Shape, _grad: Shape, _weights: Shape, up_bias: Shape, **_more: object
+) -> int:
+    """All gradients, without the hidden units that are computed again."""
+    return 8 * math.prod(x) * up_bias[-1]
+
+
+PRODUCTS = {
+    torch.ops.statetrack.linear: flops_of_linear,
+    torch.ops.statetrack.linear_backward: flops_of_linear_backward,
+    torch.ops.statetrack.mlp: flops_of_mlp,
+    torch.ops.statetrack.mlp_backward: flops_of_mlp_backward,
 }
 STEPS = 50
 PEER_STEPS = 30
@@ -94,7 +128,7 @@ def floor_of(step: PackStep, roofs: Roofs) -> dict[str, float]:
     step.rewind()
     with (
         saved_tensors_hooks(keep, lambda tensor: tensor),
-        FlopCounterMode(display=False) as counter,
+        FlopCounterMode(display=False, custom_mapping=PRODUCTS) as counter,
     ):
         step.take()
     step.rewind()
@@ -268,9 +302,6 @@ def main() -> None:
             content = {"rows": rows, **origin}
             (options.output / "packs.json").write_text(json.dumps(content, indent=2) + "\n")
 
-    for name in options.rows:
-        if options.peer and name in PEERS:
-            add(time_peer(name))
     for size in options.packs:
         for name in options.rows:
             torch.cuda.empty_cache()
@@ -279,6 +310,9 @@ def main() -> None:
                 add(time_pack(name, size, roofs))
             except (torch.OutOfMemoryError, InputError) as error:
                 add({"row": name, "pack": size, "error": str(error).splitlines()[0]})
+    for name in options.rows:
+        if options.peer and name in PEERS:
+            add(time_peer(name))
 
 
 if __name__ == "__main__":

@@ -233,6 +233,34 @@ def test_rows_may_be_narrower_than_the_table_whose_gradient_they_sum(sums):
         assert_agree(found["triton"][1:], found["reference"][1:], "sums", rtol=1e-5, atol=1e-5)
 
 
+def test_the_gradient_of_a_wide_table_is_summed_in_its_type(sums):
+    draw = Draw(10, torch.float64)
+    tokens, table = draw.letters(5, 3, 400), draw.normal(5, 16)
+    found, true = (
+        with_gradients(
+            lambda *given, b=backend: embedding(*given, dtype=torch.float32, backend=b),
+            (tokens, table),
+        )
+        for backend in ("triton", "reference")
+    )
+    assert_agree(found, true, sums, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [16, 20, 32, 48])
+def test_narrow_rows_on_tensor_cores(dtype, size, sums):
+    draw = Draw(size, dtype)
+    tokens, table = draw.letters(120, 3, 5000), draw.normal(3, 120, size)
+    tokens = tokens.flatten(1)
+    found = with_gradients(kernels("embedding"), (tokens, table))
+    true = with_gradients(
+        lambda *given: embedding(*given, backend="reference"), (tokens, table.double())
+    )
+    limit = 2e-6 if dtype == torch.float32 else torch.finfo(dtype).eps
+    assert_agree(found, true, sums, rtol=limit, atol=20 * limit)
+
+
 def test_axes_are_merged_into_groups():
     def sizes(shape, weight):
         groups = RowGroups(torch.zeros(shape), torch.zeros(weight))

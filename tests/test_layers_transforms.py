@@ -62,6 +62,26 @@ def test_the_operators_are_registered_right(name):
         assert set(results.values()) == {"SUCCESS"}
 
 
+@pytest.mark.parametrize("name", ["rms_norm", "add_rms_norm", "bias_gelu", "bias_add", "unit_norm"])
+def test_the_operators_keep_the_order_in_memory_that_they_promise(name):
+    draw = Draw(2)
+    x, y = (draw.normal(2, 3, 4, 6).transpose(0, 1).requires_grad_() for _ in range(2))
+    weight = draw.normal(2, 3, 1, 6).transpose(0, 1).requires_grad_()
+    dtype = () if name == "bias_gelu" else (torch.float32,)
+    inputs = {"add_rms_norm": (x, y, weight), "unit_norm": (x,)}.get(name, (x, weight))
+    forward = getattr(torch.ops.statetrack, name).default
+    assert set(torch.library.opcheck(forward, (*inputs, *dtype)).values()) == {"SUCCESS"}
+    grads = [one.detach() for one in inputs]
+    first, last = grads[0], grads[-1]
+    arguments = {
+        "add_rms_norm": (first, *grads[:2], last, torch.float32),
+        "unit_norm": (first, first),
+        "bias_add": (first, last, torch.float32),
+    }.get(name, (first, first, last))
+    backward = getattr(torch.ops.statetrack, f"{name}_backward").default
+    assert set(torch.library.opcheck(backward, arguments).values()) == {"SUCCESS"}
+
+
 def pack(name: str, seed: int = 5, dtype: torch.dtype = torch.float32) -> tuple:
     """Inputs of three runs, each with weights of its own."""
     draw = Draw(seed, dtype)

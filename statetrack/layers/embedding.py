@@ -7,12 +7,20 @@ from torch import Tensor
 
 from automata.errors import InputError
 from statetrack.layers.backends import (
+    REAL_TYPES,
     require_one_device,
     require_real,
     statistics_dtype,
     takes_kernels,
 )
-from statetrack.layers.rows import Tiles, kernel_type, map_leading, sum_of_parts
+from statetrack.layers.rows import (
+    LEAST_COLUMNS,
+    Tiles,
+    kernel_type,
+    map_leading,
+    power_of_two,
+    sum_of_parts,
+)
 from statetrack.scans.kernels import multiprocessors, num_items
 from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
@@ -44,7 +52,8 @@ def embedding(
     weight : Tensor, [..., A, D]
         Real floating point; tables of a pack have leading axes, which `tokens` begin with as well.
     dtype : torch.dtype, optional
-        Type of the rows; that of `weight` by default. Gradients are summed in that of `weight`.
+        Type of the rows; that of `weight` by default. Gradients are summed in float32, in float64
+        where `dtype` or `weight` is.
     backend : {"auto", "reference", "triton"}
         "auto" takes the kernels on a GPU and torch elsewhere.
 
@@ -87,6 +96,9 @@ def embedding(
             f"{tuple(tokens.shape)} must begin with its leading axes"
         )
     written = weight.dtype if dtype is None else dtype
+    if written not in REAL_TYPES:
+        expected = ", ".join(str(one) for one in REAL_TYPES)
+        raise InputError(f"embedding: dtype is {written}, expected one of {expected}")
     if takes_kernels("embedding", backend, weight.device):
         flat = tokens.reshape(*leading, num_items(tokens.shape[len(leading) :]))
         out: Tensor = embedding_triton(flat, weight, written)
@@ -137,34 +149,43 @@ def _sum_products(tokens: Tensor, grad: Tensor, grad_weight: Tensor) -> Tensor:
 
     *leading, letters, size = grad_weight.shape
     runs, count = num_items(leading), tokens.shape[-1]
-    block = min(PRODUCT_LETTERS, max(16, _power_of_two(letters)))
-    columns = min(PRODUCT_COLUMNS, max(16, _power_of_two(size)))
+    block = min(PRODUCT_LETTERS, max(16, power_of_two(letters)))
+    operands = _operands(grad, grad_weight.dtype)
+    least = 16 if operands["OPERAND"].primitive_bitwidth > 16 else LEAST_COLUMNS
+    columns = min(PRODUCT_COLUMNS, max(least, power_of_two(size)))
     blocks = (-(-letters // block), -(-size // columns))
     tiles = -(-count // PRODUCT_ROWS)
     wanted = multiprocessors(grad.device) * PROGRAMS_PER_MULTIPROCESSOR
     parts = max(1, min(tiles, -(-wanted // (runs * num_items(blocks)))))
     tiles_a_part = -(-tiles // parts)
     parts = -(-tiles // tiles_a_part)
-    state = statistics_dtype(grad.dtype)
+    state = _summed(grad, grad_weight)
     partial = torch.empty((runs, parts, letters, size), dtype=state, device=grad.device)
     with Launches(grad) as launch:
         launch(
             backward_products, (runs * parts, *blocks), tokens, grad, partial,
             count, letters, parts, tiles_a_part,
             SIZE=size, COLUMNS=columns, ROWS=PRODUCT_ROWS, LETTERS=block,
-            STATE=kernel_type(grad.dtype), **_operands(grad), num_warps=4,
+            STATE=kernel_type(state), **operands, num_warps=4,
         )  # fmt: skip
     return sum_of_parts(partial.flatten(2), grad_weight.dtype).reshape(grad_weight.shape)
 
 
-def _operands(grad: Tensor) -> dict[str, Any]:
+def _operands(grad: Tensor, dtype: torch.dtype) -> dict[str, Any]:
     """Type of the factors of a product, and how many of them make up a number."""
     import triton.language as tl
 
+    if torch.float64 in (grad.dtype, dtype):
+        return {"OPERAND": tl.float64, "PARTS": 1}
     if grad.dtype == torch.float32 and grad.device.type == "cuda":
         return {"OPERAND": tl.bfloat16, "PARTS": 3}
     kinds = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
-    return {"OPERAND": kinds.get(grad.dtype, kernel_type(grad.dtype)), "PARTS": 1}
+    return {"OPERAND": kinds.get(grad.dtype, tl.float32), "PARTS": 1}
+
+
+def _summed(grad: Tensor, grad_weight: Tensor) -> torch.dtype:
+    """Type of the sums."""
+    return statistics_dtype(torch.promote_types(grad.dtype, grad_weight.dtype))
 
 
 def _sum_sorted(tokens: Tensor, grad: Tensor, grad_weight: Tensor) -> Tensor:
@@ -173,13 +194,13 @@ def _sum_sorted(tokens: Tensor, grad: Tensor, grad_weight: Tensor) -> Tensor:
     *leading, letters, size = grad_weight.shape
     runs = num_items(leading)
     order, offsets = _positions_by_letter(tokens.reshape(runs, tokens.shape[-1]), letters)
-    columns = min(COLUMNS, _power_of_two(size))
+    columns = min(COLUMNS, power_of_two(size))
     with Launches(grad) as launch:
         launch(
             backward_sorted, (runs * letters, -(-size // columns)),
             order, offsets, grad, grad_weight,
-            SIZE=size, COLUMNS=columns, ROWS=SORTED_ROWS, STATE=kernel_type(grad.dtype),
-            num_warps=4,
+            SIZE=size, COLUMNS=columns, ROWS=SORTED_ROWS,
+            STATE=kernel_type(_summed(grad, grad_weight)), num_warps=4,
         )  # fmt: skip
     return grad_weight
 
@@ -204,10 +225,6 @@ def _allocate_gradient(
 ) -> Tensor:
     shape = (*tokens.shape[:-1], num_letters, grad.shape[-1])
     return torch.empty(shape, dtype=dtype, device=grad.device)
-
-
-def _power_of_two(number: int) -> int:
-    return 1 << max(0, number - 1).bit_length()
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, Tensor, torch.dtype], output: Tensor) -> None:

@@ -76,7 +76,7 @@ def linear(
 def linear_reference(x: Tensor, weight: Tensor) -> Tensor:
     """Same contract as `linear` in the type of `x`, in plain torch."""
     # Autocast casts a weight once for all its uses, whose gradients are then summed in its type.
-    is_cast = torch.is_autocast_enabled(x.device.type) and x.dtype == output_dtype(x)
+    is_cast = torch.is_autocast_enabled(x.device.type)
     if not is_cast or torch.float64 in (x.dtype, weight.dtype):
         weight = weight.to(x.dtype)
     if weight.dim() == 2:

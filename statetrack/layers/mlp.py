@@ -10,12 +10,20 @@ from statetrack.layers.backends import output_dtype, require_real, statistics_dt
 from statetrack.layers.bias_add import bias_add
 from statetrack.layers.bias_gelu import bias_gelu
 from statetrack.layers.linear import linear_reference, product
-from statetrack.layers.rows import kernel_type, lead, map_leading, sum_of_parts
+from statetrack.layers.rows import (
+    LEAST_COLUMNS,
+    kernel_type,
+    lead,
+    map_leading,
+    power_of_two,
+    sum_of_parts,
+)
 from statetrack.scans.kernels import num_items, with_unit_stride
 from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
 
 LARGEST_SIZE = 128
+LARGEST_TILE = 256
 PACKED = 2048
 
 
@@ -88,6 +96,11 @@ def mlp(
     _require_shapes(x, *weights)
     x = x.to(output_dtype(x))
     if takes_kernels("mlp", backend, x.device, _fits(x, up_weight)):
+        if x.shape[-1] > LARGEST_TILE:
+            raise InputError(
+                f"mlp: D = {x.shape[-1]}, the kernels take 1 to {LARGEST_TILE}; use "
+                "backend='reference'"
+            )
         y: Tensor = mlp_triton(x, *weights)[0]
         return y
     return mlp_unfused(x, *weights, backend=backend)
@@ -144,7 +157,7 @@ def _fits(x: Tensor, up_weight: Tensor) -> bool:
 
 
 def blocks_of(x: Tensor) -> Blocks:
-    """Blocks of both passes; those for 16-bit types are the fastest of nine on an H200."""
+    """Blocks of both passes; those for 16-bit types took least for both together on an H200."""
     return Blocks(16, 16, 4, 1) if x.element_size() > 2 else Blocks(64, 64, 4, 2)
 
 
@@ -228,13 +241,12 @@ def _run_by_run(tensor: Tensor, runs: int) -> tuple[Tensor, int]:
 
 
 def _options(x: Tensor, hidden: int, blocks: Blocks) -> dict[str, Any]:
-    # Products of 16-bit tiles with fewer than 64 columns are wrong in Triton 3.6 on Hopper.
-    least = 64 if x.element_size() == 2 else 16
+    least = LEAST_COLUMNS if x.element_size() == 2 else 16
     size = x.shape[-1]
     return {
         "SIZE": size,
         "HIDDEN": hidden,
-        "COLUMNS": max(least, 1 << (size - 1).bit_length()),
+        "COLUMNS": max(least, power_of_two(size)),
         "CHUNK": blocks.chunk,
         "ROWS": blocks.rows,
         "STATE": kernel_type(x.dtype),

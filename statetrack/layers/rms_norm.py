@@ -198,7 +198,8 @@ def _run_backward_of(
 
     grad_y = _allocate_second(x, y_dtype)
     if x.numel() == 0:
-        return _allocate(x, scale, x.dtype), grad_y, torch.zeros_like(scale)
+        grad_x, grad_scale = _allocate_gradients(x, grad_normal, scale)
+        return grad_x, grad_y, grad_scale.zero_()
     groups = RowGroups(x, scale)
     tiles = Tiles(groups.count, groups.rows, groups.size)
     parts, tiles_a_part = tiles.parts(x.device)
@@ -227,7 +228,8 @@ def _allocate_sum(x: Tensor, y: Tensor, scale: Tensor, dtype: torch.dtype) -> tu
 
 
 def _allocate_gradients(x: Tensor, grad_normal: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    return _allocate(x, scale, x.dtype), torch.empty_like(scale)
+    grad_scale = torch.empty(scale.shape, dtype=scale.dtype, device=scale.device)
+    return _allocate(x, scale, x.dtype), grad_scale
 
 
 def _allocate_sum_gradients(

@@ -37,7 +37,7 @@ class Mixer(Protocol):
 class Letters(NamedTuple):
     """The residual stream where it begins: a row of the table for every letter.
 
-    Rows are normalised in the table, once a letter and not once a token.
+    Rows are normalised in the table, once a letter and not once a token; the whole table each time.
 
     Attributes
     ----------

@@ -52,10 +52,17 @@ def with_unit_stride(tensor: Tensor) -> Tensor:
 
 
 def empty_beside(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Uninitialised tensor of the same shape, in the same order of axes where that is dense."""
+    """Uninitialised tensor of the same shape and, where that is dense, the same strides."""
     if tensor.shape[-1] <= 1 or tensor.stride(-1) == 1:
         return torch.empty_like(tensor, dtype=dtype)
     return torch.empty(tensor.shape, dtype=dtype, device=tensor.device)
+
+
+def axes_in_memory(tensor: Tensor) -> tuple[int, ...]:
+    """Axes in the order in which they lie in memory, the last one last wherever it lies."""
+    strides = tensor.stride()
+    *leading, last = range(tensor.dim())
+    return (*sorted(leading, key=lambda axis: -strides[axis]), last)
 
 
 def empty_in_order(beside: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -68,8 +75,7 @@ def empty_in_order(beside: Tensor, shape: Sequence[int], dtype: torch.dtype) -> 
     shape : sequence of int
     dtype : torch.dtype
     """
-    strides = beside.stride()
-    order = [*sorted(range(len(shape) - 1), key=lambda axis: -strides[axis]), len(shape) - 1]
+    order = axes_in_memory(beside)
     places = [order.index(axis) for axis in range(len(shape))]
     in_memory = torch.empty([shape[axis] for axis in order], dtype=dtype, device=beside.device)
     return in_memory.permute(places)

@@ -233,30 +233,36 @@ class PackStep:
         return graph
 
     @contextmanager
-    def _beside(self) -> Iterator[None]:
-        """What runs on a GPU beside what follows, until `_join`."""
-        if self._side is None:
-            yield
+    def _labels(self) -> Iterator[Callable[[], tuple[Tensor, Tensor]]]:
+        """Targets, and which count; a GPU computes them beside what comes before the call."""
+        side = self._side
+        if side is None:
+            targets, mask = self._words.labels(self.state.steps)
+            yield lambda: (targets, mask & self._counts)
             return
-        self._side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._side):
-            yield
+        current = torch.cuda.current_stream()
+        side.wait_stream(current)
 
-    def _join(self) -> None:
-        if self._side is not None:
-            torch.cuda.current_stream().wait_stream(self._side)
+        def joined() -> tuple[Tensor, Tensor]:
+            current.wait_stream(side)
+            return targets, mask
+
+        try:
+            with torch.cuda.stream(side):
+                targets, mask = self._words.labels(self.state.steps)
+                mask = mask & self._counts
+            yield joined
+        finally:
+            current.wait_stream(side)
 
     def take(self) -> None:
         """Take one step with the next learning rate, as a graph records it."""
         state = self.state
         with torch.enable_grad(), precision_of_projections(self._projections, state.parameters):
             tokens = self._words.tokens(state.steps)
-            with self._beside():
-                targets, mask = self._words.labels(state.steps)
-                mask = mask & self._counts
-            logits, _ = self._model(tokens, parameters=self._trained)
-            self._join()
-            losses = cross_entropy(logits, targets, mask)
+            with self._labels() as labels:
+                logits, _ = self._model(tokens, parameters=self._trained)
+                losses = cross_entropy(logits, *labels())
             (gradient,) = torch.autograd.grad(losses, self._trained, self._ones)
         with torch.no_grad():
             state.steps.add_(1)

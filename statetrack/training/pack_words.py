@@ -167,7 +167,7 @@ class _DeviceWords:
         )
 
     def labels(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """The words are drawn once more, which is cheaper than to read them."""
+        """The words are drawn once more: reading them would wait for the other drawing."""
         targets = uniform_words(
             self._automata.transitions,
             self._length,

@@ -11,12 +11,12 @@ from math import prod
 import torch
 from torch import Tensor
 
-from automata.errors import InputError
+from automata.errors import InputError, unknown_name
 from automata.letters import piece_length
 from automata.philox import Stream, stream_key
 from automata.words import is_split_by_word, word_portion
 from statetrack.scans.automaton.launch import draw_words, portion_on
-from statetrack.scans.inputs import choose_backend
+from statetrack.scans.kernels import why_unavailable
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
@@ -81,7 +81,8 @@ def uniform_letters(
         How many letters to draw; by default all to the end.
     device : torch.device or str
     backend : {"auto", "reference", "triton"}
-        "auto" takes the kernel for whole words on a GPU, and torch elsewhere.
+        "auto" takes the kernel for whole words on a GPU, and torch elsewhere, which
+        `torch.func.vmap` needs.
 
     Returns
     -------
@@ -101,16 +102,22 @@ def uniform_letters(
     if not 1 <= num_symbols <= 2**31:
         raise InputError(f"num_symbols = {num_symbols}: expected 1 to 2**31")
     count = piece_length(length, first_letter, num_letters)
-    backends = {"reference": _in_torch} | ({"triton": _by_kernel} if count == length else {})
     device = torch.device(device)
-    chosen = choose_backend("uniform_letters", backends, backend, "ieee", device)
+    if backend not in ("auto", "reference", "triton"):
+        raise unknown_name("uniform_letters backend", backend, ("auto", "reference", "triton"))
+    is_whole, reason = count == length, why_unavailable(device)
+    if backend == "triton" and (reason is not None or not is_whole):
+        reason = reason or f"it draws whole words, not {count} letters of {length}"
+        raise InputError(
+            f"uniform_letters: backend 'triton' cannot run: {reason}; use backend='reference'"
+        )
+    by_kernel = device.type == "cuda" and reason is None and is_whole
+    draw = _by_kernel if backend == "triton" or (backend == "auto" and by_kernel) else _in_torch
     given = [one.shape for one in (first_item, seed) if isinstance(one, Tensor)]
     shape = (*torch.broadcast_shapes(*given), num_items, count)
     if prod(shape) == 0:
         return torch.zeros(shape, dtype=torch.int64, device=device)
-    return backends[chosen](
-        num_symbols, length, first_item, shape, seed, split, first_letter, device
-    )
+    return draw(num_symbols, length, first_item, shape, seed, split, first_letter, device)
 
 
 def _in_torch(
@@ -167,7 +174,7 @@ def _by_kernel(
         stream=stream_key(0, split, Stream.SHORT_WORDS if is_short else Stream.LETTERS)[1],
         first_item=_of_runs(first_item, runs),
         first_letter=0,
-        portion=portion_on(device, num_symbols, length, split) if is_short else None,
+        portion=portion_on(tokens.device, num_symbols, length, split) if is_short else None,
     )
     return tokens
 
