@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 
 from statetrack.analysis import PublishedValue, compare_published
 from statetrack.analysis.extrapolation import join_curves
+from statetrack.analysis.published import THEORY
 from statetrack.analysis.published_axes import published_curves
 from statetrack.training import Grid, Results, fixed, product
 from statetrack.training.axes import Axes
@@ -55,7 +56,7 @@ def _value(
 
 FIGURE_1 = ("Siems et al. 2025", "Figure 1, read off the image")
 README = ("Siems et al. 2025", "README of the code, as success or failure")
-THEORY = ("theory", "products of reflections")
+BY_THEORY = (THEORY, "products of reflections")
 DEPTH_THEOREM = ("Siems et al. 2025", "abstract: dihedral groups in two layers, as success")
 
 PUBLISHED = [
@@ -74,12 +75,12 @@ PUBLISHED = [
     ),
     _value(DEPTH_THEOREM, model_name(1, "[-1,1]", 2), "s3", TRAINED, 1.0, 0.1),
     *(
-        _value(THEORY, model_name(factors, "[-1,1]", 1), group, TRAINED, solved, 0.1)
+        _value(BY_THEORY, model_name(factors, "[-1,1]", 1), group, TRAINED, solved, 0.1)
         for group in ("s4", "a5")
         for factors, solved in ((1, 0.0), (2, 1.0))
     ),
     *(
-        _value(THEORY, model_name(NEEDED[group], "[0,1]", 1), group, TRAINED, 0.0, 0.1)
+        _value(BY_THEORY, model_name(NEEDED[group], "[0,1]", 1), group, TRAINED, 0.0, 0.1)
         for group in ("s4", "a5", "s5")
     ),
 ]

@@ -15,6 +15,9 @@ STATISTICS = ("median", "best", "worst", "mean")
 VERDICTS = ("reproduced", "not reproduced", "not measured")
 
 
+THEORY = "theory"
+
+
 @dataclass(frozen=True)
 class PublishedValue:
     """One published number, and how near to it a measurement must come.
@@ -22,7 +25,8 @@ class PublishedValue:
     Parameters
     ----------
     paper, where : str
-        Publication, and the table, figure or sentence in it.
+        Publication, and the table, figure or sentence in it; `THEORY` and a reason for what is not
+        published but follows.
     model, task : str
         As the measured frame names them.
     metric : str

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from automata.errors import InputError
 from statetrack.analysis.curve_axes import curve_handles, length_curves, reference_handles
-from statetrack.analysis.published import PublishedValue, seed_values
+from statetrack.analysis.published import THEORY, PublishedValue, seed_values
 from statetrack.analysis.styles import LabelStyle, label_styles, paper_style, with_minus_sign
 
 _MOST_COLUMNS = 4
@@ -64,7 +64,7 @@ def published_curves(
     rows = math.ceil(len(drawn) / columns)
     width = max(4.0, columns * _PANEL_INCHES[0])
     references = [line for line in reference_handles() if line.get_label() not in unused]
-    handles = [*curve_handles(styles), *references, _published_handle()]
+    handles = [*curve_handles(styles), *references, _published_handle(published)]
     legend_columns = max(1, int(width / _LEGEND_COLUMN_INCHES))
     legend_height = 0.16 * math.ceil(len(handles) / legend_columns) + 0.15
     with mpl.rc_context(paper_style()):
@@ -140,7 +140,7 @@ def published_rows(
         stroke = Line2D([], [], color=_GREY, marker="|", markersize=9, linestyle="none")
         stroke.set_label("median")
         figure.legend(
-            handles=[*seeds, stroke, _published_handle()],
+            handles=[*seeds, stroke, _published_handle(published)],
             loc="outside lower center",
             ncols=min(2 * len(drawn), len(seeds) + 2),
         )
@@ -208,7 +208,8 @@ def _mark(
     )
 
 
-def _published_handle() -> Line2D:
+def _published_handle(published: Sequence[PublishedValue]) -> Line2D:
+    by_theory = any(value.paper == THEORY for value in published)
     return Line2D(
         [],
         [],
@@ -218,5 +219,5 @@ def _published_handle() -> Line2D:
         markersize=5,
         markerfacecolor="white",
         linestyle="none",
-        label="published (bar: tolerance)",
+        label=f"published{' or by theory' if by_theory else ''} (bar: tolerance)",
     )
