@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from automata.errors import InputError
+from automata.errors import InputError, shown
 from automata.finite_group import FiniteGroup, check_order
 from automata.group_products import direct_product, semidirect_product
 from automata.matrix_groups import (
@@ -153,18 +153,22 @@ def parse(text: str) -> FiniteGroup:
         families = _FAMILIES if match is None or match[2][0] != "(" else _MATRIX_FAMILIES
         if match is None or match[1] not in families:
             raise InputError(
-                f"{part!r} in group {text!r} is no group{_nearest(part)}: write Z5, S4, A5, D4, "
-                "Q8, Dic3, F20, V4, GL(2,3), SL(2,5) or PSL(2,7), joined by x, such as A4xZ5"
+                f"{shown(part)} in group {shown(text)} is no group{_nearest(part)}: write Z5, S4, "
+                "A5, D4, Q8, Dic3, F20, V4, GL(2,3), SL(2,5) or PSL(2,7), joined by x, such as "
+                "A4xZ5"
             )
         power = int((match[3] or "^1")[1:])
         if power < 1 or len(factors) + power > _MAX_FACTORS:
             raise InputError(
-                f"group {text!r} has {power} factors {part!r}: give 1 to {_MAX_FACTORS} in all"
+                f"group {shown(text)} has {power} factors {shown(part)}: give 1 to {_MAX_FACTORS} "
+                "in all"
             )
         numbers = [int(number) for number in match[2].strip("()").split(",")]
         group = families[match[1]](*numbers)
         if group is None:
-            raise InputError(f"{part!r} in group {text!r} is no group: {_LIMITS[match[1]]}")
+            raise InputError(
+                f"{shown(part)} in group {shown(text)} is no group: {_LIMITS[match[1]]}"
+            )
         factors.extend([group] * power)
     return factors[0] if len(factors) == 1 else direct_product(*factors)
 

@@ -211,6 +211,13 @@ def test_sizes_out_of_reach(text, message):
         parse(text)
 
 
+@pytest.mark.parametrize("text", ["[" * 5000, "S99" * 5000, "Z2^9" + "9" * 5000])
+def test_long_names_are_cut_off(text):
+    with pytest.raises(InputError) as error:
+        parse(text)
+    assert len(str(error.value)) < 600
+
+
 def test_bad_permutations():
     with pytest.raises(InputError, match=r"not a permutation of 0\.\.2"):
         from_permutations([(0, 1, 1)])

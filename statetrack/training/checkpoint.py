@@ -19,6 +19,8 @@ from automata.errors import InputError
 from automata.files import usable_path
 from statetrack.atomic_files import write_atomically
 
+LONGEST_REASON = 1000
+
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> str:
     """Write tensors and a JSON description.
@@ -192,4 +194,10 @@ def restore_weights(
     try:
         model.load_state_dict(weights, assign=replace)
     except RuntimeError as error:
-        raise InputError(f"checkpoint of another model: {' '.join(str(error).split())}") from None
+        raise InputError(f"checkpoint of another model: {_one_line(str(error))}") from None
+
+
+def _one_line(text: str) -> str:
+    """The beginning of a text of many lines; torch names every weight."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."

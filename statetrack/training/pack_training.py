@@ -349,6 +349,12 @@ class PackTraining:
             member.step, member.seconds = run.step, run.seconds
             member.history, member.status = run.rows(), run.status
             member.reason, member.solved_seconds = run.reason, run.solved_seconds
+            done = member.history[-1]["step"] if member.history else 0
+            if member.status == "training" and not done <= member.step <= member.round_end():
+                raise InputError(
+                    f"checkpoint {path}: run {member.run_id} is at step {member.step}, outside of "
+                    f"the round that follows step {done} of its history; remove the file"
+                )
         steps = torch.tensor([member.step for member in self.members])
         self._state.steps.copy_(steps)
 
