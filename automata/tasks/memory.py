@@ -1,5 +1,6 @@
 """Tasks that ask to remember: flip-flops, first symbols, even pairs, permutations with resets."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -179,9 +180,14 @@ def permutation_reset(
     if resets not in _RESETS:
         raise unknown_name("set of resets", resets, _RESETS)
     percent = as_integer(reset_percent, "reset_percent", 0, 100)
-    group = symmetric(as_integer(n, "n", 2))
+    points = as_integer(n, "n", 2)
+    if (
+        points < 10
+    ):  # before the table of the group, which takes seconds; it refuses more points itself
+        order = math.factorial(points)
+        check_size(order, min(2, points - 1) + (order if resets == "all" else 1))
+    group = symmetric(points)
     targets = range(group.order) if resets == "all" else range(1)
-    check_size(group.order, len(group.generators) + len(targets))
     if percent in (0, 100):
         raise InputError(f"reset_percent is {percent}: give 1 to 99, so that every token occurs")
     moves = list(group.generators)
