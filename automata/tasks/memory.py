@@ -181,9 +181,7 @@ def permutation_reset(
         raise unknown_name("set of resets", resets, _RESETS)
     percent = as_integer(reset_percent, "reset_percent", 0, 100)
     points = as_integer(n, "n", 2)
-    if (
-        points < 10
-    ):  # before the table of the group, which takes seconds; it refuses more points itself
+    if points < 8:  # the table of the group takes seconds, and more points are refused there
         order = math.factorial(points)
         check_size(order, min(2, points - 1) + (order if resets == "all" else 1))
     group = symmetric(points)
