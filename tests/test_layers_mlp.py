@@ -161,6 +161,12 @@ def test_shapes_that_do_not_fit_are_named(change, message):
         mlp(**{name: torch.ones(shape) for name, shape in shapes.items()})
 
 
+def test_rows_too_wide_for_the_kernels_are_named():
+    x, *weights = mlp_inputs(Draw(8), Draw(8).normal(2, 257), 7, ())
+    with pytest.raises(InputError, match="D = 257, the kernels take 1 to 256"):
+        mlp(x, *weights, backend="triton")
+
+
 def test_types_that_do_not_fit_are_named():
     weights = nn.Linear(6, 7), nn.Linear(7, 6)
     given = [one for linear in weights for one in linear.parameters()]

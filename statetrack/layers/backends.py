@@ -57,10 +57,15 @@ def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
 def require_real(layer: str, **named: Tensor) -> None:
     """Raise `InputError` unless all are real floating-point tensors on one device."""
     for name, tensor in named.items():
-        if tensor.dtype not in REAL_TYPES:
-            expected = ", ".join(str(one).removeprefix("torch.") for one in REAL_TYPES)
-            raise InputError(f"{layer}: {name} is {tensor.dtype}, expected one of {expected}")
+        require_real_type(layer, name, tensor.dtype)
     require_one_device(layer, **named)
+
+
+def require_real_type(layer: str, name: str, dtype: torch.dtype) -> None:
+    """Raise `InputError` unless `dtype` is one of real floating-point numbers that layers have."""
+    if dtype not in REAL_TYPES:
+        expected = ", ".join(str(one).removeprefix("torch.") for one in REAL_TYPES)
+        raise InputError(f"{layer}: {name} is {dtype}, expected one of {expected}")
 
 
 def require_one_device(layer: str, **named: Tensor) -> None:

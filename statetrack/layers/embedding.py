@@ -7,9 +7,9 @@ from torch import Tensor
 
 from automata.errors import InputError
 from statetrack.layers.backends import (
-    REAL_TYPES,
     require_one_device,
     require_real,
+    require_real_type,
     statistics_dtype,
     takes_kernels,
 )
@@ -18,10 +18,11 @@ from statetrack.layers.rows import (
     Tiles,
     kernel_type,
     map_leading,
+    parts_of_tiles,
     power_of_two,
     sum_of_parts,
 )
-from statetrack.scans.kernels import multiprocessors, num_items
+from statetrack.scans.kernels import num_items
 from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_gradient, register_operator
 
@@ -33,7 +34,6 @@ PRODUCT_ROWS = 64
 PRODUCT_COLUMNS = 64
 PRODUCT_LETTERS = 128
 SORTED_ROWS = 16
-PROGRAMS_PER_MULTIPROCESSOR = 8
 
 
 def embedding(
@@ -96,9 +96,7 @@ def embedding(
             f"{tuple(tokens.shape)} must begin with its leading axes"
         )
     written = weight.dtype if dtype is None else dtype
-    if written not in REAL_TYPES:
-        expected = ", ".join(str(one) for one in REAL_TYPES)
-        raise InputError(f"embedding: dtype is {written}, expected one of {expected}")
+    require_real_type("embedding", "dtype", written)
     if takes_kernels("embedding", backend, weight.device):
         flat = tokens.reshape(*leading, num_items(tokens.shape[len(leading) :]))
         out: Tensor = embedding_triton(flat, weight, written)
@@ -155,10 +153,7 @@ def _sum_products(tokens: Tensor, grad: Tensor, grad_weight: Tensor) -> Tensor:
     columns = min(PRODUCT_COLUMNS, max(least, power_of_two(size)))
     blocks = (-(-letters // block), -(-size // columns))
     tiles = -(-count // PRODUCT_ROWS)
-    wanted = multiprocessors(grad.device) * PROGRAMS_PER_MULTIPROCESSOR
-    parts = max(1, min(tiles, -(-wanted // (runs * num_items(blocks)))))
-    tiles_a_part = -(-tiles // parts)
-    parts = -(-tiles // tiles_a_part)
+    parts, tiles_a_part = parts_of_tiles(tiles, runs * num_items(blocks), grad.device)
     state = _summed(grad, grad_weight)
     partial = torch.empty((runs, parts, letters, size), dtype=state, device=grad.device)
     with Launches(grad) as launch:

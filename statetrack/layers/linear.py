@@ -7,9 +7,9 @@ from torch import Tensor
 
 from automata.errors import InputError
 from statetrack.layers.backends import (
-    REAL_TYPES,
     output_dtype,
     require_real,
+    require_real_type,
     statistics_dtype,
     takes_kernels,
 )
@@ -63,9 +63,7 @@ def linear(
     _require_shapes(x, weight)
     x = x.to(output_dtype(x))
     written = x.dtype if dtype is None else dtype
-    if written not in REAL_TYPES:
-        expected = ", ".join(str(one) for one in REAL_TYPES)
-        raise InputError(f"linear: dtype is {written}, expected one of {expected}")
+    require_real_type("linear", "dtype", written)
     fits = x.dtype == torch.bfloat16 and weight.dtype == torch.float32
     if takes_kernels("linear", backend, x.device, fits):
         y: Tensor = linear_triton(x, weight, written)[0]

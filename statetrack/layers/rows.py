@@ -158,11 +158,20 @@ class Tiles:
 
     def parts(self, device: torch.device) -> tuple[int, int]:
         """Parts of every group that fill a device, and tiles of a part."""
-        wanted = multiprocessors(device) * PROGRAMS_PER_MULTIPROCESSOR
-        programs = self._groups * self.column_blocks
-        parts = max(1, min(self.count, -(-wanted // programs)))
-        tiles = -(-self.count // parts)
-        return -(-self.count // tiles), tiles
+        return parts_of_tiles(self.count, self._groups * self.column_blocks, device)
+
+
+def parts_of_tiles(tiles: int, programs: int, device: torch.device) -> tuple[int, int]:
+    """Deal out tiles so that `programs` for every part fill a device.
+
+    Returns
+    -------
+    parts, tiles_a_part : int
+    """
+    wanted = multiprocessors(device) * PROGRAMS_PER_MULTIPROCESSOR
+    parts = max(1, min(tiles, -(-wanted // programs)))
+    tiles_a_part = -(-tiles // parts)
+    return -(-tiles // tiles_a_part), tiles_a_part
 
 
 def sum_of_parts(partial: Tensor, dtype: torch.dtype) -> Tensor:

@@ -13,13 +13,11 @@ from torch import Tensor
 
 from automata.errors import InputError
 from statetrack.layers.backends import takes_kernels
-from statetrack.layers.rows import kernel_type
-from statetrack.scans.kernels import multiprocessors
+from statetrack.layers.rows import kernel_type, parts_of_tiles
 from statetrack.scans.launches import Launches
 from statetrack.scans.operators import register_operator
 
 BLOCK = 2048
-PROGRAMS_PER_MULTIPROCESSOR = 8
 
 
 @dataclass(frozen=True)
@@ -205,10 +203,7 @@ def _run(gradient: Tensor, clip_norm: Tensor) -> Tensor:
         return factors.copy_(clip_factors_reference(gradient, clip_norm))
     runs, size = gradient.shape
     tiles = -(-size // BLOCK)
-    wanted = multiprocessors(gradient.device) * PROGRAMS_PER_MULTIPROCESSOR
-    parts = max(1, min(tiles, -(-wanted // runs)))
-    tiles_a_part = -(-tiles // parts)
-    parts = -(-tiles // tiles_a_part)
+    parts, tiles_a_part = parts_of_tiles(tiles, runs, gradient.device)
     partial = torch.empty((runs, parts), dtype=gradient.dtype, device=gradient.device)
     state = kernel_type(gradient.dtype)
     with Launches(gradient) as launch:

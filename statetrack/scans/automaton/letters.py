@@ -105,19 +105,21 @@ def uniform_letters(
     device = torch.device(device)
     if backend not in ("auto", "reference", "triton"):
         raise unknown_name("uniform_letters backend", backend, ("auto", "reference", "triton"))
-    is_whole, reason = count == length, why_unavailable(device)
-    if backend == "triton" and (reason is not None or not is_whole):
-        reason = reason or f"it draws whole words, not {count} letters of {length}"
+    reason = why_unavailable(device)
+    if reason is None and count != length:
+        reason = f"it draws whole words, not {count} letters of {length}"
+    if backend == "triton" and reason is not None:
         raise InputError(
             f"uniform_letters: backend 'triton' cannot run: {reason}; use backend='reference'"
         )
-    by_kernel = device.type == "cuda" and reason is None and is_whole
-    draw = _by_kernel if backend == "triton" or (backend == "auto" and by_kernel) else _in_torch
     given = [one.shape for one in (first_item, seed) if isinstance(one, Tensor)]
     shape = (*torch.broadcast_shapes(*given), num_items, count)
     if prod(shape) == 0:
         return torch.zeros(shape, dtype=torch.int64, device=device)
-    return draw(num_symbols, length, first_item, shape, seed, split, first_letter, device)
+    drawn = (num_symbols, length, first_item, shape, seed, split)
+    if backend == "triton" or (backend == "auto" and device.type == "cuda" and reason is None):
+        return _by_kernel(*drawn, device)
+    return _in_torch(*drawn, first_letter, device)
 
 
 def _in_torch(
@@ -160,7 +162,6 @@ def _by_kernel(
     shape: Sequence[int],
     seed: int | Tensor,
     split: str,
-    _first_letter: int,
     device: torch.device,
 ) -> Tensor:
     """Whole words."""
